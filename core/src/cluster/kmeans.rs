@@ -1,0 +1,299 @@
+//! Seeded k-means++ (Arthur & Vassilvitskii, SODA 2007) and Lloyd's iterations, with restarts.
+
+use rayon::prelude::*;
+
+use super::{Rows, distance2};
+use crate::rng::Stream;
+use crate::{Error, Job, Result};
+
+/// Rows a chunk: the unit of work, and the order of summation.
+const CHUNK: usize = 1024;
+/// Most Lloyd iterations; tissue features settle in 20-60.
+const ROUNDS: usize = 100;
+/// Lloyd stops when the inertia falls by less than this share.
+const SETTLED: f64 = 1e-5;
+/// Seedings tried; the one of least inertia is kept.
+const RESTARTS: u32 = 6;
+/// Rows on which the seedings are compared; the best is refined on all.
+const SAMPLE_ROWS: usize = 20_000;
+
+/// `k` centroids of one length.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Centroids {
+    /// Length of a centroid.
+    pub channels: usize,
+    /// `k * channels` values.
+    pub data: Vec<f32>,
+}
+
+impl Centroids {
+    /// Number of centroids.
+    pub fn k(&self) -> usize {
+        self.data.len() / self.channels.max(1)
+    }
+
+    /// One centroid.
+    pub fn row(&self, i: usize) -> &[f32] {
+        &self.data[i * self.channels..][..self.channels]
+    }
+
+    /// The nearest centroid and its squared distance; the lower index where two are equally near.
+    pub fn nearest(&self, row: &[f32]) -> (usize, f32) {
+        let mut best = (0, f32::INFINITY);
+        for (i, c) in self.data.chunks_exact(self.channels).enumerate() {
+            let d = distance2(row, c);
+            if d < best.1 {
+                best = (i, d);
+            }
+        }
+        best
+    }
+}
+
+/// A fit.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Model {
+    /// The centroids.
+    pub centroids: Centroids,
+    /// Sum of squared distances of the fitted rows to their centroids.
+    pub inertia: f64,
+}
+
+/// Clusters rows. Runs in the rayon pool it is called from.
+pub fn fit(rows: Rows<'_>, k: usize, seed: u64, job: &Job) -> Result<Model> {
+    if k == 0 || rows.len() < k {
+        return Err(Error::parameter(
+            "k",
+            format!("{k} classes from {} pieces of tissue", rows.len()),
+            "ask for fewer classes or a larger region",
+        ));
+    }
+    if rows.data.iter().any(|v| !v.is_finite()) {
+        return Err(Error::internal("features that are not finite reached the clustering"));
+    }
+    let sample = sample(rows, seed);
+    let sample = Rows { data: &sample, channels: rows.channels };
+    let mut best: Option<Model> = None;
+    for restart in 0..RESTARTS {
+        let model = lloyd(sample, plus_plus(sample, k, seed, restart)?, job)?;
+        if best.as_ref().is_none_or(|b| model.inertia < b.inertia) {
+            best = Some(model);
+        }
+    }
+    let best = best.ok_or_else(|| Error::internal("no seeding was tried"))?;
+    if sample.len() == rows.len() { Ok(best) } else { lloyd(rows, best.centroids, job) }
+}
+
+/// At most [`SAMPLE_ROWS`] rows, one drawn from each of equally long stretches.
+fn sample(rows: Rows<'_>, seed: u64) -> Vec<f32> {
+    let n = rows.len();
+    if n <= SAMPLE_ROWS {
+        return rows.data.to_vec();
+    }
+    let mut random = Stream::new(seed, u32::MAX, 0);
+    let from = |i: usize| i * n / SAMPLE_ROWS;
+    (0..SAMPLE_ROWS).flat_map(|i| rows.row(from(i) + random.below(from(i + 1) - from(i))).iter().copied()).collect()
+}
+
+/// k-means++ seeding: each next centroid is a row drawn with probability proportional to its squared distance to the nearest so far.
+fn plus_plus(rows: Rows<'_>, k: usize, seed: u64, restart: u32) -> Result<Centroids> {
+    let mut random = Stream::new(seed, u32::MAX, 1 + restart);
+    let mut centroids = Centroids { channels: rows.channels, data: rows.row(random.below(rows.len())).to_vec() };
+    let mut nearest = vec![f32::INFINITY; rows.len()];
+    while centroids.k() < k {
+        let newest = centroids.row(centroids.k() - 1);
+        nearest.par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, nearest)| {
+            for (i, d) in nearest.iter_mut().enumerate() {
+                *d = d.min(distance2(rows.row(chunk * CHUNK + i), newest));
+            }
+        });
+        let total: f64 = nearest.iter().map(|d| f64::from(*d)).sum();
+        if total <= 0.0 {
+            return Err(Error::parameter(
+                "k",
+                format!("{k} classes, but the tissue has only {} distinct textures", centroids.k()),
+                "ask for fewer",
+            ));
+        }
+        let mut left = random.uniform() * total;
+        let chosen = nearest.iter().position(|d| {
+            left -= f64::from(*d);
+            left < 0.0
+        });
+        let chosen = chosen.or_else(|| nearest.iter().rposition(|d| *d > 0.0)).unwrap_or(0);
+        centroids.data.extend_from_slice(rows.row(chosen));
+    }
+    Ok(centroids)
+}
+
+/// Lloyd's iterations until the inertia settles. An empty cluster is moved onto the row that is farthest from its centroid.
+fn lloyd(rows: Rows<'_>, mut centroids: Centroids, job: &Job) -> Result<Model> {
+    let mut last = f64::INFINITY;
+    for _ in 0..ROUNDS {
+        job.check()?;
+        let sums = assign(rows, &centroids);
+        let empty = sums.count.contains(&0);
+        centroids = sums.means(rows, &centroids);
+        if !empty && last - sums.inertia <= SETTLED * sums.inertia {
+            break;
+        }
+        last = sums.inertia;
+    }
+    let inertia = assign(rows, &centroids).inertia;
+    Ok(Model { centroids, inertia })
+}
+
+/// What one pass over rows adds up.
+struct Sums {
+    sum: Vec<f64>,
+    count: Vec<u64>,
+    inertia: f64,
+    /// The row farthest from its centroid.
+    farthest: (usize, f32),
+}
+
+/// Assigns and adds up in one pass: chunks in parallel, their sums folded in order.
+fn assign(rows: Rows<'_>, centroids: &Centroids) -> Sums {
+    let chunks = rows.len().div_ceil(CHUNK);
+    let parts: Vec<Sums> =
+        (0..chunks).into_par_iter().map(|c| assign_chunk(rows, centroids, c * CHUNK..((c + 1) * CHUNK).min(rows.len()))).collect();
+    let mut all = Sums::zero(centroids);
+    for part in parts {
+        all.sum.iter_mut().zip(&part.sum).for_each(|(a, b)| *a += b);
+        all.count.iter_mut().zip(&part.count).for_each(|(a, b)| *a += b);
+        all.inertia += part.inertia;
+        if part.farthest.1 > all.farthest.1 {
+            all.farthest = part.farthest;
+        }
+    }
+    all
+}
+
+fn assign_chunk(rows: Rows<'_>, centroids: &Centroids, range: std::ops::Range<usize>) -> Sums {
+    let mut s = Sums::zero(centroids);
+    for i in range {
+        let row = rows.row(i);
+        let (j, d) = centroids.nearest(row);
+        s.sum[j * rows.channels..][..rows.channels].iter_mut().zip(row).for_each(|(a, v)| *a += f64::from(*v));
+        s.count[j] += 1;
+        s.inertia += f64::from(d);
+        if d > s.farthest.1 {
+            s.farthest = (i, d);
+        }
+    }
+    s
+}
+
+impl Sums {
+    fn zero(centroids: &Centroids) -> Self {
+        Self { sum: vec![0.0; centroids.data.len()], count: vec![0; centroids.k()], inertia: 0.0, farthest: (0, -1.0) }
+    }
+
+    fn means(&self, rows: Rows<'_>, before: &Centroids) -> Centroids {
+        let mut out = before.clone();
+        let mut farthest_taken = false;
+        for (j, n) in self.count.iter().enumerate() {
+            let to = &mut out.data[j * before.channels..][..before.channels];
+            if *n > 0 {
+                to.iter_mut().zip(&self.sum[j * before.channels..]).for_each(|(v, s)| *v = (s / *n as f64) as f32);
+            } else if !farthest_taken {
+                to.copy_from_slice(rows.row(self.farthest.0));
+                farthest_taken = true; // a second empty cluster waits for the next round
+            }
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Blobs around `k` corners.
+    fn blobs(n: usize, k: usize, channels: usize, seed: u64) -> (Vec<f32>, Vec<usize>) {
+        let noise = crate::rng::noise(seed, 0, 0, n * channels);
+        let centre = crate::rng::noise(seed, 1, 0, k * channels);
+        let of: Vec<usize> = (0..n).map(|i| i % k).collect();
+        let data = (0..n * channels).map(|i| 6.0 * centre[of[i / channels] * channels + i % channels] + noise[i]).collect();
+        (data, of)
+    }
+
+    /// Lloyd as the textbook writes it, in f64, from given centroids.
+    fn reference(rows: Rows<'_>, start: &Centroids) -> (Vec<f64>, f64) {
+        let (c, k) = (rows.channels, start.k());
+        let mut centres: Vec<f64> = start.data.iter().map(|v| f64::from(*v)).collect();
+        let d2 =
+            |i: usize, j: usize, centres: &[f64]| (0..c).map(|x| (f64::from(rows.row(i)[x]) - centres[j * c + x]).powi(2)).sum::<f64>();
+        for _ in 0..ROUNDS {
+            let of: Vec<usize> =
+                (0..rows.len()).map(|i| (0..k).min_by(|a, b| d2(i, *a, &centres).total_cmp(&d2(i, *b, &centres))).unwrap()).collect();
+            for j in 0..k {
+                let members: Vec<usize> = (0..rows.len()).filter(|i| of[*i] == j).collect();
+                for x in 0..c {
+                    centres[j * c + x] = members.iter().map(|i| f64::from(rows.row(*i)[x])).sum::<f64>() / members.len() as f64;
+                }
+            }
+        }
+        let inertia = (0..rows.len()).map(|i| (0..k).map(|j| d2(i, j, &centres)).fold(f64::INFINITY, f64::min)).sum();
+        (centres, inertia)
+    }
+
+    #[test]
+    fn lloyd_agrees_with_the_plain_reference() {
+        let (data, _) = blobs(600, 5, 11, 3);
+        let rows = Rows { data: &data, channels: 11 };
+        let start = plus_plus(rows, 5, 1, 0).unwrap();
+        let (centres, inertia) = reference(rows, &start);
+        let got = lloyd(rows, start, &Job::new()).unwrap();
+        assert!((got.inertia / inertia - 1.0).abs() < 1e-4, "{} {inertia}", got.inertia);
+        assert!(got.centroids.data.iter().zip(&centres).all(|(a, b)| (f64::from(*a) - b).abs() < 1e-2));
+    }
+
+    #[test]
+    fn blobs_are_found_whatever_the_seed() {
+        let (data, of) = blobs(4000, 8, 32, 5);
+        for seed in 0..5 {
+            let m = fit(Rows { data: &data, channels: 32 }, 8, seed, &Job::new()).unwrap();
+            let label = |i: usize| m.centroids.nearest(&data[i * 32..][..32]).0;
+            assert!((0..4000).all(|i| label(i) == label(of[i])), "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn every_thread_count_gives_the_same_bits() {
+        let (data, _) = blobs(30_000, 6, 19, 7);
+        let run = |threads| {
+            let rows = Rows { data: &data, channels: 19 };
+            crate::pool::pool(threads).unwrap().install(|| fit(rows, 9, 42, &Job::new()).unwrap())
+        };
+        let one = run(1);
+        for threads in [2, 7] {
+            let other = run(threads);
+            let bits = |m: &Model| m.centroids.data.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+            assert_eq!((bits(&one), one.inertia.to_bits()), (bits(&other), other.inertia.to_bits()), "{threads} threads");
+        }
+    }
+
+    #[test]
+    fn an_empty_cluster_is_put_to_use() {
+        let data = [0.0f32, 0.1, 0.2, 10.0, 10.1, 20.0];
+        let rows = Rows { data: &data, channels: 1 };
+        let start = Centroids { channels: 1, data: vec![0.1, 1000.0, 2000.0] };
+        let m = lloyd(rows, start, &Job::new()).unwrap();
+        let mut used: Vec<usize> = data.iter().map(|v| m.centroids.nearest(&[*v]).0).collect();
+        used.sort_unstable();
+        used.dedup();
+        assert_eq!(used.len(), 3);
+    }
+
+    #[test]
+    fn too_many_classes_and_a_cancelled_job_are_refused() {
+        let rows = Rows { data: &[1.0f32; 40], channels: 4 };
+        assert!(fit(rows, 11, 1, &Job::new()).unwrap_err().to_string().contains("`k`"));
+        assert!(fit(rows, 2, 1, &Job::new()).unwrap_err().to_string().contains("distinct"));
+        let job = Job::new();
+        job.cancel();
+        let (data, _) = blobs(100, 2, 4, 1);
+        assert!(matches!(fit(Rows { data: &data, channels: 4 }, 2, 1, &job), Err(Error::Cancelled)));
+    }
+}

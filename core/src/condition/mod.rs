@@ -1,0 +1,40 @@
+//! What the denoiser is asked for. In: a [`SemanticMap`](crate::semantic_map::SemanticMap), a seed and a tile index. Out: a
+//! [`Place`] on the map, its labels at any resolution, the [`Chosen`] crops and the condition `[35, h, w]` made of them.
+//!
+//! A class is shown to the denoiser as raw tissue: one or two crops of it are encoded, mirror-tiled and laid inside the class's
+//! region ([`build`]). The crops always lie outside the target window, so nothing of the answer is shown. Labels only point to
+//! crops: any number of classes works and their order means nothing. The unconditional pass sees all zeros, which is what
+//! training's dropout showed.
+//!
+//! Units: map cells for places, level-0 pixels where said, latent cells of 8 px for the condition. Fails only on a map that holds
+//! no tissue or crops whose latents have the wrong shape. The reference in Python is models/reference/condition.py.
+//!
+//! ```
+//! use histoloom_core::{Planes, condition::{self, Laid}};
+//! let crop = Planes::zeros(condition::LATENT, 12, 12);
+//! let labels = [1, 1, 0, 0]; // [2, 2] latent cells: tissue above, glass below
+//! let c = condition::build(&labels, 2, 2, &[Laid { class: 1, crops: [(&crop, (0, 0)), (&crop, (3, 5))] }])?;
+//! assert_eq!((c.channels, c.plane(32)[0], c.plane(33)[3]), (35, 1.0, 1.0));
+//! # Ok::<(), histoloom_core::Error>(())
+//! ```
+
+mod crops;
+mod field;
+mod labels;
+mod place;
+#[cfg(test)]
+mod tests;
+
+pub use crops::{Chosen, CropChoice, available, choose_crops, shown_side};
+pub use field::{Laid, build, mirror, unconditional};
+pub use labels::{label_at, window_labels};
+pub use place::{Place, Places};
+
+/// Latent channels of the default autoencoder (models/reference/autoencoder.py).
+pub const LATENT: usize = 16;
+/// Channels of a condition: crop field A, crop field B, then the masks known, glass and boundary.
+pub const CHANNELS: usize = 2 * LATENT + 3;
+/// Pixels a latent cell.
+pub const LATENT_PX: u32 = 8;
+/// Margin of a crop for the autoencoder, in pixels; it is not shown to the denoiser.
+pub const MARGIN_PX: u32 = 16;

@@ -1,0 +1,58 @@
+//! Diffusion in latent space. In: noise and a condition. Out: latents of unit variance, decoded by the [`LatentCodec`].
+//!
+//! Rectified flow (arXiv 2209.03003): x_t = (1 - t) z + t n runs from noise n at t = 1 to latents z at t = 0, and the network
+//! predicts v = n - z. A sampler integrates dx/dt = v over a [`times`] grid; [`Field`] adds classifier-free guidance; [`denoise`]
+//! joins them and keeps the spread of the predicted latents (the raw score S3). One sampler a file: [`euler`], [`heun`],
+//! [`dpmpp2m`].
+//!
+//! | paper | here |
+//! |---|---|
+//! | x_t, z, n, v | `x`, `z` (predicted clean latents, x - t v), `noise`, `v` |
+//! | lambda = log((1 - t) / t) | `log_snr` in [`dpmpp2m`] |
+//! | guidance scale w | `guidance`, 1 = conditional only |
+//!
+//! Fails when the network fails, returns planes of another shape, or the job is cancelled (checked at every network call).
+
+use image::RgbImage;
+
+use crate::{Planes, Result};
+
+pub mod dpmpp2m;
+pub mod euler;
+mod guidance;
+pub mod heun;
+mod sample;
+mod spread;
+#[cfg(test)]
+mod tests;
+
+pub use guidance::Field;
+pub use sample::{Denoised, Sampler, Settings, denoise, times};
+pub use spread::Spread;
+
+/// The autoencoder around the latent space.
+pub trait LatentCodec: Send + Sync {
+    /// SHA-256 of the weights, hex.
+    fn sha256(&self) -> &str;
+    /// Latent channels.
+    fn channels(&self) -> usize;
+    /// Pixels a latent cell.
+    fn factor_px(&self) -> u32;
+    /// RGB pictures (sides multiples of the factor, one common size) to latents `[c, h/f, w/f]`.
+    fn encode(&self, pictures: &[RgbImage]) -> Result<Vec<Planes>>;
+    /// Latents of one common size to RGB pictures.
+    fn decode(&self, latents: &[Planes]) -> Result<Vec<RgbImage>>;
+}
+
+/// The network that predicts the velocity v = noise - z of the straight path x_t = (1 - t) z + t noise.
+pub trait Denoiser: Send + Sync {
+    /// SHA-256 of the weights, hex.
+    fn sha256(&self) -> &str;
+    /// Latent channels.
+    fn channels(&self) -> usize;
+    /// Channels of the condition.
+    fn condition_channels(&self) -> usize;
+    /// Velocities for a batch of noisy latents `[c, h, w]` (h and w multiples of 4) with their conditions at one time `t` in
+    /// [0, 1] and one resolution, `log2(mpp / 0.5)`.
+    fn velocity(&self, x: &[Planes], condition: &[Planes], t: f32, log2_mpp: f32) -> Result<Vec<Planes>>;
+}

@@ -1,0 +1,114 @@
+//! From noise to latents. In: conditions, noise, settings. Out: latents with the spread of their last predictions.
+
+use super::{Denoiser, Field, Spread, dpmpp2m, euler, heun};
+use crate::{Error, Job, Planes, Result};
+
+/// The velocity of a batch at a time.
+pub type Velocity<'a> = dyn FnMut(&[Planes], f64) -> Result<Vec<Planes>> + 'a;
+/// Sees the number of a step and the predicted clean latents.
+pub type Watch<'a> = dyn FnMut(usize, &[Planes]) -> Result<()> + 'a;
+
+/// Which sampler integrates the flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sampler {
+    /// First order, one call a step.
+    Euler,
+    /// Second order, two calls a step.
+    Heun,
+    /// Second order, one call a step.
+    Dpmpp2m,
+}
+
+impl Sampler {
+    /// The sampler of a parameter value.
+    pub fn named(name: &str) -> Result<Self> {
+        match name {
+            "euler" => Ok(Self::Euler),
+            "heun" => Ok(Self::Heun),
+            "dpmpp2m" => Ok(Self::Dpmpp2m),
+            _ => Err(Error::parameter("sampler", format!("`{name}` is unknown"), "use euler, heun or dpmpp2m")),
+        }
+    }
+
+    /// Integrates `v` over `grid`.
+    pub fn run(self, v: &mut Velocity<'_>, x: Vec<Planes>, grid: &[f64], watch: &mut Watch<'_>) -> Result<Vec<Planes>> {
+        match self {
+            Self::Euler => euler::run(v, x, grid, watch),
+            Self::Heun => heun::run(v, x, grid, watch),
+            Self::Dpmpp2m => dpmpp2m::run(v, x, grid, watch),
+        }
+    }
+}
+
+/// How a batch is denoised.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// The sampler.
+    pub sampler: Sampler,
+    /// Intervals of the time grid.
+    pub steps: usize,
+    /// Guidance scale, 1 = conditional only.
+    pub guidance: f32,
+    /// Shift of the time grid, see [`times`].
+    pub shift: f64,
+    /// log2(mpp / 0.5).
+    pub log2_mpp: f32,
+}
+
+/// A denoised element of a batch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Denoised {
+    /// Latents `[c, h, w]`. They may hold NaN if the network did: the caller withholds such a tile.
+    pub latents: Planes,
+    /// Variance of the predicted latents over the last 30 % of the steps, averaged over channels, `[1, h, w]`.
+    pub spread: Planes,
+}
+
+/// `steps + 1` times from 1 to 0: evenly spaced u, moved by t = shift u / (1 + (shift - 1) u) (arXiv 2403.03206, eq. 23); a shift of
+/// 1 leaves them even, a larger one spends more steps near the noise.
+pub fn times(steps: usize, shift: f64) -> Vec<f64> {
+    let n = steps.max(1);
+    (0..=n).map(|i| 1.0 - i as f64 / n as f64).map(|u| shift * u / (1.0 + (shift - 1.0) * u)).collect()
+}
+
+/// Denoises a batch: one noise `[c, h, w]` and one condition `[35, h, w]` an element. Elements never influence each other here, so
+/// a tile does not depend on its batch as long as the network's samples do not. Counts batch x steps items of the job's stage.
+pub fn denoise(
+    denoiser: &dyn Denoiser,
+    conditions: &[Planes],
+    noise: Vec<Planes>,
+    settings: &Settings,
+    job: &Job,
+) -> Result<Vec<Denoised>> {
+    if conditions.len() != noise.len() {
+        return Err(Error::internal(format!("{} conditions for {} latents", conditions.len(), noise.len())));
+    }
+    let field = Field::new(denoiser, conditions, settings.guidance, settings.log2_mpp, job);
+    let grid = times(settings.steps, settings.shift);
+    let mut spread = Spread::new(settings.steps, &noise);
+    let items = noise.len() as u64;
+    let mut watch = |step: usize, z: &[Planes]| {
+        spread.see(step, z);
+        job.advance(items);
+        Ok(())
+    };
+    let latents = settings.sampler.run(&mut |x, t| field.velocity(x, t), noise, &grid, &mut watch)?;
+    Ok(latents.into_iter().zip(spread.variance()).map(|(latents, spread)| Denoised { latents, spread }).collect())
+}
+
+/// Adds `k * v` to `x`.
+pub(super) fn add(x: &mut [Planes], k: f64, v: &[Planes]) {
+    let k = k as f32;
+    for (x, v) in x.iter_mut().zip(v) {
+        for (x, v) in x.data.iter_mut().zip(&v.data) {
+            *x += k * v;
+        }
+    }
+}
+
+/// The clean latents a velocity stands for: z = x - t v.
+pub(super) fn predicted(x: &[Planes], v: &[Planes], t: f64) -> Vec<Planes> {
+    let mut z = x.to_vec();
+    add(&mut z, -t, v);
+    z
+}

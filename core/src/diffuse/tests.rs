@@ -1,0 +1,197 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::*;
+use crate::{Error, Job, condition, rng};
+
+/// Data distributed as N(mean, std^2) in every cell, where the mean is the condition's first plane. The exact velocity is
+/// E[n - z | x] with Var x = (1 - t)^2 std^2 + t^2, and the flow maps noise n to mean + std n.
+struct Gaussian {
+    std: f64,
+    calls: AtomicUsize,
+    largest: AtomicUsize,
+    stop: Option<(usize, std::sync::Arc<Job>)>,
+}
+
+impl Gaussian {
+    fn new(std: f64) -> Self {
+        Self { std, calls: 0.into(), largest: 0.into(), stop: None }
+    }
+}
+
+impl Denoiser for Gaussian {
+    fn sha256(&self) -> &str {
+        "analytic"
+    }
+    fn channels(&self) -> usize {
+        2
+    }
+    fn condition_channels(&self) -> usize {
+        condition::CHANNELS
+    }
+    fn velocity(&self, x: &[Planes], condition: &[Planes], t: f32, _: f32) -> Result<Vec<Planes>> {
+        let n = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
+        self.largest.fetch_max(x.len(), Ordering::SeqCst);
+        if let Some((at, job)) = &self.stop {
+            if n == *at {
+                job.cancel();
+            }
+        }
+        assert_eq!(x.len(), condition.len());
+        let (t, var) = (f64::from(t), self.std * self.std);
+        let total = (1.0 - t) * (1.0 - t) * var + t * t;
+        let one = |(x, c): (&Planes, &Planes)| {
+            let mut v = x.clone();
+            let area = x.area();
+            for (i, v) in v.data.iter_mut().enumerate() {
+                let mean = f64::from(c.data[i % area]);
+                let d = f64::from(*v) - (1.0 - t) * mean;
+                *v = (d * t / total - mean - d * (1.0 - t) * var / total) as f32;
+            }
+            v
+        };
+        Ok(x.iter().zip(condition).map(one).collect())
+    }
+}
+
+const N: usize = 2 * 8 * 8;
+
+fn noise(tile: u32) -> Planes {
+    Planes::new(2, 8, 8, rng::noise(11, tile, 0, N)).unwrap()
+}
+
+fn asked_for(mean: f32) -> Planes {
+    let mut c = condition::unconditional(8, 8);
+    c.plane_mut(0).fill(mean);
+    c
+}
+
+fn settings(sampler: Sampler, steps: usize, guidance: f32) -> Settings {
+    Settings { sampler, steps, guidance, shift: 1.0, log2_mpp: 0.0 }
+}
+
+/// Largest distance from the closed form.
+fn error(sampler: Sampler, steps: usize, shift: f64, std: f64) -> f64 {
+    let set = Settings { shift, ..settings(sampler, steps, 1.0) };
+    let out = denoise(&Gaussian::new(std), &[asked_for(0.7)], vec![noise(0)], &set, &Job::new()).unwrap();
+    let exact = noise(0).data.into_iter().map(|n| 0.7 + std * f64::from(n));
+    out[0].latents.data.iter().zip(exact).map(|(a, b)| (f64::from(*a) - b).abs()).fold(0.0, f64::max)
+}
+
+#[test]
+fn samplers_reach_the_closed_form_at_their_order() {
+    for (sampler, order) in [(Sampler::Euler, 0.9), (Sampler::Heun, 1.8), (Sampler::Dpmpp2m, 1.6)] {
+        for shift in [1.0, 2.0] {
+            // dpmpp2m carries a factor log n, and its error changes sign at few steps
+            let e: Vec<f64> = [80, 160, 320].iter().map(|n| error(sampler, *n, shift, 0.5)).collect();
+            let seen = (e[0] / e[2]).log2() / 2.0;
+            assert!(seen > order, "{sampler:?}, shift {shift}: order {seen:.2}, errors {e:?}");
+        }
+    }
+    let (euler, heun, dpm) =
+        (error(Sampler::Euler, 20, 1.0, 0.5), error(Sampler::Heun, 20, 1.0, 0.5), error(Sampler::Dpmpp2m, 20, 1.0, 0.5));
+    assert!(heun < euler / 10.0 && dpm < euler / 3.0, "errors at 20 steps: euler {euler:.4} heun {heun:.4} dpmpp2m {dpm:.4}");
+}
+
+#[test]
+fn the_final_distribution_has_the_mean_and_spread_of_the_data() {
+    for sampler in [Sampler::Euler, Sampler::Heun, Sampler::Dpmpp2m] {
+        let x: Vec<Planes> = (0..40).map(noise).collect();
+        let c = vec![asked_for(-1.5); x.len()];
+        let out = denoise(&Gaussian::new(0.3), &c, x, &settings(sampler, 50, 1.0), &Job::new()).unwrap();
+        let all: Vec<f64> = out.iter().flat_map(|d| d.latents.data.iter().map(|v| f64::from(*v))).collect();
+        let mean = all.iter().sum::<f64>() / all.len() as f64;
+        let std = (all.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / all.len() as f64).sqrt();
+        assert!((mean + 1.5).abs() < 0.02 && (std - 0.3).abs() < 0.03, "{sampler:?}: mean {mean:.3}, std {std:.3}");
+    }
+}
+
+#[test]
+fn a_step_is_an_interval_and_costs_what_the_sampler_says() {
+    for (sampler, calls) in [(Sampler::Euler, 5), (Sampler::Heun, 9), (Sampler::Dpmpp2m, 5)] {
+        let (net, job) = (Gaussian::new(1.0), Job::new());
+        denoise(&net, &[asked_for(0.0)], vec![noise(0)], &settings(sampler, 5, 1.0), &job).unwrap();
+        assert_eq!((net.calls.load(Ordering::SeqCst), job.progress().done), (calls, 5), "{sampler:?}");
+    }
+}
+
+#[test]
+fn guidance_one_is_the_conditional_pass_alone_and_others_share_one_call() {
+    let net = Gaussian::new(0.5);
+    let run = |g: f32| denoise(&net, &[asked_for(1.0)], vec![noise(0)], &settings(Sampler::Heun, 32, g), &Job::new()).unwrap();
+    let one = run(1.0);
+    assert_eq!((net.calls.load(Ordering::SeqCst), net.largest.load(Ordering::SeqCst)), (63, 1));
+    let two = run(2.0);
+    assert_eq!((net.calls.load(Ordering::SeqCst), net.largest.load(Ordering::SeqCst)), (126, 2));
+    // linear in the mean: scale 2 moves it twice as far from the unconditional 0
+    for ((a, b), n) in one[0].latents.data.iter().zip(&two[0].latents.data).zip(noise(0).data) {
+        assert!((a - (1.0 + 0.5 * n)).abs() < 0.02 && (b - (2.0 + 0.5 * n)).abs() < 0.02, "{a} {b} {n}");
+    }
+    let near = run(1.0 + 1e-6);
+    assert!(one[0].latents.data.iter().zip(&near[0].latents.data).all(|(a, b)| (a - b).abs() < 1e-4));
+    let none = denoise(&net, &[asked_for(0.0)], vec![noise(0)], &settings(Sampler::Heun, 32, 1.0), &Job::new()).unwrap();
+    assert_eq!(run(0.0), none);
+}
+
+#[test]
+fn an_element_is_the_same_in_any_batch() {
+    for sampler in [Sampler::Euler, Sampler::Heun, Sampler::Dpmpp2m] {
+        let set = settings(sampler, 6, 1.5);
+        let c = [asked_for(1.0), asked_for(-2.0), asked_for(0.3)];
+        let all = denoise(&Gaussian::new(0.5), &c, (0..3).map(noise).collect(), &set, &Job::new()).unwrap();
+        let alone = denoise(&Gaussian::new(0.5), &c[1..2], vec![noise(1)], &set, &Job::new()).unwrap();
+        assert_eq!(alone[0], all[1]);
+    }
+}
+
+#[test]
+fn a_cancelled_job_stops_before_the_next_network_call() {
+    for sampler in [Sampler::Euler, Sampler::Heun, Sampler::Dpmpp2m] {
+        let job = std::sync::Arc::new(Job::new());
+        let net = Gaussian { stop: Some((3, job.clone())), ..Gaussian::new(0.5) };
+        let e = denoise(&net, &[asked_for(0.0)], vec![noise(0)], &settings(sampler, 50, 1.0), &job).unwrap_err();
+        assert!(matches!(e, Error::Cancelled));
+        assert_eq!(net.calls.load(Ordering::SeqCst), 3, "{sampler:?}");
+    }
+}
+
+#[test]
+fn spread_is_the_variance_of_the_last_predictions() {
+    let z = |v: f32| vec![Planes::new(2, 1, 1, vec![v, 3.0]).unwrap()];
+    let mut s = Spread::new(10, &z(0.0));
+    for step in 0..10 {
+        s.see(step, &z(if step < 7 { 1e6 } else { step as f32 }));
+    }
+    // 7, 8, 9 have variance 2/3; the other channel does not move
+    assert!((s.variance()[0].data[0] - 1.0 / 3.0).abs() < 1e-6);
+    // a settled flow scores lower than a short one
+    let run =
+        |steps| denoise(&Gaussian::new(0.5), &[asked_for(1.0)], vec![noise(0)], &settings(Sampler::Heun, steps, 1.0), &Job::new()).unwrap();
+    let mean = |d: &Denoised| d.spread.data.iter().sum::<f32>();
+    assert!(mean(&run(40)[0]) < mean(&run(4)[0]));
+    assert!(run(1)[0].spread.data.iter().all(|v| *v == 0.0));
+}
+
+#[test]
+fn a_network_of_the_wrong_shape_is_an_error_and_time_runs_from_one_to_zero() {
+    struct Wrong;
+    impl Denoiser for Wrong {
+        fn sha256(&self) -> &str {
+            ""
+        }
+        fn channels(&self) -> usize {
+            2
+        }
+        fn condition_channels(&self) -> usize {
+            condition::CHANNELS
+        }
+        fn velocity(&self, _: &[Planes], _: &[Planes], _: f32, _: f32) -> Result<Vec<Planes>> {
+            Ok(vec![Planes::zeros(1, 8, 8)])
+        }
+    }
+    let e = denoise(&Wrong, &[asked_for(0.0)], vec![noise(0)], &settings(Sampler::Euler, 2, 1.0), &Job::new());
+    assert!(e.unwrap_err().to_string().contains("another shape"));
+    assert_eq!(times(4, 1.0), [1.0, 0.75, 0.5, 0.25, 0.0]);
+    let moved = times(4, 3.0);
+    assert!(moved[0] == 1.0 && moved[4] == 0.0 && moved.windows(2).all(|w| w[0] > w[1]) && moved[2] > 0.7);
+    assert!(Sampler::named("magic").is_err() && Sampler::named("dpmpp2m").unwrap() == Sampler::Dpmpp2m);
+}

@@ -1,0 +1,27 @@
+//! Pixels to embeddings. In: RGB windows at the working mpp. Out: one `[c, h/stride, w/stride]` block a window, and [`Embedding`], the
+//! rows of all tissue cells of a slide. Fails if cancelled, if the host cannot read, or if the encoder returns anything but finite
+//! numbers of the promised shape.
+
+mod slide;
+
+use image::RgbImage;
+
+use crate::{Planes, Result};
+
+pub use slide::{Embedding, embed_slide};
+
+/// A frozen encoder that sees tissue texture.
+///
+/// Its features are ready to be compared by Euclidean distance: whatever projection belongs to the encoder is applied inside.
+pub trait Encoder: Send + Sync {
+    /// Registry name, for instance `efficientnet_lite0`.
+    fn id(&self) -> &str;
+    /// SHA-256 of the weights, hex.
+    fn sha256(&self) -> &str;
+    /// Channels of an embedding.
+    fn channels(&self) -> usize;
+    /// Pixels a feature cell.
+    fn stride_px(&self) -> u32;
+    /// Dense features of windows of one common size (multiples of the stride): `[c, h/stride, w/stride]` each.
+    fn embed(&self, windows: &[RgbImage]) -> Result<Vec<Planes>>;
+}

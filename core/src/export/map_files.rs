@@ -1,0 +1,226 @@
+//! A map's folder. In: a [`SemanticMap`]. Out: its files, and the same map read back: labels, classes, crops, bank, thumbnail and
+//! provenance bit for bit. Fails with the file's name, what is wrong with it and what to try.
+
+use std::path::{Path, PathBuf};
+
+use image::RgbImage;
+
+use super::sidecar::{self, BankOf, CropOf, FileOf, Sidecar, ThumbnailOf};
+use super::{files, geojson, legend, overlay, png_text, scrubbed};
+use crate::semantic_map::{Bank, Crop, SemanticMap};
+use crate::{Error, Result, limits};
+
+/// Largest sidecar read, in bytes.
+const SIDECAR_BYTES: usize = 64 << 20;
+/// Largest picture file read, in bytes.
+const PICTURE_BYTES: usize = 256 << 20;
+/// Largest bank read, in bytes.
+const BANK_BYTES: usize = 1 << 30;
+/// Largest thumbnail side read, in pixels.
+const THUMBNAIL_PX: u32 = 8192;
+/// Most crops read.
+const CROPS: usize = limits::CLASSES * 64;
+const AGAIN: &str = "make the map again with `histoloom cluster`, or give the folder of another map";
+
+/// Writes a map into a folder, which is made if it is not there. The paths come back in the order in which they were written;
+/// `map.json`, which vouches for the others, is the last.
+pub fn write_map(dir: &Path, map: &SemanticMap) -> Result<Vec<PathBuf>> {
+    check(map)?;
+    files::make_dir(&dir.join("crops"))?;
+    let mut out = Out { dir, written: Vec::new() };
+    let (columns, rows) = (map.columns as u32, map.rows as u32);
+    let labels = out.put("labels.png", &png_text::encode(columns, rows, png_text::Pixels::Grey(&map.labels), &pseudo())?)?;
+    let thumbnail = out.put("thumbnail.png", &rgb_png(&map.thumbnail, &[])?)?;
+    out.put("overlay.png", &rgb_png(&overlay(map), &pseudo())?)?;
+    out.put("legend.png", &rgb_png(&legend(map), &pseudo())?)?;
+    out.put("map.geojson", geojson(map).as_bytes())?;
+    let mut crops = Vec::with_capacity(map.crops.len());
+    for (crop, name) in map.crops.iter().zip(crop_names(map.crops.iter().map(|c| c.class))) {
+        let sha256 = out.put(&name, &rgb_png(&crop.rgb, &[])?)?.sha256;
+        crops.push(CropOf { class: crop.class, x: crop.x, y: crop.y, side_px: crop.rgb.dimensions().into(), sha256 });
+    }
+    let bytes: Vec<u8> = map.bank.rows.iter().flat_map(|v| v.to_le_bytes()).collect();
+    let bank = BankOf {
+        file: out.put("bank.f32", &bytes)?,
+        rows: map.bank.classes.len(),
+        channels: map.bank.channels,
+        class_runs: sidecar::runs(&map.bank.classes),
+    };
+    let sidecar = Sidecar {
+        format: sidecar::FORMAT.into(),
+        version: sidecar::VERSION,
+        software: format!("histoloom {}", env!("CARGO_PKG_VERSION")),
+        rows: map.rows,
+        columns: map.columns,
+        cell_px: map.cell_px,
+        mpp: map.mpp,
+        work_mpp: map.work_mpp,
+        classes: map.classes.clone(),
+        labels,
+        thumbnail: ThumbnailOf { file: thumbnail, side_px: map.thumbnail.dimensions().into() },
+        crops,
+        bank,
+        provenance: scrubbed(&map.provenance),
+    };
+    out.put("map.json", sidecar::to_text(&sidecar)?.as_bytes())?;
+    out.sweep_crops();
+    Ok(out.written)
+}
+
+/// Reads a map that [`write_map`] wrote. Every piece is checked against the SHA-256 in `map.json` before it is used.
+pub fn read_map(dir: &Path) -> Result<SemanticMap> {
+    let path = dir.join("map.json");
+    if !path.exists() {
+        let why = if dir.is_dir() { "there is no map.json in it" } else { "there is no such folder" };
+        return Err(Error::file("cannot read the map", dir, why, "give the --out folder of a finished `histoloom cluster`"));
+    }
+    let text = files::read(&path, SIDECAR_BYTES, AGAIN)?;
+    let s = sidecar::from_text(&text).map_err(|why| Error::file("cannot read", &path, why, AGAIN))?;
+    bounds(&s, &path)?;
+    let labels_png = piece(dir, "labels.png", &s.labels, PICTURE_BYTES)?;
+    let labels = png_text::grey(&labels_png, (s.columns as u32, s.rows as u32), &dir.join("labels.png"), AGAIN)?;
+    let thumbnail_png = piece(dir, "thumbnail.png", &s.thumbnail.file, PICTURE_BYTES)?;
+    let thumbnail = png_text::rgb(&thumbnail_png, s.thumbnail.side_px.into(), &dir.join("thumbnail.png"), AGAIN)?;
+    let map = SemanticMap {
+        rows: s.rows,
+        columns: s.columns,
+        labels,
+        cell_px: s.cell_px,
+        mpp: s.mpp,
+        work_mpp: s.work_mpp,
+        crops: read_crops(dir, &s.crops)?,
+        bank: read_bank(dir, &s.bank)?,
+        classes: s.classes,
+        thumbnail,
+        provenance: s.provenance,
+    };
+    check(&map).map_err(|e| Error::file("cannot use", &path, e, AGAIN))?;
+    Ok(map)
+}
+
+/// A folder being written.
+struct Out<'a> {
+    dir: &'a Path,
+    written: Vec<PathBuf>,
+}
+
+impl Out<'_> {
+    fn put(&mut self, name: &str, bytes: &[u8]) -> Result<FileOf> {
+        let path = self.dir.join(name);
+        files::write(&path, bytes)?;
+        self.written.push(path);
+        Ok(FileOf { file: name.into(), sha256: files::sha256(bytes) })
+    }
+
+    /// Removes crops that an earlier map left in this folder. A failure leaves a stray picture and nothing worse.
+    fn sweep_crops(&self) {
+        let Ok(entries) = std::fs::read_dir(self.dir.join("crops")) else { return };
+        for path in entries.flatten().map(|e| e.path()) {
+            let ours = files::name(&path).starts_with("class_") && path.extension().is_some_and(|e| e == "png");
+            if ours && !self.written.contains(&path) {
+                let _ = std::fs::remove_file(&path);
+            }
+        }
+    }
+}
+
+/// `crops/class_03_1.png`: the class, then a number within the class.
+fn crop_names(classes: impl Iterator<Item = u8>) -> Vec<String> {
+    let mut used = [0u32; 256];
+    classes
+        .map(|class| {
+            used[class as usize] += 1;
+            format!("crops/class_{class:02}_{}.png", used[class as usize])
+        })
+        .collect()
+}
+
+fn rgb_png(picture: &RgbImage, texts: &[(&str, String)]) -> Result<Vec<u8>> {
+    png_text::encode(picture.width(), picture.height(), png_text::Pixels::Rgb(picture.as_raw()), texts)
+}
+
+/// What a picture of a map says of itself: labels found without a pathologist are not a diagnosis.
+fn pseudo() -> Vec<(&'static str, String)> {
+    vec![
+        ("Software", format!("histoloom {}", env!("CARGO_PKG_VERSION"))),
+        ("Comment", "pseudo-semantic map: classes found by clustering, not by a pathologist".into()),
+    ]
+}
+
+/// A file of the folder, with the content that the sidecar vouches for.
+fn piece(dir: &Path, name: &str, of: &FileOf, limit: usize) -> Result<Vec<u8>> {
+    let path = dir.join(name);
+    let bytes = files::read(&path, limit, AGAIN)?;
+    if files::sha256(&bytes) != of.sha256 {
+        return Err(Error::file("cannot use", &path, "it is not the file that map.json was written with", AGAIN));
+    }
+    Ok(bytes)
+}
+
+fn read_crops(dir: &Path, crops: &[CropOf]) -> Result<Vec<Crop>> {
+    let names = crop_names(crops.iter().map(|c| c.class));
+    let read = |(c, name): (&CropOf, String)| {
+        let bytes = piece(dir, &name, &FileOf { file: name.clone(), sha256: c.sha256.clone() }, PICTURE_BYTES)?;
+        let rgb = png_text::rgb(&bytes, c.side_px.into(), &dir.join(&name), AGAIN)?;
+        Ok(Crop { class: c.class, x: c.x, y: c.y, rgb })
+    };
+    crops.iter().zip(names).map(read).collect()
+}
+
+fn read_bank(dir: &Path, of: &BankOf) -> Result<Bank> {
+    let path = dir.join("bank.f32");
+    let bytes = piece(dir, "bank.f32", &of.file, BANK_BYTES)?;
+    let values = of.rows.checked_mul(of.channels);
+    let in_runs = of.class_runs.iter().try_fold(0usize, |sum, run| sum.checked_add(run.1));
+    if values.and_then(|v| v.checked_mul(4)) != Some(bytes.len()) || in_runs != Some(of.rows) {
+        let why = format!("{} bytes do not hold {} rows of {} numbers", bytes.len(), of.rows, of.channels);
+        return Err(Error::file("cannot use", &path, why, AGAIN));
+    }
+    let rows = bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+    let classes = of.class_runs.iter().flat_map(|(class, n)| std::iter::repeat_n(*class, *n)).collect();
+    Ok(Bank { channels: of.channels, classes, rows })
+}
+
+/// Sizes in the sidecar, before anything is read by them.
+fn bounds(s: &Sidecar, path: &Path) -> Result<()> {
+    let bad = |why: String| Err(Error::file("cannot use", path, why, AGAIN));
+    match s.rows.checked_mul(s.columns) {
+        Some(cells) if (1..=limits::MAP_CELLS).contains(&cells) => {}
+        _ => return bad(format!("{} x {} cells are outside 1 to {}", s.rows, s.columns, limits::MAP_CELLS)),
+    }
+    if let Some(crop) = s.crops.iter().find(|c| c.side_px.iter().any(|side| !(1..=limits::WINDOW_PX).contains(side))) {
+        return bad(format!("a crop of {:?} px", crop.side_px));
+    }
+    if s.crops.len() > CROPS || s.thumbnail.side_px.iter().any(|side| !(1..=THUMBNAIL_PX).contains(side)) {
+        return bad(format!("{} crops, a thumbnail of {:?} px", s.crops.len(), s.thumbnail.side_px));
+    }
+    if s.bank.channels == 0 && s.bank.rows > 0 {
+        return bad("a bank of embeddings without numbers".into());
+    }
+    Ok(())
+}
+
+/// What every map must fulfil, written or read.
+fn check(map: &SemanticMap) -> Result<()> {
+    let bad = |why: String| Err(Error::internal(format!("map: {why}")));
+    if map.rows.checked_mul(map.columns) != Some(map.labels.len()) || map.labels.is_empty() {
+        return bad(format!("{} labels for {} x {} cells", map.labels.len(), map.rows, map.columns));
+    }
+    if !(map.cell_px > 0.0 && map.cell_px.is_finite() && map.mpp > 0.0 && map.mpp.is_finite() && map.work_mpp > 0.0) {
+        return bad(format!("cell of {} px, {} um/px, worked at {} um/px", map.cell_px, map.mpp, map.work_mpp));
+    }
+    let mut known = [false; 256];
+    for class in &map.classes {
+        if !(1..=limits::CLASSES).contains(&(class.id as usize)) || std::mem::replace(&mut known[class.id as usize], true) {
+            return bad(format!("class {} is out of range or there twice", class.id));
+        }
+    }
+    if map.bank.rows.len() != map.bank.classes.len() * map.bank.channels {
+        return bad(format!("{} numbers in a bank of {} rows of {}", map.bank.rows.len(), map.bank.classes.len(), map.bank.channels));
+    }
+    let used = map.labels.iter().filter(|l| **l != 0).chain(&map.bank.classes).chain(map.crops.iter().map(|c| &c.class));
+    match used.copied().find(|l| !known[*l as usize]) {
+        Some(label) => bad(format!("label {label} is in no class")),
+        None => Ok(()),
+    }
+}

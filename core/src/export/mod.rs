@@ -1,0 +1,39 @@
+//! Files. In: finished [`SemanticMap`](crate::semantic_map::SemanticMap)s and
+//! [`SyntheticTile`](crate::synth::SyntheticTile)s. Out: pictures, GeoJSON, sidecars, and the same map read back bit for bit.
+//!
+//! | writes | files |
+//! |---|---|
+//! | [`write_map`] | `overlay.png labels.png thumbnail.png legend.png map.geojson crops/class_03_1.png bank.f32 map.json` |
+//! | [`write_tile`] | `tile_0001.png tile_0001_labels.png tile_0001_flags.png tile_0001_flags.json` |
+//! | [`DataSet`] | the tiles, `contact_sheet.png`, `manifest.json` |
+//!
+//! Every file is written beside its place and renamed, so that a reader sees the old file or the whole new one. `map.json` comes
+//! last and holds the SHA-256 of what belongs to it: a folder caught half-way is told from a whole one. No path and no text of
+//! the slide is written ([`scrubbed`]). Everything synthetic says so in a text chunk that programs can read.
+//!
+//! Units: geometry in level-0 pixels, areas in square micrometres. Fails with [`Error::File`](crate::Error::File), naming the
+//! file and what to try, or [`Error::Limit`](crate::Error::Limit) before anything large is allocated.
+
+mod contours;
+mod dataset;
+mod files;
+mod geojson;
+mod map_files;
+mod picture;
+mod png_text;
+mod privacy;
+mod sheet;
+mod sidecar;
+#[cfg(test)]
+mod tests;
+mod text;
+mod tile_files;
+
+pub use contours::{Polygon, contours};
+pub use dataset::DataSet;
+pub use geojson::geojson;
+pub use map_files::{read_map, write_map};
+pub use picture::{legend, overlay};
+pub use privacy::scrubbed;
+pub use sheet::contact_sheet;
+pub use tile_files::{inspect, tile_name, write_tile};

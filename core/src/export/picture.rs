@@ -1,0 +1,113 @@
+//! Pictures of a map for the eye. In: a map. Out: the overlay on the thumbnail, and the legend with exemplar crops.
+//! Cannot fail: what is missing (a crop, a name that is too long) leaves its place empty or is cut.
+
+use image::{Rgb, RgbImage, imageops};
+
+use super::text;
+use crate::semantic_map::{Class, Crop, SemanticMap};
+
+pub(super) const PAPER: [u8; 3] = [255, 255, 255];
+pub(super) const INK: [u8; 3] = [34, 34, 34];
+pub(super) const FAINT: [u8; 3] = [120, 120, 120];
+/// Share of the legend colour in the overlay: the tissue must stay readable beneath.
+const OPACITY: f32 = 0.45;
+/// Crops shown a class in the legend.
+const EXEMPLARS: usize = 4;
+/// Side of an exemplar in the legend, in pixels.
+const EXEMPLAR_PX: u32 = 112;
+/// Margin of a crop that belongs to the autoencoder, in pixels.
+const MARGIN_PX: u32 = 16;
+
+/// Legend colour by label; background has none.
+pub(super) fn colors(map: &SemanticMap) -> [Option<[u8; 3]>; 256] {
+    let mut out = [None; 256];
+    for class in &map.classes {
+        out[class.id as usize] = Some(class.color);
+    }
+    out
+}
+
+/// The thumbnail under half-transparent legend colours, with thin dark borders between regions. As large as the thumbnail.
+pub fn overlay(map: &SemanticMap) -> RgbImage {
+    let colors = colors(map);
+    let mut out = map.thumbnail.clone();
+    let (width, height) = out.dimensions();
+    let (cells_x, cells_y) = extent(map);
+    let column: Vec<usize> = (0..width).map(|x| cell(x, width, cells_x)).collect();
+    let row: Vec<usize> = (0..height).map(|y| cell(y, height, cells_y)).collect();
+    // the strip beside the last whole cell is background
+    let label = |x: usize, y: usize| {
+        if column[x] < map.columns { map.labels.get(row[y] * map.columns + column[x]).copied().unwrap_or(0) } else { 0 }
+    };
+    for (x, y, pixel) in out.enumerate_pixels_mut() {
+        let (x, y) = (x as usize, y as usize);
+        let here = label(x, y);
+        let right = if x + 1 < column.len() { label(x + 1, y) } else { here };
+        let below = if y + 1 < row.len() { label(x, y + 1) } else { here };
+        let border = here != right || here != below;
+        *pixel = match colors[here as usize] {
+            _ if border => mixed(*pixel, INK, 0.7),
+            Some(color) => mixed(*pixel, color, OPACITY),
+            None => *pixel,
+        };
+    }
+    out
+}
+
+/// How many cells the thumbnail spans: the slide rarely ends with a whole cell. The slide's size is in the provenance; without
+/// it the map's own extent is near enough for a picture.
+fn extent(map: &SemanticMap) -> (f64, f64) {
+    let side = |key: &str, cells: usize| {
+        let px = map.provenance.pointer(&format!("/slide/{key}")).and_then(serde_json::Value::as_f64);
+        let spanned = px.map(|px| px / map.cell_px).filter(|n| n.is_finite() && (n - cells as f64).abs() <= 1.0);
+        spanned.unwrap_or(cells as f64)
+    };
+    (side("width_px", map.columns), side("height_px", map.rows))
+}
+
+fn cell(pixel: u32, pixels: u32, cells: f64) -> usize {
+    ((f64::from(pixel) + 0.5) / f64::from(pixels) * cells) as usize
+}
+
+pub(super) fn mixed(a: Rgb<u8>, b: [u8; 3], share: f32) -> Rgb<u8> {
+    let mix = |x: u8, y: u8| (f32::from(x) * (1.0 - share) + f32::from(y) * share).round() as u8;
+    Rgb([mix(a.0[0], b[0]), mix(a.0[1], b[1]), mix(a.0[2], b[2])])
+}
+
+/// One row a class: swatch, name, share of the tissue, area, exemplar crops (without their margin).
+pub fn legend(map: &SemanticMap) -> RgbImage {
+    let (text_px, row_px) = (340, EXEMPLAR_PX + 12);
+    let width = 72 + text_px + EXEMPLARS as u32 * (EXEMPLAR_PX + 8) + 8;
+    let head = 56;
+    let mut out = RgbImage::from_pixel(width, head + map.classes.len() as u32 * row_px + 8, Rgb(PAPER));
+    text::draw(&mut out, 12, 10, 2, INK, "Tissue classes");
+    text::draw(&mut out, 12, 34, 1, FAINT, "found by clustering, not by a pathologist");
+    for (i, class) in map.classes.iter().enumerate() {
+        let y = head + i as u32 * row_px;
+        text::fill(&mut out, 12, y, 48, EXEMPLAR_PX, class.color);
+        text::frame(&mut out, 12, y, 48, EXEMPLAR_PX, 1, INK);
+        let name = text::fitted(&class.name, 2, text_px);
+        text::draw(&mut out, 72, y + 16, 2, INK, &name);
+        text::draw(&mut out, 72, y + 46, 2, INK, &format!("{:.1} %", class.share * 100.0));
+        text::draw(&mut out, 72, y + 76, 1, FAINT, &format!("{}   label {}", area(class), class.id));
+        for (j, crop) in map.crops.iter().filter(|c| c.class == class.id).take(EXEMPLARS).enumerate() {
+            let shown = imageops::resize(&core_of(crop), EXEMPLAR_PX, EXEMPLAR_PX, imageops::FilterType::CatmullRom);
+            let x = 72 + text_px + j as u32 * (EXEMPLAR_PX + 8);
+            imageops::replace(&mut out, &shown, i64::from(x), i64::from(y));
+        }
+    }
+    out
+}
+
+/// A crop without its margin.
+pub(super) fn core_of(crop: &Crop) -> RgbImage {
+    let (width, height) = crop.rgb.dimensions();
+    if width <= 2 * MARGIN_PX || height <= 2 * MARGIN_PX {
+        return crop.rgb.clone();
+    }
+    imageops::crop_imm(&crop.rgb, MARGIN_PX, MARGIN_PX, width - 2 * MARGIN_PX, height - 2 * MARGIN_PX).to_image()
+}
+
+fn area(class: &Class) -> String {
+    if class.area_um2 >= 1e4 { format!("{:.3} mm2", class.area_um2 / 1e6) } else { format!("{:.0} um2", class.area_um2) }
+}

@@ -1,0 +1,341 @@
+//! What the files promise, checked on a small map and tile.
+
+use std::path::Path;
+
+use image::{Rgb, RgbImage};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::flags::{Flag, TileFlags};
+use crate::rng::Stream;
+use crate::semantic_map::{Bank, Class, Crop, SemanticMap};
+use crate::synth::SyntheticTile;
+use crate::{Planes, limits};
+
+const COLORS: [[u8; 3]; 3] = [[0, 114, 178], [230, 159, 0], [0, 158, 115]];
+
+fn speckled(side: u32, seed: u64, base: [u8; 3]) -> RgbImage {
+    let mut s = Stream::new(seed, 0, 0);
+    RgbImage::from_fn(side, side, |_, _| Rgb(base.map(|v| v.saturating_sub(s.below(40) as u8))))
+}
+
+fn map() -> SemanticMap {
+    let (rows, columns) = (37, 53);
+    let mut labels = vec![0u8; rows * columns];
+    for (i, l) in labels.iter_mut().enumerate() {
+        let (y, x) = ((i / columns) as f64 - 18.0, (i % columns) as f64 - 26.0);
+        let r = x.hypot(y * 1.3);
+        *l = if r < 6.0 {
+            3
+        } else if r < 13.0 {
+            1 + u8::from(x > 0.0)
+        } else if r < 18.0 {
+            1
+        } else {
+            0
+        };
+    }
+    let mut classes = Vec::new();
+    for (i, name) in ["keratin", "tumour nests \u{b5}", "stroma, a rather long name that is cut"].into_iter().enumerate() {
+        let cells = labels.iter().filter(|l| **l == i as u8 + 1).count() as u64;
+        let area_um2 = cells as f64 * 64.1 / 3.0;
+        classes.push(Class { id: i as u8 + 1, name: name.into(), color: COLORS[i], cells, area_um2, share: cells as f64 / 700.0 });
+    }
+    let mut crops = Vec::new();
+    for class in 1..=3u8 {
+        for j in 0..4u32 {
+            let side = if j == 3 { 96 } else { 128 };
+            let rgb = speckled(side, u64::from(class) * 8 + u64::from(j), [240, 140 + class * 25, 220]);
+            crops.push(Crop { class, x: i64::from(j) * 1000 - 7, y: -5, rgb });
+        }
+    }
+    let mut s = Stream::new(3, 0, 0);
+    let rows_of = (0..11 * 5).map(|_| s.uniform() as f32 * 1e-3 - 4e-4).collect();
+    SemanticMap {
+        rows,
+        columns,
+        labels,
+        cell_px: 16.032_064_128_256_513,
+        mpp: 0.499,
+        work_mpp: 0.1 + 0.2,
+        classes,
+        crops,
+        bank: Bank { channels: 5, classes: vec![1, 1, 1, 1, 2, 2, 2, 3, 3, 3, 3], rows: rows_of },
+        thumbnail: speckled(1, 9, [0, 0, 0]).clone_resized(424, 296),
+        provenance: json!({"parameters": {"k": 3, "seed": 9_007_199_254_740_993u64, "x": 0.1 + 0.7, "y": 5e-324, "device": "cpu"}, "slide": {"id": "ab12"}}),
+    }
+}
+
+trait Resized {
+    fn clone_resized(&self, width: u32, height: u32) -> RgbImage;
+}
+
+impl Resized for RgbImage {
+    fn clone_resized(&self, width: u32, height: u32) -> RgbImage {
+        RgbImage::from_fn(width, height, |x, y| Rgb([225 + (x % 17) as u8, 190 + (y % 13) as u8, 220]))
+    }
+}
+
+fn tile(index: u32) -> SyntheticTile {
+    let labels = (0..256 * 256).map(|i| 1 + u8::from(i % 256 > 120) + u8::from(i / 256 > 200 && i % 256 > 120)).collect();
+    let mut scores = Planes::zeros(2, 8, 8);
+    scores.plane_mut(0)[9] = 1.5;
+    scores.plane_mut(0)[30] = 0.7;
+    scores.plane_mut(1)[4] = f32::NAN;
+    let flag = |code: &str, cell| Flag { code: code.into(), reason: "a reason".into(), score: Some(1.5), threshold: Some(1.0), cell };
+    SyntheticTile {
+        index,
+        rgb: speckled(256, 77 + u64::from(index), [235, 180, 215]),
+        labels,
+        crops: map().crops.into_iter().step_by(2).collect(),
+        flags: TileFlags {
+            scores,
+            names: vec!["S1_OFF_MANIFOLD".into(), "S2_MAP_DISAGREES".into()],
+            flags: vec![flag("S1_OFF_MANIFOLD", Some((1, 1))), flag("UNCALIBRATED", None)],
+            calibrated: false,
+        },
+        provenance: json!({"parameters": {"seed": 7, "n": 4, "first": 0, "steps": 20, "guidance": 1.7, "sampler": "heun", "out_dir": "/home/someone/out", "from": "map"},
+            "model": {"sha256": "00ff"}, "index": index}),
+    }
+}
+
+#[test]
+fn a_map_reads_back_bit_for_bit() {
+    let dir = tempfile::tempdir().unwrap();
+    let map = map();
+    let written = write_map(dir.path(), &map).unwrap();
+    assert!(written.last().unwrap().ends_with("map.json") && written.iter().all(|p| p.is_file()));
+    assert_eq!(read_map(dir.path()).unwrap(), map);
+    let bytes = |d: &Path| written.iter().map(|p| std::fs::read(d.join(p.strip_prefix(dir.path()).unwrap())).unwrap()).collect::<Vec<_>>();
+    let again = tempfile::tempdir().unwrap();
+    write_map(again.path(), &map).unwrap();
+    assert_eq!(bytes(dir.path()), bytes(again.path()), "the same map gives the same bytes");
+}
+
+#[test]
+fn a_second_map_in_the_same_folder_leaves_no_crop_of_the_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut map = map();
+    write_map(dir.path(), &map).unwrap();
+    map.crops.truncate(2);
+    write_map(dir.path(), &map).unwrap();
+    assert_eq!(std::fs::read_dir(dir.path().join("crops")).unwrap().count(), 2);
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 8, "no temporary file is left");
+    assert_eq!(read_map(dir.path()).unwrap(), map);
+}
+
+#[test]
+fn missing_and_damaged_pieces_are_named_with_what_to_try() {
+    let whole = tempfile::tempdir().unwrap();
+    write_map(whole.path(), &map()).unwrap();
+    let error = |change: &dyn Fn(&Path)| {
+        let dir = tempfile::tempdir().unwrap();
+        write_map(dir.path(), &map()).unwrap();
+        change(dir.path());
+        read_map(dir.path()).unwrap_err().to_string()
+    };
+    for name in ["labels.png", "thumbnail.png", "bank.f32", "crops/class_02_3.png"] {
+        let e = error(&|d| std::fs::remove_file(d.join(name)).unwrap());
+        assert!(e.contains(name) && e.contains("histoloom cluster"), "{e}");
+        let e = error(&|d| std::fs::write(d.join(name), b"\x89PNG nothing").unwrap());
+        assert!(e.contains(name) && e.contains("not the file"), "{e}");
+    }
+    assert!(error(&|d| std::fs::remove_file(d.join("map.json")).unwrap()).contains("no map.json"));
+    assert!(error(&|d| std::fs::write(d.join("map.json"), "{").unwrap()).contains("not JSON"));
+    let edited = |pointer: &'static str, value: Value| {
+        error(&move |d| {
+            let path = d.join("map.json");
+            let mut v: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+            *v.pointer_mut(pointer).unwrap() = value.clone();
+            std::fs::write(path, v.to_string()).unwrap();
+        })
+    };
+    for (pointer, value, needle) in [
+        ("/version", json!(2), "version 2"),
+        ("/format", json!("x"), "its format"),
+        ("/rows", json!(1u64 << 62), "cells are outside"),
+        ("/rows", json!(36), "px belong here"),
+        ("/bank/channels", json!(1u64 << 62), "do not hold"),
+        ("/bank/class_runs", json!([[9, 11]]), "label 9"),
+        ("/classes/1/id", json!(1), "class 1"),
+        ("/crops/0/side_px", json!([100_000, 1]), "a crop of"),
+        ("/cell_px", json!(0.0), "cell of 0 px"),
+        ("/exact", json!({"/cell_px": "x"}), "exact/cell_px is no number"),
+        ("/exact", json!({"/nothing": "1.5"}), "points nowhere"),
+    ] {
+        let e = edited(pointer, value);
+        assert!(e.contains(needle), "{pointer}: {e}");
+    }
+    assert!(read_map(Path::new("nowhere")).unwrap_err().to_string().contains("no such folder"));
+}
+
+#[test]
+fn geojson_keeps_qupath_s_rules() {
+    let map = map();
+    let v: Value = serde_json::from_str(&geojson(&map)).unwrap();
+    assert_eq!(v["type"], "FeatureCollection");
+    let features = v["features"].as_array().unwrap();
+    assert_eq!(features.len(), 3);
+    let mut ids = Vec::new();
+    for (f, class) in features.iter().zip(&map.classes) {
+        assert_eq!(f["type"], "Feature");
+        let id = f["id"].as_str().unwrap();
+        let lengths: Vec<usize> = id.split('-').map(str::len).collect();
+        assert!(lengths == [8, 4, 4, 4, 12] && id.chars().all(|c| c == '-' || c.is_ascii_hexdigit()), "{id}");
+        ids.push(id);
+        let p = &f["properties"];
+        assert_eq!(p["objectType"], "annotation");
+        assert_eq!(p["classification"], json!({"name": class.name, "color": class.color}));
+        assert!(p["metadata"].as_object().unwrap().values().all(Value::is_string));
+        assert!(p["measurements"].as_object().unwrap().values().all(Value::is_number));
+        let area: f64 = polygons(&f["geometry"]).iter().flatten().map(|ring| shoelace(ring)).sum();
+        let cells = area / (map.cell_px * map.cell_px);
+        assert!((cells - class.cells as f64).abs() < 0.01, "{cells} for {}", class.cells);
+    }
+    ids.dedup();
+    assert_eq!(ids.len(), 3);
+    assert!(!geojson(&map).contains("null"));
+}
+
+fn polygons(geometry: &Value) -> Vec<Vec<Vec<[f64; 2]>>> {
+    match geometry["type"].as_str().unwrap() {
+        "Polygon" => vec![serde_json::from_value(geometry["coordinates"].clone()).unwrap()],
+        "MultiPolygon" => serde_json::from_value(geometry["coordinates"].clone()).unwrap(),
+        other => panic!("{other}"),
+    }
+}
+
+/// Signed area of a closed ring.
+fn shoelace(ring: &[[f64; 2]]) -> f64 {
+    assert!(ring.len() >= 5 && ring.first() == ring.last(), "a ring of {} points must be closed", ring.len());
+    ring.windows(2).map(|w| w[0][0] * w[1][1] - w[1][0] * w[0][1]).sum::<f64>() / 2.0
+}
+
+#[test]
+fn the_overlay_tints_with_legend_colours_and_leaves_glass_alone() {
+    let map = map();
+    let picture = overlay(&map);
+    assert_eq!(picture.dimensions(), map.thumbnail.dimensions());
+    let center = (26 * 8 + 4, 18 * 8 + 4);
+    let (before, after) = (map.thumbnail.get_pixel(center.0, center.1).0, picture.get_pixel(center.0, center.1).0);
+    for c in 0..3 {
+        let want = f32::from(before[c]) * 0.55 + f32::from(COLORS[2][c]) * 0.45;
+        assert!((f32::from(after[c]) - want).abs() <= 1.0);
+    }
+    assert_eq!(picture.get_pixel(1, 1), map.thumbnail.get_pixel(1, 1));
+    let shown = legend(&map);
+    for color in COLORS {
+        assert!(shown.pixels().any(|p| p.0 == color));
+    }
+}
+
+#[test]
+fn a_tile_says_synthetic_and_carries_what_makes_it_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (map, tile) = (map(), tile(0));
+    let written = write_tile(dir.path(), &tile, &map).unwrap();
+    let names: Vec<_> = written.iter().map(|p| p.file_name().unwrap().to_str().unwrap()).collect();
+    assert_eq!(names, ["tile_0001_labels.png", "tile_0001_flags.png", "tile_0001_flags.json", "tile_0001.png"]);
+    let v = inspect(&dir.path().join("tile_0001.png")).unwrap();
+    assert_eq!((&v["synthetic"], &v["histoloom"]), (&json!(true), &scrubbed(&tile.provenance)));
+    let text = v["parameters"].as_str().unwrap();
+    assert!(text.starts_with("SYNTHETIC") && text.contains("guidance: 1.7") && text.contains("UNCALIBRATED"), "{text}");
+    for name in ["tile_0001_labels.png", "tile_0001_flags.png", "tile_0001_flags.json"] {
+        assert_eq!(inspect(&dir.path().join(name)).unwrap()["synthetic"], json!(true), "{name}");
+    }
+    let flags = inspect(&dir.path().join("tile_0001_flags.json")).unwrap();
+    assert_eq!(flags["scores"]["S1_OFF_MANIFOLD"][9], json!(1.5));
+    let labels = image::open(&written[0]).unwrap();
+    assert_eq!(labels.as_luma8().unwrap().as_raw(), &tile.labels);
+    let raster = image::open(&written[1]).unwrap().into_luma8();
+    assert_eq!(raster.iter().map(|v| u32::from(*v)).sum::<u32>(), 255);
+    assert_eq!(raster.get_pixel(1, 1).0, [255]);
+}
+
+#[test]
+fn inspect_refuses_what_is_not_ours_or_not_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.png");
+    let error = |bytes: &[u8]| {
+        std::fs::write(&path, bytes).unwrap();
+        inspect(&path).unwrap_err().to_string()
+    };
+    assert!(error(b"GIF89a").contains("neither PNG nor JSON"));
+    assert!(error(b"[1]").contains("none that Histoloom wrote"));
+    assert!(error(b"\x89PNG\r\n\x1a\n\0\0").contains("not a whole PNG"));
+    let pixels = [0; 3];
+    let foreign = png_text::encode(1, 1, png_text::Pixels::Rgb(&pixels), &[("Software", "paint".into())]).unwrap();
+    assert!(error(&foreign).contains("without Histoloom's texts"));
+    let broken = png_text::encode(1, 1, png_text::Pixels::Rgb(&pixels), &[("histoloom", "{".into())]).unwrap();
+    assert!(error(&broken).contains("not JSON"));
+    write_tile(dir.path(), &tile(0), &map()).unwrap();
+    let whole = std::fs::read(dir.path().join("tile_0001.png")).unwrap();
+    for cut in (0..400).step_by(7) {
+        let _ = error(&whole[..cut]);
+    }
+    let long = "x".repeat(limits::TEXT_BYTES + 1);
+    let e = png_text::encode(1, 1, png_text::Pixels::Rgb(&pixels), &[("histoloom", long)]).unwrap_err().to_string();
+    assert!(e.contains("1048577 bytes"), "{e}");
+    assert!(inspect(&dir.path().join("none.png")).unwrap_err().to_string().contains("none.png"));
+}
+
+#[test]
+fn a_data_set_lists_tiles_masks_classes_and_seeds() {
+    let dir = tempfile::tempdir().unwrap();
+    let map = map();
+    let mut set = DataSet::create(dir.path(), &map).unwrap();
+    for i in 0..3 {
+        set.add(tile(i), &map).unwrap();
+    }
+    let files = set.finish(&map).unwrap();
+    assert!(files.iter().all(|f| f.is_file()));
+    let v = inspect(&dir.path().join("manifest.json")).unwrap();
+    assert_eq!((&v["synthetic"], v["tiles"].as_array().unwrap().len(), v["classes"].as_array().unwrap().len()), (&json!(true), 3, 3));
+    assert_eq!(v["tiles"][2]["mask"], "tile_0003_labels.png");
+    assert_eq!((&v["tiles"][0]["seed"], &v["tiles"][0]["labels"]), (&json!(7), &json!([1, 2, 3])));
+    assert_eq!(inspect(&dir.path().join("contact_sheet.png")).unwrap()["synthetic"], json!(true));
+}
+
+#[test]
+fn no_file_holds_a_path() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut map = map();
+    map.provenance["parameters"]["out_dir"] = json!("/home/someone/out");
+    map.provenance["slide"]["opened"] = json!("C:\\Users\\someone\\slide.svs");
+    write_map(dir.path(), &map).unwrap();
+    let mut set = DataSet::create(dir.path(), &map).unwrap();
+    set.add(tile(0), &map).unwrap();
+    set.finish(&map).unwrap();
+    let place = dir.path().to_str().unwrap().to_owned();
+    for path in std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().path()).filter(|p| p.is_file()) {
+        let bytes = std::fs::read(&path).unwrap();
+        for needle in ["someone", "/home", place.as_str()] {
+            assert!(!bytes.windows(needle.len()).any(|w| w == needle.as_bytes()), "{needle} in {}", path.display());
+        }
+    }
+}
+
+#[test]
+fn a_failed_write_leaves_the_old_file_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a");
+    files::write(&path, b"old").unwrap();
+    std::fs::create_dir(dir.path().join("b")).unwrap();
+    let e = files::write(&dir.path().join("b"), b"new").unwrap_err().to_string();
+    assert!(e.contains("cannot write") && e.contains("another folder"), "{e}");
+    assert!(files::write(&path.join("below"), b"new").is_err());
+    assert_eq!(std::fs::read(&path).unwrap(), b"old");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
+}
+
+/// Writes the fixture's pictures where HISTOLOOM_LOOK says, to be looked at.
+#[test]
+fn pictures_for_the_eye() {
+    let Some(dir) = std::env::var_os("HISTOLOOM_LOOK") else { return };
+    let map = map();
+    write_map(Path::new(&dir), &map).unwrap();
+    let mut set = DataSet::create(Path::new(&dir), &map).unwrap();
+    set.add(tile(0), &map).unwrap();
+    set.add(tile(1), &map).unwrap();
+    set.finish(&map).unwrap();
+}

@@ -1,0 +1,309 @@
+//! Job parameters: one UTF-8 JSON object a job. In: the host's string. Out: a typed struct in which every value is in range, and
+//! the resolved string that goes into provenance. One table a job kind makes the checks, the defaults and the JSON schema.
+//!
+//! ```
+//! use histoloom_core::params::{self, Cluster};
+//! let p: Cluster = params::parse(r#"{"k": 12}"#)?;
+//! assert_eq!((p.k, p.seed), (12, 1));
+//! assert!(params::parse::<Cluster>(r#"{"kk": 12}"#).unwrap_err().to_string().contains("`kk`"));
+//! # Ok::<(), histoloom_core::Error>(())
+//! ```
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::{Error, Result, limits};
+
+/// What a field may hold.
+enum Kind {
+    Integer(i64, i64),
+    Number(f64, f64),
+    Text,
+    Choice(&'static [&'static str]),
+    Flag,
+    /// Checked by its own parser: a JSON array.
+    List,
+}
+
+struct Field {
+    name: &'static str,
+    kind: Kind,
+    /// `null` makes the field optional.
+    default: fn() -> Value,
+    doc: &'static str,
+}
+
+/// A job kind's parameters.
+pub trait Params: DeserializeOwned + Serialize {
+    /// The job kind as hosts name it.
+    const KIND: &'static str;
+    #[doc(hidden)]
+    fn table() -> Table;
+    /// What a field table cannot say. Called last.
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// The table behind a job kind.
+pub struct Table(Vec<Field>);
+
+/// Parameters of a cluster job: slide -> pseudo-semantic map.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Cluster {
+    /// Number of tissue classes.
+    pub k: usize,
+    /// Micrometres per level-0 pixel; needed only where the slide does not tell.
+    pub mpp: Option<f64>,
+    /// Polygons in level-0 pixels, `[[[x, y], ...], ...]`: only cells inside one are mapped.
+    pub roi: Option<Vec<Vec<[f64; 2]>>>,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// `auto`, `cpu`, `gpu` or `gpu:N`.
+    pub device: String,
+    /// Worker threads, 0 = one a core. Never changes the result.
+    pub threads: usize,
+    /// Folder for files; none are written without it.
+    pub out_dir: Option<String>,
+    /// Exemplar crops kept a class.
+    pub crops_per_class: usize,
+    /// Go on although the stain does not look like H&E.
+    pub force: bool,
+}
+
+/// Parameters of a synth job: map and crops -> tiles.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Synth {
+    /// Folder of a cluster run; not needed when the job is given a result handle.
+    pub from: Option<String>,
+    /// Number of tiles.
+    pub n: u32,
+    /// Seed; tile i uses (seed, i).
+    pub seed: u64,
+    /// Index of the first tile, so that any single tile of a run can be made again.
+    pub first: u32,
+    /// Denoising steps.
+    pub steps: u32,
+    /// Classifier-free guidance scale, 1 = none.
+    pub guidance: f64,
+    /// Tile side in pixels, a multiple of 32.
+    pub size_px: u32,
+    /// Sampler.
+    pub sampler: String,
+    /// Names of ops applied in this order.
+    pub ops: Vec<String>,
+    /// `auto`, `cpu`, `gpu` or `gpu:N`.
+    pub device: String,
+    /// Worker threads, 0 = one a core. Never changes the result on the CPU.
+    pub threads: usize,
+    /// Folder for files; none are written without it.
+    pub out_dir: Option<String>,
+}
+
+const fn field(name: &'static str, kind: Kind, default: fn() -> Value, doc: &'static str) -> Field {
+    Field { name, kind, default, doc }
+}
+
+const SEED: Field =
+    field("seed", Kind::Integer(0, i64::MAX), || json!(1), "Seed of everything random; the same seed gives the same bytes on the CPU");
+const DEVICE: Field = field("device", Kind::Text, || json!("auto"), "auto, cpu, gpu or gpu:N");
+const THREADS: Field = field("threads", Kind::Integer(0, 1024), || json!(0), "Worker threads, 0 = one a core");
+const OUT_DIR: Field = field("out_dir", Kind::Text, || Value::Null, "Folder for files; without it nothing is written");
+
+impl Params for Cluster {
+    const KIND: &'static str = "cluster";
+
+    fn table() -> Table {
+        Table(vec![
+            field("k", Kind::Integer(2, limits::CLASSES as i64), || json!(8), "Number of tissue classes"),
+            field(
+                "mpp",
+                Kind::Number(*limits::MPP.start(), *limits::MPP.end()),
+                || Value::Null,
+                "Micrometres per level-0 pixel, where the slide does not tell",
+            ),
+            field("roi", Kind::List, || Value::Null, "Polygons in level-0 pixels, [[[x, y], ...], ...]"),
+            SEED,
+            DEVICE,
+            THREADS,
+            OUT_DIR,
+            field("crops_per_class", Kind::Integer(1, 64), || json!(8), "Exemplar crops kept a class"),
+            field("force", Kind::Flag, || json!(false), "Go on although the stain does not look like H&E"),
+        ])
+    }
+
+    fn check(&self) -> Result<()> {
+        for (i, ring) in self.roi.iter().flatten().enumerate() {
+            if ring.len() < 3 || ring.iter().flatten().any(|v| !v.is_finite()) {
+                return Err(Error::parameter(
+                    format!("roi[{i}]"),
+                    "a polygon needs at least 3 finite points",
+                    "give level-0 pixel coordinates",
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Params for Synth {
+    const KIND: &'static str = "synth";
+
+    fn table() -> Table {
+        Table(vec![
+            field("from", Kind::Text, || Value::Null, "Folder of a cluster run; not needed with a result handle"),
+            field("n", Kind::Integer(1, limits::TILES as i64), || json!(4), "Number of tiles"),
+            SEED,
+            field("first", Kind::Integer(0, limits::TILES as i64), || json!(0), "Index of the first tile of the run to make"),
+            field("steps", Kind::Integer(1, limits::STEPS as i64), || json!(20), "Denoising steps"),
+            field("guidance", Kind::Number(0.0, limits::GUIDANCE), || json!(1.5), "Classifier-free guidance scale, 1 = none"),
+            field("size_px", Kind::Integer(128, limits::WINDOW_PX as i64), || json!(256), "Tile side in pixels, a multiple of 32"),
+            field("sampler", Kind::Choice(&["euler", "heun", "dpmpp2m"]), || json!("dpmpp2m"), "Sampler"),
+            field("ops", Kind::List, || json!(["gamut"]), "Names of the ops applied to each tile, in this order"),
+            DEVICE,
+            THREADS,
+            OUT_DIR,
+        ])
+    }
+
+    fn check(&self) -> Result<()> {
+        if !self.size_px.is_multiple_of(32) {
+            let down = self.size_px / 32 * 32;
+            return Err(Error::parameter(
+                "size_px",
+                format!("{} is not a multiple of 32", self.size_px),
+                format!("try {down} or {}", down + 32),
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Parses and checks a parameter string; an empty one means all defaults.
+pub fn parse<P: Params>(text: &str) -> Result<P> {
+    if text.len() > limits::PARAMETERS_BYTES {
+        return Err(Error::Limit {
+            field: "parameters".into(),
+            value: format!("{} bytes", text.len()),
+            limit: format!("{} bytes", limits::PARAMETERS_BYTES),
+            hint: "pass large inputs as files".into(),
+        });
+    }
+    let text = if text.trim().is_empty() { "{}" } else { text };
+    let value: Value =
+        serde_json::from_str(text).map_err(|e| Error::parameter("(all)", format!("not JSON: {e}"), "pass one JSON object"))?;
+    let Value::Object(given) = value else {
+        return Err(Error::parameter("(all)", "not a JSON object", "pass {\"key\": value, ...}"));
+    };
+    let table = P::table();
+    if let Some(unknown) = given.keys().find(|k| !table.0.iter().any(|f| f.name == k.as_str())) {
+        let known: Vec<_> = table.0.iter().map(|f| f.name).collect();
+        return Err(Error::parameter(unknown.clone(), format!("unknown for a {} job", P::KIND), format!("known are {}", known.join(", "))));
+    }
+    let mut full = Map::new();
+    for f in &table.0 {
+        let v = given.get(f.name).cloned().unwrap_or_else(f.default);
+        f.check(&v)?;
+        full.insert(f.name.to_owned(), v);
+    }
+    let parsed: P = serde_json::from_value(Value::Object(full))
+        .map_err(|e| Error::parameter("(all)", e.to_string(), "see the schema of this job kind"))?;
+    parsed.check()?;
+    Ok(parsed)
+}
+
+/// The resolved parameters as one JSON string, keys in table order where the struct has them so.
+pub fn resolved<P: Params>(params: &P) -> Result<String> {
+    serde_json::to_string(params).map_err(|e| Error::internal(e.to_string()))
+}
+
+/// The JSON schema (draft 2020-12) of a job kind, from which hosts build dialogs.
+pub fn schema<P: Params>() -> Value {
+    let mut properties = Map::new();
+    for f in P::table().0 {
+        let default = (f.default)();
+        let mut s = match f.kind {
+            Kind::Integer(lo, hi) => json!({"type": "integer", "minimum": lo, "maximum": hi}),
+            Kind::Number(lo, hi) => json!({"type": "number", "minimum": lo, "maximum": hi}),
+            Kind::Text => json!({"type": "string"}),
+            Kind::Choice(options) => json!({"type": "string", "enum": options}),
+            Kind::Flag => json!({"type": "boolean"}),
+            Kind::List => json!({"type": "array"}),
+        };
+        if default.is_null() {
+            s["type"] = json!([s["type"], "null"]);
+        }
+        s["default"] = default;
+        s["description"] = json!(f.doc);
+        properties.insert(f.name.into(), s);
+    }
+    json!({"$schema": "https://json-schema.org/draft/2020-12/schema", "title": P::KIND, "type": "object", "additionalProperties": false, "properties": properties})
+}
+
+impl Field {
+    fn check(&self, v: &Value) -> Result<()> {
+        if v.is_null() && (self.default)().is_null() {
+            return Ok(());
+        }
+        let wrong = |want: &str| Err(Error::parameter(self.name, format!("{v} is not {want}"), self.doc));
+        match self.kind {
+            Kind::Integer(lo, hi) => match v.as_i64() {
+                Some(n) if (lo..=hi).contains(&n) => Ok(()),
+                _ => wrong(&format!("an integer from {lo} to {hi}")),
+            },
+            Kind::Number(lo, hi) => match v.as_f64() {
+                Some(n) if (lo..=hi).contains(&n) => Ok(()),
+                _ => wrong(&format!("a number from {lo} to {hi}")),
+            },
+            Kind::Text if !v.is_string() => wrong("a string"),
+            Kind::Flag if !v.is_boolean() => wrong("true or false"),
+            Kind::List if !v.is_array() => wrong("a list"),
+            Kind::Choice(options) if !v.as_str().is_some_and(|s| options.contains(&s)) => wrong(&format!("one of {}", options.join(", "))),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_name_the_field_and_the_range() {
+        for (text, needle) in [
+            (r#"{"k": 1}"#, "`k`: 1 is not an integer from 2 to 100"),
+            (r#"{"k": 8.5}"#, "`k`"),
+            (r#"{"mpp": -1}"#, "`mpp`"),
+            (r#"{"mpp": 1e999}"#, "(all)"),
+            (r#"{"roi": [[[0, 0]]]}"#, "`roi[0]`"),
+            (r#"[1]"#, "JSON object"),
+            ("{", "not JSON"),
+        ] {
+            let e = parse::<Cluster>(text).unwrap_err().to_string();
+            assert!(e.contains(needle), "{text}: {e}");
+        }
+        let e = parse::<Synth>(r#"{"size_px": 250}"#).unwrap_err().to_string();
+        assert!(e.contains("try 224 or 256"), "{e}");
+        assert!(parse::<Synth>(r#"{"sampler": "magic"}"#).unwrap_err().to_string().contains("euler, heun"));
+    }
+
+    #[test]
+    fn resolved_parameters_parse_to_themselves() {
+        let p: Cluster = parse("").unwrap();
+        assert_eq!(parse::<Cluster>(&resolved(&p).unwrap()).unwrap(), p);
+        let p: Synth = parse(r#"{"seed": 9007199254740993, "ops": []}"#).unwrap();
+        assert_eq!(parse::<Synth>(&resolved(&p).unwrap()).unwrap().seed, 9_007_199_254_740_993);
+    }
+
+    #[test]
+    fn every_struct_field_is_in_the_table_and_the_schema() {
+        for (value, schema) in [
+            (serde_json::to_value(parse::<Cluster>("").unwrap()).unwrap(), schema::<Cluster>()),
+            (serde_json::to_value(parse::<Synth>("").unwrap()).unwrap(), schema::<Synth>()),
+        ] {
+            let (a, b) = (value.as_object().unwrap(), schema["properties"].as_object().unwrap());
+            assert_eq!(a.keys().collect::<Vec<_>>(), b.keys().collect::<Vec<_>>());
+        }
+    }
+}

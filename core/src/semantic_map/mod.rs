@@ -1,0 +1,94 @@
+//! The pseudo-semantic map of a slide. In: the open slide, an encoder, parameters. Out: a smoothed [`SemanticMap`] with legend, exemplar
+//! crops and a bank of real embeddings. Labels are one byte a cell, 0 = background (glass, outside the region of interest).
+//!
+//! Fails for a slide without resolution, without tissue or (unless forced) without H&E, if cancelled, and where the host or the encoder
+//! fails. The same slide, parameters and encoder give the same map on the CPU whatever the number of threads.
+//!
+//! [`run`] goes through: survey (which cells are tissue) -> embed (dense features, windows read one batch at a time) -> smooth (means
+//! over neighbourhoods in which only tissue counts) -> cluster (k-means on cells away from the glass) -> calm (Potts model and least
+//! region size) -> legend, crops, bank.
+
+mod exemplars;
+mod legend;
+mod palette;
+mod picture;
+mod regularise;
+mod run;
+mod smooth;
+#[cfg(test)]
+mod tests;
+
+pub use palette::palette;
+pub use run::run;
+
+use image::RgbImage;
+use serde::{Deserialize, Serialize};
+
+/// One tissue class of a map.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Class {
+    /// Label, 1..=100.
+    pub id: u8,
+    /// Name shown to the user.
+    pub name: String,
+    /// Legend colour, colour-blind safe.
+    pub color: [u8; 3],
+    /// Number of cells.
+    pub cells: u64,
+    /// Area in square micrometres.
+    pub area_um2: f64,
+    /// Share of all tissue, 0..=1.
+    pub share: f64,
+}
+
+/// A raw crop of real tissue that lies (almost) wholly in one class. 128 px a side at [`SemanticMap::work_mpp`], or 96 px where
+/// the class offers no larger place; the outer 16 px are margin for the autoencoder and are not shown to the denoiser.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Crop {
+    /// Its class.
+    pub class: u8,
+    /// Left edge in level-0 pixels, margin included.
+    pub x: i64,
+    /// Upper edge in level-0 pixels, margin included.
+    pub y: i64,
+    /// The pixels.
+    pub rgb: RgbImage,
+}
+
+/// Embeddings of real tissue by class, for the flags: one row a 32 px cell (at the working mpp).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Bank {
+    /// Length of an embedding.
+    pub channels: usize,
+    /// Class of each row.
+    pub classes: Vec<u8>,
+    /// `classes.len() * channels` values.
+    pub rows: Vec<f32>,
+}
+
+/// A finished map.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SemanticMap {
+    /// Rows of cells.
+    pub rows: usize,
+    /// Columns of cells.
+    pub columns: usize,
+    /// `rows * columns` labels.
+    pub labels: Vec<u8>,
+    /// Side of a cell in level-0 pixels; cell (r, c) covers x in [c, c+1) * cell_px, y in [r, r+1) * cell_px.
+    pub cell_px: f64,
+    /// Micrometres per level-0 pixel.
+    pub mpp: f64,
+    /// Resolution at which pixels are read for embedding and crops, um/px (0.5 unless the slide is coarser).
+    pub work_mpp: f64,
+    /// Classes in order of their label.
+    pub classes: Vec<Class>,
+    /// Exemplar crops.
+    pub crops: Vec<Crop>,
+    /// Real embeddings.
+    pub bank: Bank,
+    /// The slide, small (longest side about 1024 px), under the overlay.
+    pub thumbnail: RgbImage,
+    /// Parameters, seed, encoder, device, slide id hash, software version.
+    pub provenance: serde_json::Value,
+}

@@ -1,0 +1,147 @@
+//! The pipeline from slide to map.
+
+use serde_json::{Value, json};
+
+use super::exemplars::Labelled;
+use super::legend::legend;
+use super::regularise::Evidence;
+use super::smooth::{depths, is_deep, smooth};
+use super::{Class, SemanticMap, palette::palette, picture::picture};
+use crate::cluster::{self, Model, Rows};
+use crate::embed::{Embedding, embed_slide};
+use crate::params::{self, Cluster};
+use crate::slide::Scale;
+use crate::tiles::{Glass, Grid, Roi, Survey, survey, thumbnail};
+use crate::{Encoder, Error, Job, Result, TileSource, limits};
+
+/// The centroids are fitted on cells away from the glass if these are at least this share of the tissue, else on all.
+const INTERIOR_SHARE: f64 = 0.3;
+/// Most cells the centroids are fitted on; beyond it every n-th is taken.
+const FIT_ROWS: usize = 200_000;
+
+/// Clusters a slide into a map of `params.k` tissue classes.
+pub fn run(source: &dyn TileSource, encoder: &dyn Encoder, params: &Cluster, job: &Job) -> Result<SemanticMap> {
+    job.check()?;
+    if !(2..=limits::CLASSES).contains(&params.k) {
+        return Err(Error::parameter("k", format!("{} is not from 2 to {}", params.k, limits::CLASSES), "8 is a good start"));
+    }
+    crate::pool::pool(params.threads)?.install(|| Run::start(source, encoder, params, job)?.finish())
+}
+
+/// What every step needs.
+struct Run<'a> {
+    source: &'a dyn TileSource,
+    encoder: &'a dyn Encoder,
+    params: &'a Cluster,
+    job: &'a Job,
+    scale: Scale,
+    grid: Grid,
+    glass: Glass,
+    survey: Survey,
+    thumbnail: image::RgbImage,
+}
+
+impl<'a> Run<'a> {
+    /// Looks at the slide: resolution, stain, tissue.
+    fn start(source: &'a dyn TileSource, encoder: &'a dyn Encoder, params: &'a Cluster, job: &'a Job) -> Result<Self> {
+        let info = source.info();
+        info.check()?;
+        let scale = Scale::new(info.mpp_or(params.mpp)?);
+        let grid = Grid::new(info, &scale, encoder.stride_px())?;
+        let thumbnail = thumbnail(source)?;
+        let glass = Glass::of(&thumbnail);
+        if let Some(why) = glass.not_he(&thumbnail) {
+            if !params.force {
+                return Err(info.error(why, "this method is made for H&E; set `force` to go on all the same"));
+            }
+            job.note(format!("went on by `force` although {why}"));
+        }
+        let survey = survey(source, &grid, &glass, params.roi.as_deref().map(Roi), job)?;
+        job.publish(picture(&grid, &survey.tissue.iter().map(|t| u8::from(*t)).collect::<Vec<_>>(), &[[153; 3]]));
+        Ok(Self { source, encoder, params, job, scale, grid, glass, survey, thumbnail })
+    }
+
+    /// Embeds, clusters and dresses the map.
+    fn finish(self) -> Result<SemanticMap> {
+        let embedding = embed_slide(self.source, self.encoder, &self.grid, &self.survey.tissue, self.job)?;
+        let depth = depths(&self.grid, &self.survey.tissue);
+        let smoothed = smooth(&embedding, &self.grid, &depth);
+        let (mut labels, model) = self.labels(&smoothed, &depth)?;
+        let classes = legend(&mut labels, &self.grid, self.scale.mpp, &self.survey.color, &self.glass);
+        if classes.len() < self.params.k {
+            self.job.note(format!(
+                "{} of {} classes were left after small regions had joined their neighbours",
+                classes.len(),
+                self.params.k
+            ));
+        }
+        self.job.publish(picture(&self.grid, &labels, &palette(classes.len())));
+        let labelled = Labelled { grid: &self.grid, labels: &labels, smoothed: &smoothed, classes: classes.len() as u8 };
+        let crops = labelled.crops(self.source, self.params.crops_per_class, self.job)?;
+        let bank = labelled.bank(&embedding, self.params.seed);
+        let provenance = self.provenance(&classes, &model)?;
+        Ok(SemanticMap {
+            rows: self.grid.rows,
+            columns: self.grid.columns,
+            labels,
+            cell_px: self.grid.cell_px(),
+            mpp: self.scale.mpp,
+            work_mpp: self.scale.work_mpp,
+            classes,
+            crops,
+            bank,
+            thumbnail: self.thumbnail,
+            provenance,
+        })
+    }
+
+    /// Fits the classes and labels every tissue cell.
+    fn labels(&self, smoothed: &Embedding, depth: &[u8]) -> Result<(Vec<u8>, Model)> {
+        self.job.stage("cluster", 0);
+        let rows = self.rows_to_fit(smoothed, depth);
+        let model = cluster::fit(Rows { data: &rows, channels: smoothed.channels }, self.params.k, self.params.seed, self.job)?;
+        let evidence = Evidence { grid: &self.grid, features: smoothed, centroids: &model.centroids, color: &self.survey.color };
+        let mut labels = evidence.nearest();
+        self.job.publish(picture(&self.grid, &labels, &palette(self.params.k)));
+        self.job.check()?;
+        evidence.calm(&mut labels);
+        Ok((labels, model))
+    }
+
+    /// Rows of the cells away from the glass, thinned evenly to [`FIT_ROWS`].
+    fn rows_to_fit(&self, smoothed: &Embedding, depth: &[u8]) -> Vec<f32> {
+        let inside: Vec<usize> = (0..smoothed.cells.len()).filter(|i| is_deep(depth[smoothed.cells[*i] as usize])).collect();
+        let enough = inside.len() >= self.params.k && inside.len() as f64 >= INTERIOR_SHARE * smoothed.cells.len() as f64;
+        let chosen = if enough { inside } else { (0..smoothed.cells.len()).collect() };
+        let step = chosen.len().div_ceil(FIT_ROWS).max(1);
+        chosen.iter().step_by(step).flat_map(|i| smoothed.rows().row(*i).iter().copied()).collect()
+    }
+
+    /// Enough to make the map again, and nothing that names the slide or a folder.
+    fn provenance(&self, classes: &[Class], model: &Model) -> Result<Value> {
+        let info = self.source.info();
+        let params = Cluster { out_dir: None, ..self.params.clone() };
+        let resolved: Value = serde_json::from_str(&params::resolved(&params)?).map_err(|e| Error::internal(e.to_string()))?;
+        Ok(json!({
+            "kind": "pseudo-semantic map of real tissue",
+            "software": { "name": "histoloom", "version": env!("CARGO_PKG_VERSION") },
+            "job": <Cluster as params::Params>::KIND,
+            "parameters": resolved,
+            "seed": self.params.seed,
+            "encoder": { "id": self.encoder.id(), "sha256": self.encoder.sha256(), "channels": self.encoder.channels(), "stride_px": self.encoder.stride_px() },
+            "slide": {
+                "id_sha256": info.id_sha256(),
+                "width_px": info.width_px,
+                "height_px": info.height_px,
+                "origin_px": [info.origin_px.0, info.origin_px.1],
+                "mpp": self.scale.mpp,
+                "mpp_from": if self.params.mpp.is_some() { "parameter" } else { "slide" },
+                "glass_rgb": self.glass.0,
+            },
+            "work_mpp": self.scale.work_mpp,
+            "cell_px": self.grid.cell_px(),
+            "classes": classes.len(),
+            "inertia": model.inertia,
+        }))
+    }
+}

@@ -1,0 +1,256 @@
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use image::{Rgb, RgbImage};
+use serde_json::json;
+
+use super::fakes::{Colors, Follow, PINK, PURPLE, Pooling, map};
+use super::*;
+use crate::ops::{Op, OpFlag, OpInput, OpOutput};
+use crate::semantic_map::SemanticMap;
+use crate::{Denoiser, Error, Job, Result, params};
+
+fn parameters(text: &str) -> params::Synth {
+    params::parse(text).unwrap()
+}
+
+fn make(map: &SemanticMap, net: &dyn Denoiser, batch: usize, ops: &[Arc<dyn Op>], p: &params::Synth) -> Result<Vec<SyntheticTile>> {
+    let mut tiles = Vec::new();
+    let nets = Nets::new(&Pooling, net, &Colors).on("cpu (test)").batched(batch);
+    run(map, &nets, ops, p, &Job::new(), &mut |t| {
+        tiles.push(t);
+        Ok(())
+    })?;
+    Ok(tiles)
+}
+
+fn same(a: &SyntheticTile, b: &SyntheticTile) -> bool {
+    a.index == b.index && a.rgb == b.rgb && a.labels == b.labels && a.crops == b.crops && a.flags == b.flags && a.provenance == b.provenance
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bytes_whatever_the_batch() {
+    for sampler in ["euler", "heun", "dpmpp2m"] {
+        let p = parameters(&format!(r#"{{"n": 5, "steps": 4, "seed": 3, "sampler": "{sampler}"}}"#));
+        let one = make(&map(), &Follow::default(), 1, &[], &p).unwrap();
+        assert_eq!(one.len(), 5);
+        for batch in [2, 4, 5] {
+            let other = make(&map(), &Follow::default(), batch, &[], &p).unwrap();
+            assert!(one.iter().zip(&other).all(|(a, b)| same(a, b)), "{sampler}, batch {batch}");
+        }
+        assert!(one.windows(2).all(|w| w[0].rgb != w[1].rgb));
+        let seed = params::Synth { seed: 4, ..p };
+        assert!(make(&map(), &Follow::default(), 2, &[], &seed).unwrap().iter().zip(&one).all(|(a, b)| a.rgb != b.rgb));
+    }
+}
+
+#[test]
+fn a_tile_is_made_again_alone_from_its_provenance() {
+    let p = parameters(r#"{"n": 4, "steps": 3, "out_dir": "/home/someone/out", "from": "/home/someone/map"}"#);
+    let all = make(&map(), &Follow::default(), 4, &[], &p).unwrap();
+    for tile in &all {
+        let again = parameters(&tile.provenance["parameters"].to_string());
+        assert_eq!((again.first, again.n, &again.out_dir, &again.from), (tile.index, 1, &None, &None));
+        let again = make(&map(), &Follow::default(), 1, &[], &again).unwrap();
+        assert!(same(&again[0], tile));
+    }
+}
+
+#[test]
+fn provenance_names_everything_that_made_the_tile_and_no_folder() {
+    let p = parameters(r#"{"n": 1, "steps": 2, "out_dir": "/home/someone/out"}"#);
+    let tile = make(&map(), &Follow::default(), 1, &[Arc::new(Invert { fails: false, size: 256 })], &p).unwrap().remove(0);
+    let v = &tile.provenance;
+    assert_eq!(v["synthetic"], json!(true));
+    assert_eq!(v["map"]["sha256"], json!(fingerprint(&map())));
+    assert_eq!(v["map"]["hashes"], json!({"slide.id_sha256": "abc"}));
+    assert_eq!(v["models"]["encoder"], json!({"id": "colors", "sha256": "colors-sha"}));
+    assert_eq!((&v["models"]["codec"]["sha256"], &v["models"]["denoiser"]["sha256"]), (&json!("pooling"), &json!("follow")));
+    assert_eq!((&v["device"], &v["parameters"]["seed"], &v["calibrated"]), (&json!("cpu (test)"), &json!(1), &json!(false)));
+    assert_eq!(v["ops"][0]["sha256"], json!("00ff"));
+    let crops = v["crops"].as_array().unwrap();
+    assert!(crops.len() >= 2 && crops.iter().all(|c| c["x"].is_number() && c["class"].is_number() && c["phase"].is_array()));
+    assert!(!v.to_string().contains("/home"), "{v}");
+    let mut other = map();
+    other.bank.rows[0] += 1.0;
+    assert_ne!(fingerprint(&other), fingerprint(&map()));
+}
+
+#[test]
+fn tiles_follow_their_labels_and_only_uncalibrated_is_flagged_on_good_ones() {
+    let p = parameters(r#"{"n": 6, "steps": 12, "seed": 2, "guidance": 1}"#);
+    let (mut right, mut all, mut off) = (0, 0, 0);
+    for tile in make(&map(), &Follow::default(), 4, &[], &p).unwrap() {
+        for (pixel, label) in tile.rgb.pixels().zip(&tile.labels).filter(|(_, l)| **l != 0) {
+            let d = |c: [u8; 3]| pixel.0.iter().zip(c).map(|(a, b)| (i32::from(*a) - i32::from(b)).pow(2)).sum::<i32>();
+            all += 1;
+            right += usize::from((d(PINK) < d(PURPLE)) == (*label == 1));
+        }
+        let codes: Vec<&str> = tile.flags.flags.iter().map(|f| f.code.as_str()).collect();
+        assert_eq!(codes[0], "UNCALIBRATED");
+        assert!(!tile.flags.calibrated && codes.iter().all(|c| ["UNCALIBRATED", "S1_OFF_MANIFOLD"].contains(c)), "{codes:?}");
+        off += codes.iter().filter(|c| **c == "S1_OFF_MANIFOLD").count();
+        assert_eq!((tile.flags.scores.channels, tile.flags.scores.height, tile.flags.names.len()), (5, 8, 5));
+        assert!(tile.flags.scores.data.iter().all(|v| v.is_finite()));
+        assert!(tile.crops.len() <= 4 && !tile.crops.is_empty());
+    }
+    assert!(right > all * 97 / 100, "{right} of {all} pixels have the colour of their class");
+    assert!(off < 6 * 64 / 4, "{off} of 384 cells are off the manifold");
+}
+
+#[test]
+fn a_cancelled_run_stops_within_one_step_and_gives_no_tile() {
+    let job = Arc::new(Job::new());
+    let net = Follow { stop: Some((7, job.clone())), ..Follow::default() };
+    let nets = Nets::new(&Pooling, &net, &Colors);
+    let e = run(&map(), &nets, &[], &parameters(r#"{"steps": 500}"#), &job, &mut |_| panic!("no tile")).unwrap_err();
+    assert!(matches!(e, Error::Cancelled));
+    assert_eq!(net.calls.load(Ordering::SeqCst), 7);
+}
+
+#[test]
+fn progress_ends_at_its_total_and_a_refusing_sink_ends_the_run() {
+    let (job, net) = (Job::new(), Follow::default());
+    let nets = Nets::new(&Pooling, &net, &Colors);
+    let p = parameters(r#"{"n": 5, "steps": 3}"#);
+    run(&map(), &nets, &[], &p, &job, &mut |_| Ok(())).unwrap();
+    let seen = job.progress();
+    assert_eq!((seen.stage, seen.done, seen.total), ("denoise", 15, 15));
+    assert_eq!(job.partial().unwrap().dimensions(), (256, 256));
+    let mut given = 0;
+    let e = run(&map(), &nets, &[], &p, &job, &mut |_| {
+        given += 1;
+        Err(Error::internal("disk full"))
+    });
+    assert!(e.unwrap_err().to_string().contains("disk full") && given == 1);
+}
+
+#[test]
+fn latents_that_are_not_finite_withhold_their_tile_only() {
+    let p = parameters(r#"{"n": 24, "steps": 2, "guidance": 1}"#);
+    let net = Follow { broken_on_pure: true, ..Follow::default() };
+    let tiles = make(&map(), &net, 4, &[], &p).unwrap();
+    let (mut bad, mut good) = (0, 0);
+    for t in &tiles {
+        let pure = t.labels.iter().all(|l| *l == t.labels[0]);
+        let flagged = t.flags.flags.iter().any(|f| f.code == "S6_NON_FINITE");
+        assert_eq!(flagged, t.provenance["withheld"] == json!(true));
+        if flagged {
+            assert!(pure && t.rgb.pixels().all(|p| p.0 == [128; 3]) && t.flags.scores.height == 8);
+        }
+        *(if flagged { &mut bad } else { &mut good }) += 1;
+    }
+    assert!(bad > 0 && good > 0, "{bad} withheld, {good} made");
+}
+
+/// Inverts the colours, or fails.
+struct Invert {
+    fails: bool,
+    size: u32,
+}
+
+impl Op for Invert {
+    fn name(&self) -> &str {
+        "invert"
+    }
+    fn version(&self) -> u32 {
+        1
+    }
+    fn sha256(&self) -> &str {
+        "00ff"
+    }
+    fn run(&self, input: &OpInput<'_>) -> Result<OpOutput> {
+        if self.fails {
+            return Err(Error::OpLimit { op: "invert".into(), why: "out of\nfuel".into() });
+        }
+        assert_eq!((input.labels.len(), input.scores.channels), (256 * 256, 5));
+        let invert = |x: u32, y: u32| input.rgb.get_pixel(x.min(255), y.min(255)).0.map(|v| 255 - v);
+        let flag = |cell| OpFlag { code: "odd one!".into(), reason: "line\nbreak".into(), cell };
+        let mut flags = vec![flag(Some((7, 7))), flag(Some((8, 0))), flag(None)];
+        flags.extend((0..1000).map(|_| flag(None)));
+        let metrics = vec![("mean".into(), 0.5), ("nan".into(), f64::NAN)];
+        Ok(OpOutput { rgb: Some(RgbImage::from_fn(self.size, self.size, |x, y| Rgb(invert(x, y)))), flags, metrics })
+    }
+}
+
+#[test]
+fn a_failing_op_is_flagged_and_noted_and_the_tile_is_kept() {
+    let p = parameters(r#"{"n": 1, "steps": 2}"#);
+    let plain = make(&map(), &Follow::default(), 1, &[], &p).unwrap().remove(0);
+    for (fails, size, why) in [(true, 256, "out of fuel"), (false, 128, "128 x 128")] {
+        let tile = make(&map(), &Follow::default(), 1, &[Arc::new(Invert { fails, size })], &p).unwrap().remove(0);
+        assert_eq!(tile.rgb, plain.rgb);
+        let f = tile.flags.flags.iter().find(|f| f.code == "OP_FAILED").unwrap();
+        assert!(f.reason.contains(why), "{}", f.reason);
+        assert_eq!(tile.provenance["ops"][0]["outcome"], json!("failed"));
+        assert!(tile.provenance["notes"][0].as_str().unwrap().contains("invert failed"));
+    }
+}
+
+#[test]
+fn what_ops_change_is_recorded_and_flags_describe_the_changed_pixels() {
+    let p = parameters(r#"{"n": 1, "steps": 2}"#);
+    let plain = make(&map(), &Follow::default(), 1, &[], &p).unwrap().remove(0);
+    let invert: Arc<dyn Op> = Arc::new(Invert { fails: false, size: 256 });
+    let tile = make(&map(), &Follow::default(), 1, &[invert.clone()], &p).unwrap().remove(0);
+    assert_eq!(tile.rgb.get_pixel(3, 4).0, plain.rgb.get_pixel(3, 4).0.map(|v| 255 - v));
+    let v = &tile.provenance["ops"][0];
+    assert_eq!((&v["outcome"], &v["changed_pixels"], &v["metrics"]), (&json!("ok"), &json!(65536), &json!({"mean": 0.5})));
+    let of = |code: &str| tile.flags.flags.iter().filter(|f| f.code == code).collect::<Vec<_>>();
+    assert!(!of("S6_STAIN").is_empty(), "inverted tissue is green");
+    let own = of("ODD_ONE_");
+    assert_eq!(own.len(), 256, "flags are capped");
+    assert_eq!((own[0].cell, own[1].cell, own[0].reason.as_str()), (Some((7, 7)), None, "line break"));
+    let twice = make(&map(), &Follow::default(), 1, &[invert.clone(), invert], &p).unwrap().remove(0);
+    assert_eq!(twice.rgb, plain.rgb);
+    assert_eq!(twice.provenance["ops"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn classes_without_a_crop_are_left_to_the_model_and_said_so() {
+    let mut m = map();
+    m.crops.retain(|c| c.class == 1);
+    let p = parameters(r#"{"n": 12, "steps": 2}"#);
+    let tiles = make(&m, &Follow::default(), 4, &[], &p).unwrap();
+    let t = tiles.iter().find(|t| t.labels.contains(&2)).unwrap();
+    assert_eq!(t.provenance["classes_without_crop"], json!([2]));
+    assert!(t.provenance["notes"].to_string().contains("class 2 has no crop"));
+    assert!(t.crops.iter().all(|c| c.class == 1));
+}
+
+#[test]
+fn networks_and_maps_that_do_not_fit_are_refused_before_any_work() {
+    struct Small;
+    impl Denoiser for Small {
+        fn sha256(&self) -> &str {
+            ""
+        }
+        fn channels(&self) -> usize {
+            4
+        }
+        fn condition_channels(&self) -> usize {
+            35
+        }
+        fn velocity(&self, _: &[crate::Planes], _: &[crate::Planes], _: f32, _: f32) -> Result<Vec<crate::Planes>> {
+            unreachable!()
+        }
+    }
+    let p = parameters("");
+    let e = make(&map(), &Small, 1, &[], &p).unwrap_err().to_string();
+    assert!(e.contains("denoiser") && e.contains("4 latent channels"), "{e}");
+    let net = Follow::default();
+    for (bad, needle) in [
+        (SemanticMap { rows: 61, ..map() }, "labels"),
+        (SemanticMap { mpp: f64::NAN, ..map() }, "scale"),
+        (SemanticMap { cell_px: 1e-9, ..map() }, "cells of the map"),
+        (SemanticMap { labels: vec![0; 4800], ..map() }, "no tissue"),
+    ] {
+        let e = make(&bad, &net, 1, &[], &p).unwrap_err().to_string();
+        assert!(e.contains(needle), "{needle}: {e}");
+    }
+    let e = make(&map(), &net, 1, &[], &params::Synth { n: u32::MAX, ..p.clone() }).unwrap_err();
+    assert!(matches!(e, Error::Limit { .. }), "{e}");
+    let e = make(&map(), &net, 1, &[], &params::Synth { size_px: 250, ..p }).unwrap_err().to_string();
+    assert!(e.contains("multiple of 32"), "{e}");
+    assert_eq!(net.calls.load(Ordering::SeqCst), 0);
+}

@@ -1,0 +1,65 @@
+//! Cleaning of cell masks: islands and holes that are too small to be tissue or glass.
+
+/// Turns connected groups (4 neighbours) of fewer than `least` cells over: first islands of `true`, then holes of `false`.
+pub fn clean(mask: &mut [bool], columns: usize, least: usize) {
+    for value in [true, false] {
+        for group in groups(mask, columns, |a, b| a == b, |v| v == value) {
+            if group.len() < least {
+                group.iter().for_each(|&i| mask[i] = !value);
+            }
+        }
+    }
+}
+
+/// The connected groups (4 neighbours) of cells accepted by `take`, neighbours joined where `same`; in order of their first cell.
+pub(crate) fn groups<T: Copy>(cells: &[T], columns: usize, same: impl Fn(T, T) -> bool, take: impl Fn(T) -> bool) -> Vec<Vec<usize>> {
+    let mut seen = vec![false; cells.len()];
+    let mut out = Vec::new();
+    for start in 0..cells.len() {
+        if seen[start] || !take(cells[start]) {
+            continue;
+        }
+        seen[start] = true;
+        let mut group = vec![start];
+        let mut next = 0;
+        while let Some(&i) = group.get(next) {
+            next += 1;
+            for j in neighbours4(i, columns, cells.len()) {
+                if !seen[j] && same(cells[i], cells[j]) {
+                    seen[j] = true;
+                    group.push(j);
+                }
+            }
+        }
+        out.push(group);
+    }
+    out
+}
+
+/// The up to four neighbours of a cell.
+pub(crate) fn neighbours4(i: usize, columns: usize, cells: usize) -> impl Iterator<Item = usize> {
+    let column = i % columns;
+    [
+        (i >= columns).then(|| i - columns),
+        (column > 0).then(|| i - 1),
+        (column + 1 < columns).then(|| i + 1),
+        (i + columns < cells).then(|| i + columns),
+    ]
+    .into_iter()
+    .flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_islands_and_holes_vanish_and_large_ones_stay() {
+        let picture = ["..........", ".####..#..", ".#.##.....", ".####.....", "..........", "####......", "#..#......", "####......"];
+        let mut mask: Vec<bool> = picture.concat().chars().map(|c| c == '#').collect();
+        clean(&mut mask, 10, 2);
+        let got: String = mask.iter().map(|m| if *m { '#' } else { '.' }).collect();
+        let want = ["..........", ".####.....", ".####.....", ".####.....", "..........", "####......", "#..#......", "####......"];
+        assert_eq!(got, want.concat());
+    }
+}

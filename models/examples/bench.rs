@@ -1,0 +1,80 @@
+//! Times the shipped networks on one device: `bench [--device cpu] [--threads N] [--rounds N]`. One JSON object a line: wall and
+//! processor milliseconds. `reference/bench.py` runs it beside PyTorch on the same weights.
+#![allow(clippy::print_stdout, reason = "a command-line tool")]
+
+use std::path::Path;
+use std::time::Instant;
+
+use histoloom_core::{Planes, Result, rng};
+use histoloom_models::Engine;
+use image::RgbImage;
+
+/// Wall and processor milliseconds, each the median of the rounds.
+struct Timing {
+    wall_ms: f64,
+    cpu_ms: f64,
+}
+
+/// Processor seconds of all threads of this process so far (Linux; elsewhere 0).
+fn cpu_s() -> f64 {
+    let Ok(tasks) = std::fs::read_dir("/proc/self/task") else { return 0.0 };
+    let ns = |task: std::fs::DirEntry| -> Option<f64> {
+        std::fs::read_to_string(task.path().join("schedstat")).ok()?.split(' ').next()?.parse().ok()
+    };
+    tasks.flatten().filter_map(ns).sum::<f64>() * 1e-9
+}
+
+/// Highest resident memory so far in MB (Linux; elsewhere 0).
+fn peak_mb() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:")).and_then(|l| l.split_whitespace().next());
+    line.and_then(|kb| kb.parse::<f64>().ok()).unwrap_or(0.0) / 1024.0
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(0.0)
+}
+
+fn time(rounds: usize, mut f: impl FnMut() -> Result<()>) -> Result<Timing> {
+    f()?;
+    let (mut wall, mut cpu) = (Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        let (start, used) = (Instant::now(), cpu_s());
+        f()?;
+        wall.push(start.elapsed().as_secs_f64() * 1e3);
+        cpu.push((cpu_s() - used) * 1e3);
+    }
+    Ok(Timing { wall_ms: median(wall), cpu_ms: median(cpu) })
+}
+
+/// The value after `--name`, or `default`.
+fn option(name: &str, default: &str) -> String {
+    let mut arguments = std::env::args().skip_while(|a| a != name).skip(1);
+    arguments.next().unwrap_or_else(|| default.into())
+}
+
+fn main() -> Result<()> {
+    let rounds = option("--rounds", "5").parse().unwrap_or(5);
+    let threads = option("--threads", "0").parse().unwrap_or(0);
+    let engine = Engine::open(&option("--device", "cpu"), &Path::new(env!("CARGO_MANIFEST_DIR")).join("weights"), threads)?;
+    let (encoder, codec, denoiser) = (engine.encoder()?, engine.codec()?, engine.denoiser()?);
+    println!("{} ({}), medians of {rounds}", engine.device().name, engine.device().kind);
+    let noise = |seed, c: usize| Planes::new(c, 32, 32, rng::noise(seed, 0, 0, c * 1024));
+    let picture = |side: u32, i: u32| RgbImage::from_fn(side, side, |x, y| image::Rgb([(x * 3 + i) as u8, y as u8, 200]));
+    let windows: Vec<RgbImage> = (0..8).map(|i| picture(320, i)).collect();
+    let (x, c) = (vec![noise(1, denoiser.channels())?; 2], vec![noise(2, denoiser.condition_channels())?; 2]);
+    let tile = [picture(256, 0)];
+    show("encoder, one 320 px window", &time(rounds, || encoder.embed(&windows[..1]).map(drop))?);
+    show("encoder, eight 320 px windows", &time(rounds, || encoder.embed(&windows).map(drop))?);
+    show("denoising step with guidance, 32 x 32 latents", &time(rounds, || denoiser.velocity(&x, &c, 0.5, 0.0).map(drop))?);
+    show("encode, 256 px", &time(rounds, || codec.encode(&tile).map(drop))?);
+    show("decode, 256 px", &time(rounds, || codec.decode(&x[..1]).map(drop))?);
+    println!("peak memory {:.0} MB", peak_mb());
+    Ok(())
+}
+
+/// One JSON object a line, as `reference/bench.py` reads them.
+fn show(name: &str, t: &Timing) {
+    println!("{}", serde_json::json!({ "name": name, "ms": t.wall_ms, "cpu_ms": t.cpu_ms }));
+}

@@ -1,0 +1,110 @@
+"""Times the shipped networks in PyTorch beside our runner, in one run, on the same weights and inputs.
+
+    python bench.py --runner target/debug/examples/bench [--threads 2] [--rounds 5]
+
+The runner prints one JSON object a line: {"name": ..., "ms": ...}. Where torch is missing, only ours is printed.
+Rounds are interleaved; medians and ratios are reported, with the machine they were measured on.
+"""
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, HERE)
+WEIGHTS = os.path.join(HERE, "..", "weights")
+
+
+def peers(threads):
+    """{name: callable} on the same shapes as the runner's, or {} without torch."""
+    try:
+        import torch
+        from safetensors.torch import load_file
+    except ImportError:
+        return {}
+    import autoencoder
+    import denoiser
+    import efficientnet_lite0
+
+    torch.set_num_threads(threads)
+    torch.set_grad_enabled(False)
+    trunk = efficientnet_lite0.load(f"{WEIGHTS}/efficientnet_lite0.safetensors")
+    have = {k: v.float() for k, v in load_file(f"{WEIGHTS}/he_autoencoder.safetensors").items()}
+    enc, dec, net = autoencoder.Encoder().eval(), autoencoder.Decoder().eval(), denoiser.Denoiser().eval()
+    enc.load_state_dict({k[8:]: v for k, v in have.items() if k.startswith("encoder.")})
+    dec.load_state_dict({k[8:]: v for k, v in have.items() if k.startswith("decoder.")})
+    net.load_state_dict({k: v.float() for k, v in load_file(f"{WEIGHTS}/he_denoiser.safetensors").items()})
+    rgb, z, c = torch.rand(1, 3, 320, 320) * 255, torch.randn(2, 16, 32, 32), torch.randn(2, 35, 32, 32)
+    t = torch.full((2,), 0.5)
+    picture = torch.rand(1, 3, 256, 256)
+    return {
+        "encoder, one 320 px window": lambda: trunk(rgb),
+        "denoising step with guidance, 32 x 32 latents": lambda: net(z, c, t, 0 * t),
+        "encode, 256 px": lambda: enc(picture),
+        "decode, 256 px": lambda: dec(z[:1]),
+    }
+
+
+def whole_job(command, slide, extra):
+    """Wall seconds and peak RSS (MiB) of cluster and of 4 tiles at 20 steps with guidance, each in its own process."""
+    with tempfile.TemporaryDirectory() as d:
+        jobs = {
+            "cluster": [command, "cluster", slide, "--out", f"{d}/map", "--k", "8", "--device", "cpu", "--quiet", *extra],
+            "synth": [command, "synth", "--from", f"{d}/map", "--out", f"{d}/tiles", "-n", "4", "--steps", "20", "--device", "cpu", "--quiet"],
+        }
+        for name, argv in jobs.items():
+            t0 = time.perf_counter()
+            child = subprocess.Popen(argv, stdout=subprocess.DEVNULL)
+            _, status, used = os.wait4(child.pid, 0)
+            assert status == 0, f"{name} failed"
+            yield name, time.perf_counter() - t0, used.ru_maxrss / 1024
+
+
+def main():
+    p = argparse.ArgumentParser()
+    p.add_argument("--runner", required=True)
+    p.add_argument("--threads", type=int, default=os.cpu_count())
+    p.add_argument("--rounds", type=int, default=5)
+    p.add_argument("--command", help="the histoloom command; adds whole-job rows")
+    p.add_argument("--shared", help="folder with more slides, used where it is there")
+    a = p.parse_args()
+    theirs = peers(a.threads)
+    ours_ms, theirs_ms = {}, {}
+    for _ in range(a.rounds):
+        out = subprocess.run([a.runner, "--threads", str(a.threads)], check=True, capture_output=True, text=True).stdout
+        for line in out.splitlines():
+            if line.startswith("{"):
+                r = json.loads(line)
+                ours_ms.setdefault(r["name"], []).append(r["ms"])
+        for name, f in theirs.items():
+            f()
+            times = []
+            for _ in range(3):
+                t0 = time.perf_counter()
+                f()
+                times.append(1e3 * (time.perf_counter() - t0))
+            theirs_ms.setdefault(name, []).append(statistics.median(times))
+    print(f"\n{platform.machine()}, {a.threads} threads, {a.rounds} interleaved rounds, medians" + ("" if theirs else "; torch is not installed: ours alone"))
+    print("| work | ours ms | PyTorch ms | PyTorch / ours |\n|---|---|---|---|")
+    for name, ms in ours_ms.items():
+        m = statistics.median(ms)
+        peer = statistics.median(theirs_ms[name]) if name in theirs_ms else None
+        print(f"| {name} | {m:.1f} | " + (f"{peer:.1f} | {peer / m:.2f} |" if peer else "- | - |"))
+    if a.command:
+        slides = [(os.path.join(HERE, "../../viewer-bridge/data/CMU-1-Small-Region.svs"), [])]
+        more = os.path.join(a.shared or "", "slides/tcga-cr-7395-01a-01-ts1.svs")
+        if os.path.exists(more):
+            slides.append((more, ["--mpp", "0.5"]))
+        print("\n| slide | job | s | peak RSS MiB |\n|---|---|---|---|")
+        for slide, extra in slides:
+            for name, seconds, rss in whole_job(a.command, slide, extra):
+                print(f"| {os.path.basename(slide)} | {name} | {seconds:.1f} | {rss:.0f} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,171 @@
+"""Training data: aligned RGB, teacher latents and pseudo-class maps of every shared source, written once as .npy files.
+
+    python data.py --shared ../../../shared --out /tmp/histoloom-data
+
+Per item (one image at one mpp) the folder holds
+    rgb.npy      [h, w, 3] u8, h and w multiples of 16
+    labels.npy   [2, h/16, w/16] u8: pseudo-classes at a coarse and a fine k, 0 = glass
+    z_O.npy      [16, h/8, w/8] f16 for orientation O in 0..7 (rot90 O%4 times, then flipped if O >= 4)
+    meta.json    mpp, set, split
+The run is resumable: what is there is skipped. A trainer may start while later orientations are still being written.
+"""
+import argparse
+import json
+import os
+import glob
+
+import numpy as np
+import torch
+from PIL import Image
+
+import efficientnet_lite0
+import teacher
+
+Image.MAX_IMAGE_PIXELS = None
+HELD_OUT_SLIDES = {"bcss_1015"}
+
+
+def sources(shared):
+    """Yields (name, set, split, native mpp, [mpp to write], loader)."""
+    import openslide
+
+    def slide(path):
+        def read():
+            s = openslide.OpenSlide(path)
+            return np.asarray(s.read_region((0, 0), 0, s.dimensions).convert("RGB"))
+        return read
+
+    def image(path):
+        return lambda: np.asarray(Image.open(path).convert("RGB"))
+
+    for name, mpp, want in [("CMU-1-Small-Region.svs", 0.5, [0.5, 1.0]), ("tcga-cr-7395-01a-01-ts1.svs", 0.5, [0.5, 1.0]),
+                            ("bcss_1008_pyramid.tif", 0.25, [0.5, 0.25]), ("bcss_1015_pyramid.tif", 0.25, [0.5, 0.25])]:
+        short = "_".join(name.split(".")[0].split("_")[:2])
+        yield short, "slides", "test" if short in HELD_OUT_SLIDES else "train", mpp, want, slide(f"{shared}/slides/{name}")
+    for tile_set, mpp, want in [("brecahad", 0.25, [0.5, 0.25]), ("nct_crc", 0.5, [0.5]), ("osteosarcoma_tcia", 1.0, [1.0])]:
+        files = sorted(glob.glob(f"{shared}/tiles/{tile_set}/images/*"))
+        for i, path in enumerate(files):
+            split = "test" if i % 8 == 7 else "train"
+            yield f"{tile_set}_{i:03d}", tile_set, split, mpp, want, image(path)
+
+
+def at_mpp(rgb, native, mpp):
+    factor = mpp / native
+    if factor != 1:
+        rgb = np.asarray(Image.fromarray(rgb).resize((round(rgb.shape[1] / factor), round(rgb.shape[0] / factor)), Image.LANCZOS))
+    return np.ascontiguousarray(rgb[: rgb.shape[0] // 16 * 16, : rgb.shape[1] // 16 * 16])
+
+
+def orient(a, o):
+    """Orientation o of an array whose last two axes are rows and columns."""
+    a = np.rot90(a, o % 4, axes=(-2, -1))
+    return np.ascontiguousarray(np.flip(a, -1) if o >= 4 else a)
+
+
+def dense(net, chw, stride, window=448, margin=32):
+    """Runs net over overlapping windows of chw (f32) and stitches the cores: [c, h/stride, w/stride]."""
+    _, h, w = chw.shape
+    step = window - 2 * margin
+    out = None
+    for y0 in range(0, h, step):
+        for x0 in range(0, w, step):
+            ya, xa, yb, xb = max(0, y0 - margin), max(0, x0 - margin), min(h, y0 + step + margin), min(w, x0 + step + margin)
+            with torch.no_grad():
+                f = net(torch.from_numpy(chw[None, :, ya:yb, xa:xb]))[0].float().numpy()
+            if out is None:
+                out = np.zeros((f.shape[0], h // stride, w // stride), np.float32)
+            y1, x1 = min(h, y0 + step), min(w, x0 + step)
+            out[:, y0 // stride : y1 // stride, x0 // stride : x1 // stride] = f[
+                :, (y0 - ya) // stride : (y1 - ya) // stride, (x0 - xa) // stride : (x1 - xa) // stride]
+    return out
+
+
+def kmeans(x, k, seed, rounds=25):
+    rng = np.random.default_rng(seed)
+    c = x[[rng.integers(len(x))]]
+    d = ((x - c[0]) ** 2).sum(1)
+    while len(c) < k:
+        c = np.vstack([c, x[rng.choice(len(x), p=d / d.sum())]])
+        d = np.minimum(d, ((x - c[-1]) ** 2).sum(1))
+    for _ in range(rounds):
+        a = ((c**2).sum(1)[None] - 2 * x @ c.T).argmin(1)
+        c = np.stack([x[a == j].mean(0) if (a == j).any() else c[j] for j in range(k)])
+    return a
+
+
+def smooth(f):
+    """3 x 3 mean with edge replication over the last two axes."""
+    p = np.pad(f, [(0, 0), (1, 1), (1, 1)], mode="edge")
+    return sum(p[:, i : i + f.shape[1], j : j + f.shape[2]] for i in range(3) for j in range(3)) / 9
+
+
+def glass_cells(rgb):
+    """Cells of 16 px whose mean colour is bright and without saturation."""
+    h, w, _ = rgb.shape
+    m = rgb.reshape(h // 16, 16, w // 16, 16, 3).mean((1, 3))
+    return (m.min(-1) > 200) & (m.max(-1) - m.min(-1) < 18)
+
+
+def labels(rgb, encoder):
+    chw = np.ascontiguousarray(rgb.transpose(2, 0, 1)).astype(np.float32)
+    f = dense(encoder, chw, 16)
+    turned = dense(encoder, np.ascontiguousarray(chw.transpose(0, 2, 1)), 16).transpose(0, 2, 1)
+    f = smooth((f + turned) / 2)
+    glass = glass_cells(rgb)
+    x = f.reshape(len(f), -1).T
+    tissue = ~glass.ravel()
+    out = np.zeros((2, *glass.shape), np.uint8)
+    if tissue.sum() < 32:
+        return out
+    x = x[tissue]
+    x = (x - x.mean(0)) / (x.std(0) + 1e-6)
+    _, v = np.linalg.eigh(np.cov(x.T))
+    x = x @ v[:, -24:]
+    big = tissue.sum() > 4000
+    for i, k in enumerate((8, 16) if big else (3, 6)):
+        flat = np.zeros(glass.size, np.uint8)
+        flat[tissue] = 1 + kmeans(x, k, i)
+        out[i] = flat.reshape(glass.shape)
+    return out
+
+
+def main():
+    p = argparse.ArgumentParser()
+    p.add_argument("--shared", required=True)
+    p.add_argument("--out", required=True)
+    p.add_argument("--threads", type=int, default=1)
+    a = p.parse_args()
+    torch.set_num_threads(a.threads)
+    encoder = efficientnet_lite0.load(f"{a.shared}/weights/efficientnet_lite0/efficientnet_lite0.safetensors")
+    latent = teacher.Teacher(f"{a.shared}/weights", f"{a.out}/projection.npz")
+    todo = []
+    for name, tile_set, split, native, wanted, read in sources(a.shared):
+        for mpp in wanted:
+            folder = f"{a.out}/{name}@{mpp}"
+            todo.append((folder, mpp))
+            if os.path.exists(f"{folder}/meta.json"):
+                continue
+            os.makedirs(folder, exist_ok=True)
+            rgb = at_mpp(read(), native, mpp)
+            np.save(f"{folder}/rgb.npy", rgb)
+            np.save(f"{folder}/labels.npy", labels(rgb, encoder))
+            json.dump(dict(mpp=mpp, set=tile_set, split=split), open(f"{folder}/meta.json", "w"))
+            print(folder, rgb.shape, flush=True)
+    if not latent.fitted():
+        latent.fit([f"{f}/rgb.npy" for f, _ in todo])
+    for rank in range(3):  # half-micron items get up to 3 orientations, the others 2
+        for folder, mpp in sorted(todo, key=lambda t: (t[1] != 0.5, t[0])):
+            split = json.load(open(f"{folder}/meta.json"))["split"]
+            turns = [0] if split == "test" else [0, 5, 2] if mpp == 0.5 else [0, 5]
+            if rank >= len(turns) or os.path.exists(f"{folder}/z_{turns[rank]}.npy"):
+                continue
+            rgb = np.load(f"{folder}/rgb.npy").transpose(2, 0, 1)
+            z = dense(latent, orient(rgb, turns[rank]).astype(np.float32), 8, 512, 64)
+            tmp = f"{folder}/tmp.npy"
+            np.save(tmp, z.astype(np.float16))
+            os.replace(tmp, f"{folder}/z_{turns[rank]}.npy")
+            print(folder, "orientation", turns[rank], flush=True)
+
+
+if __name__ == "__main__":
+    main()

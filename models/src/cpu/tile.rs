@@ -1,0 +1,194 @@
+//! The inner loop of every convolution on the CPU: a register tile of output pixels x output channels.
+//!
+//! In: an NHWC map and, for each output pixel, where its receptive field starts; weights packed by [`Packed`]. Out: sums.
+//! No im2col: a tap of the kernel is an offset into the (zero-padded) map. Every output value is the same chain of
+//! multiply-adds whatever the tile it lies in, so results depend neither on the number of threads nor on the batch.
+
+use pulp::{Simd, WithSimd};
+
+use super::simd::{self, lanes};
+
+/// Channels of every map are a multiple of this; weights and maps are padded with zeros up to it.
+pub const STEP: usize = 4;
+
+/// Most pixels of a register tile.
+const TALL: usize = 12;
+
+/// Rounds up to a multiple of [`STEP`].
+pub fn padded(channels: usize) -> usize {
+    channels.div_ceil(STEP) * STEP
+}
+
+/// Weights in the order in which the tile reads them: panels of one or two registers of output channels; within a panel by tap,
+/// then input channel.
+pub struct Packed {
+    /// The panels, one after another.
+    panels: Vec<f32>,
+    /// Bias, padded with zeros to whole registers.
+    bias: Vec<f32>,
+    /// Number of taps (k * k).
+    taps: usize,
+    /// Input channels, padded.
+    c_in: usize,
+    /// Output channels, padded to [`STEP`].
+    pub c_out: usize,
+}
+
+impl Packed {
+    /// From PyTorch's `[c_out, c_in, k, k]`.
+    pub fn new(weight: &[f32], bias: &[f32], c_in: usize, c_out: usize, taps: usize) -> Self {
+        let (lanes, ci) = (lanes(), padded(c_in));
+        let registers = c_out.div_ceil(lanes);
+        let mut panels = vec![0.0; registers * lanes * taps * ci];
+        let mut at = 0;
+        for (first, count) in widths(registers) {
+            let wide = count * lanes;
+            for tap in 0..taps {
+                for c in 0..c_in {
+                    for o in 0..wide.min(c_out - first * lanes) {
+                        panels[at + (tap * ci + c) * wide + o] = weight[((first * lanes + o) * c_in + c) * taps + tap];
+                    }
+                }
+            }
+            at += taps * ci * wide;
+        }
+        let mut b = bias.to_vec();
+        b.resize(registers * lanes, 0.0);
+        Self { panels, bias: b, taps, c_in: ci, c_out: padded(c_out) }
+    }
+}
+
+/// Splits registers of output channels into panels of two, and one of one where their number is odd: (first, count).
+fn widths(registers: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..registers).step_by(2).map(move |r| (r, 2.min(registers - r)))
+}
+
+/// Repeats a block for `$m` = 0, 1 ... below `$count` (at most 12) in the source, so that every index is a constant and the tile's
+/// sums stay in registers whatever the optimiser thinks of unrolling.
+macro_rules! unrolled {
+    ($m:ident < $count:ident, $body:block) => { unrolled!(@ $m, $count, $body, 0 1 2 3 4 5 6 7 8 9 10 11) };
+    (@ $m:ident, $count:ident, $body:block, $($i:literal)*) => { $( if $i < $count { let $m = $i; $body } )* };
+}
+
+/// What is done to sums before they are stored.
+#[derive(Clone, Copy)]
+pub enum Finish<'a> {
+    /// Nothing but the bias.
+    Plain,
+    /// x / (1 + exp(-x)).
+    Silu,
+    /// Clamped to 0..=6.
+    Relu6,
+    /// Added to these values, which lie at the same positions as the output.
+    Add(&'a [f32]),
+}
+
+/// One matrix of output pixels.
+pub struct Tiles<'a> {
+    /// The map read, zero-padded.
+    pub x: &'a [f32],
+    /// For each output pixel, the index of its first tap's first channel in `x`.
+    pub rows: &'a [usize],
+    /// For each tap, its distance from the first.
+    pub taps: &'a [usize],
+    /// The weights.
+    pub weights: &'a Packed,
+    /// Where output pixels go: pixel i to `out[places[i]..][..c_out]`.
+    pub out: &'a mut [f32],
+    /// See `out`.
+    pub places: &'a [usize],
+    /// Applied to the sums.
+    pub finish: Finish<'a>,
+}
+
+impl WithSimd for Tiles<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        let registers = self.weights.bias.len() / S::F32_LANES;
+        let mut at = 0;
+        for (first, count) in widths(registers) {
+            let size = self.weights.taps * self.weights.c_in * count * S::F32_LANES;
+            let panel = &self.weights.panels[at..at + size];
+            at += size;
+            // as many accumulators as fit: 24 of 32 registers, 12 of 16
+            match (count, S::REGISTER_COUNT >= 32) {
+                (2, true) => self.panel::<S, TALL, 2>(simd, panel, first * S::F32_LANES),
+                (2, false) => self.panel::<S, 6, 2>(simd, panel, first * S::F32_LANES),
+                _ => self.panel::<S, TALL, 1>(simd, panel, first * S::F32_LANES),
+            }
+        }
+    }
+}
+
+impl Tiles<'_> {
+    /// Runs the whole product.
+    pub fn run(self) {
+        simd::dispatch(self);
+    }
+
+    /// All pixels for one panel of output channels.
+    #[inline(always)]
+    fn panel<S: Simd, const M: usize, const V: usize>(&mut self, simd: S, panel: &[f32], channel: usize) {
+        let mut m = 0;
+        while m < self.rows.len() {
+            let count = M.min(self.rows.len() - m);
+            let mut rows = [self.rows[m]; M];
+            rows[..count].copy_from_slice(&self.rows[m..m + count]);
+            let sums = sums::<S, M, V>(simd, self.x, &rows, self.taps, self.weights.c_in, panel);
+            unrolled!(i < M, {
+                if i < count {
+                    self.store::<S, V>(simd, m + i, channel, sums[i]);
+                }
+            });
+            m += count;
+        }
+    }
+
+    #[inline(always)]
+    fn store<S: Simd, const V: usize>(&mut self, simd: S, pixel: usize, channel: usize, sum: [S::f32s; V]) {
+        let place = self.places[pixel] + channel;
+        let valid = (V * S::F32_LANES).min(self.weights.c_out - channel);
+        let mut line = [0.0f32; 32];
+        let bias = S::as_simd_f32s(&self.weights.bias[channel..channel + V * S::F32_LANES]).0;
+        for ((to, s), b) in S::as_mut_simd_f32s(&mut line).0.iter_mut().zip(sum).zip(bias) {
+            *to = simd.add_f32s(s, *b);
+        }
+        let out = &mut self.out[place..place + valid];
+        let line = &line[..valid];
+        match self.finish {
+            Finish::Plain => out.copy_from_slice(line),
+            Finish::Silu => out.iter_mut().zip(line).for_each(|(o, v)| *o = super::math::silu(*v)),
+            Finish::Relu6 => out.iter_mut().zip(line).for_each(|(o, v)| *o = v.clamp(0.0, 6.0)),
+            Finish::Add(r) => out.iter_mut().zip(line).zip(&r[place..place + valid]).for_each(|((o, v), r)| *o = v + r),
+        }
+    }
+}
+
+/// The register tile: M pixels x V registers of output channels, over all taps and input channels.
+#[inline(always)]
+fn sums<S: Simd, const M: usize, const V: usize>(
+    simd: S,
+    x: &[f32],
+    rows: &[usize; M],
+    taps: &[usize],
+    c_in: usize,
+    panel: &[f32],
+) -> [[S::f32s; V]; M] {
+    let (wide, steps) = (V * S::F32_LANES, c_in / STEP);
+    let mut acc = [[simd.splat_f32s(0.0); V]; M];
+    for (tap, weights) in taps.iter().zip(panel.chunks_exact(c_in * wide)) {
+        let mut a: [&[[f32; STEP]]; M] = [&[]; M];
+        unrolled!(m < M, { a[m] = x[rows[m] + tap..rows[m] + tap + c_in].as_chunks().0 });
+        for k in 0..steps {
+            let w = &S::as_simd_f32s(&weights[k * STEP * wide..(k + 1) * STEP * wide]).0[..STEP * V];
+            unrolled!(j < STEP, {
+                unrolled!(m < M, {
+                    let v = simd.splat_f32s(a[m][k][j]);
+                    unrolled!(r < V, { acc[m][r] = simd.mul_add_e_f32s(v, w[j * V + r], acc[m][r]) });
+                });
+            });
+        }
+    }
+    acc
+}

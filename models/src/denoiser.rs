@@ -1,0 +1,194 @@
+//! The denoiser: a UNet over 16-channel latents, conditioned on a crop field. Reference: `reference/denoiser.py`.
+//!
+//! In: noisy latents x_t `[16, h, w]` and conditions `[35, h, w]` (crop field A, crop field B, masks known / glass / boundary), h and
+//! w multiples of 4; time t in [0, 1] and log2(mpp / 0.5). Out: the velocity v = noise - z of the straight path
+//! x_t = (1 - t) z + t noise (rectified flow, arXiv 2209.03003). Widths are read from the weights.
+
+use histoloom_core::{Planes, Result};
+
+use crate::ops::{After, Before, Ops};
+use crate::weights::Weights;
+
+/// Groups of every normalisation.
+const GROUPS: usize = 16;
+/// Channels of an attention head.
+const HEAD: usize = 40;
+
+/// A residual block modulated by the embedding (FiLM, arXiv 1709.07871).
+struct Res<O: Ops> {
+    norm1: O::Norm,
+    conv1: O::Conv,
+    film: O::Conv,
+    norm2: O::Norm,
+    conv2: O::Conv,
+    skip: Option<O::Conv>,
+}
+
+impl<O: Ops> Res<O> {
+    fn load(ops: &O, w: &Weights, name: &str, c_in: usize, c_out: usize, embedding: usize) -> Result<Self> {
+        let of = |part: &str| format!("{name}.{part}");
+        Ok(Self {
+            norm1: w.norm(ops, &of("norm1"), c_in, GROUPS)?,
+            conv1: w.conv(ops, &of("conv1"), c_in, c_out, 3, 1)?,
+            film: w.linear(ops, &of("film"), embedding, 2 * c_out)?,
+            norm2: w.norm(ops, &of("norm2"), c_out, GROUPS)?,
+            conv2: w.conv(ops, &of("conv2"), c_out, c_out, 3, 1)?,
+            skip: if c_in == c_out { None } else { Some(w.conv(ops, &of("skip"), c_in, c_out, 1, 1)?) },
+        })
+    }
+
+    fn forward(&self, ops: &O, x: &O::Map, e: &O::Map) -> O::Map {
+        let film = ops.conv(e, Before::Plain, &self.film, After::Plain); // [1, 2 c_out, 1, 1]
+        let h = ops.conv(x, Before::NormSilu(&self.norm1), &self.conv1, After::Plain);
+        let skip = self.skip.as_ref().map(|s| ops.conv(x, Before::Plain, s, After::Plain));
+        ops.conv(&h, Before::NormFilmSilu(&self.norm2, &film), &self.conv2, After::Add(skip.as_ref().unwrap_or(x)))
+    }
+}
+
+/// Self-attention over all cells.
+struct Attention<O: Ops> {
+    norm: O::Norm,
+    qkv: O::Conv,
+    out: O::Conv,
+    heads: usize,
+}
+
+impl<O: Ops> Attention<O> {
+    fn load(ops: &O, w: &Weights, name: &str, c: usize) -> Result<Self> {
+        Ok(Self {
+            norm: w.norm(ops, &format!("{name}.norm"), c, GROUPS)?,
+            qkv: w.linear(ops, &format!("{name}.qkv"), c, 3 * c)?,
+            out: w.linear(ops, &format!("{name}.out"), c, c)?,
+            heads: c / HEAD,
+        })
+    }
+
+    fn forward(&self, ops: &O, x: &O::Map) -> O::Map {
+        let qkv = ops.conv(x, Before::Norm(&self.norm), &self.qkv, After::Plain); // [b, 3c, h, w]
+        ops.conv(&ops.attention(&qkv, self.heads), Before::Plain, &self.out, After::Add(x))
+    }
+}
+
+/// The network on a device.
+pub struct Denoiser<O: Ops> {
+    features: usize,
+    time1: O::Conv,
+    time2: O::Conv,
+    mpp: O::Conv,
+    input: O::Conv,
+    down0: Vec<Res<O>>,
+    pool0: O::Conv,
+    down1: Vec<Res<O>>,
+    pool1: O::Conv,
+    down2: Vec<(Res<O>, Attention<O>)>,
+    mid: (Res<O>, Attention<O>, Res<O>),
+    up2: Vec<Res<O>>,
+    grow1: O::Conv,
+    up1: Vec<Res<O>>,
+    grow0: O::Conv,
+    up0: Vec<Res<O>>,
+    norm: O::Norm,
+    output: O::Conv,
+    /// Latent channels.
+    pub channels: usize,
+    /// Channels of the condition.
+    pub condition_channels: usize,
+}
+
+impl<O: Ops> Denoiser<O> {
+    /// Takes the weights, named as in the reference.
+    pub fn load(ops: &O, w: &Weights) -> Result<Self> {
+        let c_in = w.shape("input.weight")?.get(1).copied().unwrap_or(0);
+        let (w0, channels) = (w.shape("input.weight")?[0], w.shape("output.weight")?[0]);
+        let (w1, w2) = (w.shape("down1.0.conv1.weight")?[0], w.shape("down2.0.conv1.weight")?[0]);
+        let e = 4 * w0;
+        let level = |name: &str, first: usize, c: usize| -> Result<Vec<Res<O>>> {
+            (0..2).map(|i| Res::load(ops, w, &format!("{name}.{i}"), if i == 0 { first } else { c }, c, e)).collect()
+        };
+        let up = |name: &str, c: usize| -> Result<Vec<Res<O>>> {
+            (0..2).map(|i| Res::load(ops, w, &format!("{name}.{i}"), 2 * c, c, e)).collect()
+        };
+        let attention = |i: usize| Attention::load(ops, w, &format!("attn2.{i}"), w2);
+        Ok(Self {
+            features: w0,
+            time1: w.linear(ops, "time1", w0, e)?,
+            time2: w.linear(ops, "time2", e, e)?,
+            mpp: w.linear(ops, "mpp", w0, e)?,
+            input: w.conv(ops, "input", c_in, w0, 3, 1)?,
+            down0: level("down0", w0, w0)?,
+            pool0: w.conv(ops, "pool0", w0, w0, 3, 2)?,
+            down1: level("down1", w0, w1)?,
+            pool1: w.conv(ops, "pool1", w1, w1, 3, 2)?,
+            down2: level("down2", w1, w2)?.into_iter().zip([attention(0)?, attention(1)?]).collect(),
+            mid: (Res::load(ops, w, "mid1", w2, w2, e)?, Attention::load(ops, w, "mid_attn", w2)?, Res::load(ops, w, "mid2", w2, w2, e)?),
+            up2: up("up2", w2)?,
+            grow1: w.conv(ops, "grow1", w2, w1, 3, 1)?,
+            up1: up("up1", w1)?,
+            grow0: w.conv(ops, "grow0", w1, w0, 3, 1)?,
+            up0: up("up0", w0)?,
+            norm: w.norm(ops, "norm", w0, GROUPS)?,
+            output: w.conv(ops, "output", w0, channels, 3, 1)?,
+            channels,
+            condition_channels: c_in.saturating_sub(channels),
+        })
+    }
+
+    /// The embedding of time and resolution, `[1, e, 1, 1]`.
+    fn embedding(&self, ops: &O, t: f32, log2_mpp: f32) -> O::Map {
+        let time = ops.upload(&[scalar_features(1000.0 * t, self.features)]);
+        let mpp = ops.upload(&[scalar_features(100.0 * log2_mpp, self.features)]);
+        let h = ops.conv(&time, Before::Plain, &self.time1, After::Silu);
+        let h = ops.conv(&h, Before::Plain, &self.time2, After::Plain);
+        ops.silu(&ops.conv(&mpp, Before::Plain, &self.mpp, After::Add(&h)))
+    }
+
+    /// Inputs are latents and condition stacked, `[b, 51, h, w]`; out comes `[b, 16, h, w]`.
+    pub fn forward(&self, ops: &O, stacked: &[Planes], t: f32, log2_mpp: f32) -> O::Map {
+        let e = self.embedding(ops, t, log2_mpp);
+        let mut skips = Vec::new();
+        let mut x = ops.conv(&ops.upload(stacked), Before::Plain, &self.input, After::Plain);
+        for r in &self.down0 {
+            x = r.forward(ops, &x, &e);
+            skips.push(x.clone());
+        }
+        x = ops.conv(&x, Before::Plain, &self.pool0, After::Plain); // [b, w0, h/2, w/2]
+        for r in &self.down1 {
+            x = r.forward(ops, &x, &e);
+            skips.push(x.clone());
+        }
+        x = ops.conv(&x, Before::Plain, &self.pool1, After::Plain); // [b, w1, h/4, w/4]
+        for (r, a) in &self.down2 {
+            x = a.forward(ops, &r.forward(ops, &x, &e));
+            skips.push(x.clone());
+        }
+        x = self.mid.0.forward(ops, &x, &e);
+        x = self.mid.2.forward(ops, &self.mid.1.forward(ops, &x), &e);
+        x = rise(ops, &self.up2, x, &mut skips, &e);
+        x = ops.conv(&ops.upsample2(&x), Before::Plain, &self.grow1, After::Plain); // [b, w1, h/2, w/2]
+        x = rise(ops, &self.up1, x, &mut skips, &e);
+        x = ops.conv(&ops.upsample2(&x), Before::Plain, &self.grow0, After::Plain); // [b, w0, h, w]
+        x = rise(ops, &self.up0, x, &mut skips, &e);
+        ops.conv(&x, Before::NormSilu(&self.norm), &self.output, After::Plain)
+    }
+}
+
+/// Residual blocks that take back what the way down left.
+fn rise<O: Ops>(ops: &O, level: &[Res<O>], mut x: O::Map, skips: &mut Vec<O::Map>, e: &O::Map) -> O::Map {
+    for r in level {
+        let joined = skips.pop().map_or_else(|| x.clone(), |s| ops.concat(&x, &s));
+        x = r.forward(ops, &joined, e);
+    }
+    x
+}
+
+/// `[n, 1, 1]`: cosines, then sines of x at n/2 geometric frequencies from 1 down to 1e-4 (arXiv 1706.03762).
+fn scalar_features(x: f32, n: usize) -> Planes {
+    let half = n / 2;
+    let mut out = Planes::zeros(n, 1, 1);
+    for i in 0..half {
+        let a = x * (-(10000.0f32.ln()) * i as f32 / half as f32).exp();
+        out.data[i] = a.cos();
+        out.data[half + i] = a.sin();
+    }
+    out
+}

@@ -1,0 +1,123 @@
+//! Networks and the devices they run on.
+//!
+//! In: the models folder (safetensors files and their manifest), a device's name, a number of threads. Out: core's traits
+//! [`Encoder`], [`LatentCodec`] and [`Denoiser`]. Fails with [`Error::Weights`](histoloom_core::Error::Weights) and
+//! [`Error::Device`](histoloom_core::Error::Device).
+//!
+//! A network is written once, against [`ops::Ops`]; it runs on our own CPU engine ([`cpu`]) or through burn ([`burn_ops`]). On the
+//! CPU the same inputs give the same bytes for any number of threads and any batch.
+//!
+//! ```no_run
+//! # fn main() -> histoloom_core::Result<()> {
+//! let engine = histoloom_models::Engine::open("auto", "models/weights".as_ref(), 0)?;
+//! println!("running on {}", engine.device().name);
+//! let embeddings = engine.encoder()?.embed(&[image::RgbImage::new(320, 320)])?;
+//! assert_eq!((embeddings[0].height, embeddings[0].width), (20, 20));
+//! # Ok(())
+//! # }
+//! ```
+#![forbid(unsafe_code)]
+
+pub mod autoencoder;
+pub mod backend;
+pub mod burn_ops;
+pub mod cpu;
+pub mod denoiser;
+pub mod efficientnet_lite0;
+pub mod nets;
+pub mod ops;
+pub mod pictures;
+pub mod runner;
+pub mod self_test;
+#[cfg(test)]
+mod tests;
+pub mod weights;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use histoloom_core::{Denoiser, Encoder, LatentCodec, Result};
+
+use backend::Place;
+pub use backend::{DeviceReport, devices_json};
+use runner::Runner;
+
+/// A device with its networks, each loaded when it is first asked for and then kept.
+pub struct Engine {
+    place: Place,
+    cpu: Runner,
+    report: DeviceReport,
+    models_dir: PathBuf,
+    encoder: Slot<dyn Encoder>,
+    codec: Slot<dyn LatentCodec>,
+    denoiser: Slot<dyn Denoiser>,
+}
+
+/// A network that may have been loaded.
+type Slot<T> = Mutex<Option<Arc<T>>>;
+
+/// The network in `slot`, loaded if it is the first time.
+fn once<T: ?Sized>(slot: &Slot<T>, load: impl FnOnce() -> Result<Arc<T>>) -> Result<Arc<T>> {
+    let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(net) = &*slot {
+        return Ok(net.clone());
+    }
+    Ok(slot.insert(load()?).clone())
+}
+
+impl Engine {
+    /// Opens `device` (`auto`, `cpu`, `gpu` or `gpu:N`; `auto` takes a real GPU where there is one, else the CPU) with weights from
+    /// `models_dir` and `threads` CPU threads, 0 for one a core. Weights are read when a network is first asked for.
+    pub fn open(device: &str, models_dir: &Path, threads: usize) -> Result<Self> {
+        let pool = Arc::new(histoloom_core::pool::pool(threads)?);
+        let (place, report) = backend::open(device)?;
+        log::info!("networks run on {} ({})", report.name, report.kind);
+        for reason in &report.refused {
+            log::warn!("device: {reason}");
+        }
+        Ok(Self {
+            place,
+            cpu: Runner::Cpu(pool),
+            report,
+            models_dir: models_dir.to_path_buf(),
+            encoder: Mutex::default(),
+            codec: Mutex::default(),
+            denoiser: Mutex::default(),
+        })
+    }
+
+    /// The device in use, and why others are not.
+    pub fn device(&self) -> &DeviceReport {
+        &self.report
+    }
+
+    /// The texture encoder.
+    pub fn encoder(&self) -> Result<Arc<dyn Encoder>> {
+        once(&self.encoder, || {
+            Ok(match &self.place {
+                Place::Cpu(ops) => Arc::new(nets::EncoderNet::load(ops.clone(), self.cpu.clone(), &self.models_dir)?),
+                Place::Gpu(ops, runner) => Arc::new(nets::EncoderNet::load(ops.clone(), runner.clone(), &self.models_dir)?),
+            })
+        })
+    }
+
+    /// The autoencoder around the latent space.
+    pub fn codec(&self) -> Result<Arc<dyn LatentCodec>> {
+        once(&self.codec, || {
+            Ok(match &self.place {
+                Place::Cpu(ops) => Arc::new(nets::CodecNet::load(ops.clone(), self.cpu.clone(), &self.models_dir)?),
+                Place::Gpu(ops, runner) => Arc::new(nets::CodecNet::load(ops.clone(), runner.clone(), &self.models_dir)?),
+            })
+        })
+    }
+
+    /// The denoiser.
+    pub fn denoiser(&self) -> Result<Arc<dyn Denoiser>> {
+        once(&self.denoiser, || {
+            Ok(match &self.place {
+                Place::Cpu(ops) => Arc::new(nets::DenoiserNet::load(ops.clone(), self.cpu.clone(), &self.models_dir)?),
+                Place::Gpu(ops, runner) => Arc::new(nets::DenoiserNet::load(ops.clone(), runner.clone(), &self.models_dir)?),
+            })
+        })
+    }
+}

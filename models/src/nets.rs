@@ -1,0 +1,246 @@
+//! The networks behind core's traits: weights loaded and checked, inputs checked, work run in batches on the engine's device.
+
+use std::path::Path;
+
+use histoloom_core::{Denoiser, Encoder, Error, LatentCodec, Planes, Result, limits};
+use image::RgbImage;
+use sha2::{Digest, Sha256};
+
+use crate::ops::{After, Before, ConvSpec, Ops};
+use crate::runner::Runner;
+use crate::weights::{self, Weights};
+use crate::{autoencoder, denoiser, efficientnet_lite0};
+
+/// The encoder's second file: `mean` [112] and `projection` [n, 112], which makes embeddings forget orientation.
+const PROJECTION: &str = "encoder_projection";
+/// Noisy latents handed to the denoiser at once.
+const DENOISE_BATCH: usize = 16;
+
+/// Pictures of one size whose sides are multiples of `step`, not larger than core allows.
+fn check_pictures(what: &str, pictures: &[RgbImage], step: u32) -> Result<()> {
+    let Some(first) = pictures.first() else { return Ok(()) };
+    let (w, h) = first.dimensions();
+    if pictures.iter().any(|p| p.dimensions() != (w, h)) {
+        return Err(Error::internal(format!("{what}: pictures of different sizes in one batch")));
+    }
+    if w == 0 || h == 0 || w % step != 0 || h % step != 0 {
+        return Err(Error::internal(format!("{what}: {w} x {h} px, sides must be multiples of {step}")));
+    }
+    check_side(what, w.max(h))
+}
+
+fn check_side(what: &str, side_px: u32) -> Result<()> {
+    if side_px <= limits::WINDOW_PX {
+        return Ok(());
+    }
+    Err(Error::Limit {
+        field: format!("{what} window"),
+        value: format!("{side_px} px"),
+        limit: format!("{} px", limits::WINDOW_PX),
+        hint: "use smaller tiles".into(),
+    })
+}
+
+/// Planes of one shape with this many channels.
+fn check_planes(what: &str, planes: &[Planes], channels: usize, step: usize, cell_px: usize) -> Result<()> {
+    let Some(first) = planes.first() else { return Ok(()) };
+    let (h, w) = (first.height, first.width);
+    let odd = |p: &Planes| p.channels != channels || p.height != h || p.width != w || p.data.len() != channels * h * w;
+    if planes.iter().any(odd) || h == 0 || w == 0 || h % step != 0 || w % step != 0 {
+        let why = format!("{what}: every block must be {channels} channels, one size, sides multiples of {step}");
+        return Err(Error::internal(why));
+    }
+    check_side(what, u32::try_from(h.max(w) * cell_px).unwrap_or(u32::MAX))
+}
+
+/// The texture encoder: trunk and orientation-invariant projection.
+pub struct EncoderNet<O: Ops> {
+    ops: O,
+    runner: Runner,
+    trunk: efficientnet_lite0::Trunk<O>,
+    projection: Option<O::Conv>,
+    channels: usize,
+    sha256: String,
+}
+
+impl<O: Ops> EncoderNet<O> {
+    /// Loads the trunk, and the projection where the manifest lists one (else embeddings are the trunk's own channels).
+    pub fn load(ops: O, runner: Runner, dir: &Path) -> Result<Self> {
+        let w = Weights::load(dir, "efficientnet_lite0")?;
+        let listed = weights::manifest(dir)?.models.iter().any(|m| m.id == PROJECTION);
+        let p = if listed { Some(Weights::load(dir, PROJECTION)?) } else { None };
+        let (trunk, projected) = runner.run(|| {
+            let projected = p.as_ref().map(|p| projection(&ops, p)).transpose()?;
+            Ok((efficientnet_lite0::Trunk::load(&ops, &w)?, projected))
+        })?;
+        let joined: Vec<&str> = [Some(&w), p.as_ref()].into_iter().flatten().map(Weights::sha256).collect();
+        let sha256 = Sha256::digest(joined.join("\n")).iter().map(|b| format!("{b:02x}")).collect();
+        let (projection, channels) = projected.map_or((None, efficientnet_lite0::CHANNELS), |(p, n)| (Some(p), n));
+        Ok(Self { ops, runner, trunk, projection, channels, sha256 })
+    }
+
+    fn through(&self, windows: &[RgbImage], project: bool) -> Result<Vec<Planes>> {
+        check_pictures("encoder", windows, efficientnet_lite0::STRIDE_PX)?;
+        self.runner.run(|| {
+            self.ops.in_batches(windows, |ops, windows| {
+                let normalised: Vec<Planes> = windows.iter().map(efficientnet_lite0::normalised).collect();
+                let x = self.trunk.forward(ops, &normalised);
+                let projection = self.projection.as_ref().filter(|_| project);
+                ops.download(projection.map_or(x.clone(), |p| ops.conv(&x, Before::Plain, p, After::Plain)))
+            })
+        })
+    }
+
+    /// The trunk's 112 channels, for comparison with the reference.
+    pub fn embed_raw(&self, windows: &[RgbImage]) -> Result<Vec<Planes>> {
+        self.through(windows, false)
+    }
+}
+
+/// y = projection (x - mean) as a 1x1 convolution, and its number of rows.
+fn projection<O: Ops>(ops: &O, w: &Weights) -> Result<(O::Conv, usize)> {
+    let (rows, columns) = (w.shape("projection")?[0], efficientnet_lite0::CHANNELS);
+    let weight = w.values("projection", &[rows, columns])?;
+    let mean = w.values("mean", &[columns])?;
+    let bias: Vec<f32> = weight.chunks_exact(columns).map(|r| -r.iter().zip(mean).map(|(a, b)| a * b).sum::<f32>()).collect();
+    let spec = ConvSpec { weight, bias: &bias, c_in: columns, c_out: rows, kernel: 1, stride: 1, pad: (0, 0) };
+    Ok((ops.conv_layer(&spec), rows))
+}
+
+impl<O: Ops> Encoder for EncoderNet<O> {
+    fn id(&self) -> &str {
+        "efficientnet_lite0"
+    }
+
+    fn sha256(&self) -> &str {
+        &self.sha256
+    }
+
+    fn channels(&self) -> usize {
+        self.channels
+    }
+
+    fn stride_px(&self) -> u32 {
+        efficientnet_lite0::STRIDE_PX
+    }
+
+    fn embed(&self, windows: &[RgbImage]) -> Result<Vec<Planes>> {
+        self.through(windows, true)
+    }
+}
+
+/// The autoencoder.
+pub struct CodecNet<O: Ops> {
+    ops: O,
+    runner: Runner,
+    encoder: autoencoder::Encoder<O>,
+    decoder: autoencoder::Decoder<O>,
+    sha256: String,
+}
+
+impl<O: Ops> CodecNet<O> {
+    /// Loads the weights.
+    pub fn load(ops: O, runner: Runner, dir: &Path) -> Result<Self> {
+        let w = Weights::load(dir, "he_autoencoder")?;
+        Self::new(ops, runner, &w)
+    }
+
+    /// From weights already read.
+    pub fn new(ops: O, runner: Runner, w: &Weights) -> Result<Self> {
+        let (encoder, decoder) = runner.run(|| Ok((autoencoder::Encoder::load(&ops, w)?, autoencoder::Decoder::load(&ops, w)?)))?;
+        Ok(Self { ops, runner, encoder, decoder, sha256: w.sha256().into() })
+    }
+}
+
+impl<O: Ops> LatentCodec for CodecNet<O> {
+    fn sha256(&self) -> &str {
+        &self.sha256
+    }
+
+    fn channels(&self) -> usize {
+        self.encoder.channels
+    }
+
+    fn factor_px(&self) -> u32 {
+        autoencoder::FACTOR_PX
+    }
+
+    fn encode(&self, pictures: &[RgbImage]) -> Result<Vec<Planes>> {
+        check_pictures("autoencoder", pictures, autoencoder::FACTOR_PX)?;
+        self.runner.run(|| {
+            self.ops.in_batches(pictures, |ops, pictures| {
+                let packed: Vec<Planes> = pictures.iter().map(autoencoder::packed).collect();
+                ops.download(self.encoder.forward(ops, &packed))
+            })
+        })
+    }
+
+    fn decode(&self, latents: &[Planes]) -> Result<Vec<RgbImage>> {
+        check_planes("autoencoder", latents, self.encoder.channels, 1, autoencoder::FACTOR_PX as usize)?;
+        self.runner.run(|| {
+            self.ops.in_batches(latents, |ops, latents| {
+                let limited: Vec<Planes> = latents.iter().map(autoencoder::limited).collect();
+                ops.download(self.decoder.forward(ops, &limited))?.iter().map(autoencoder::unpacked).collect()
+            })
+        })
+    }
+}
+
+/// The denoiser.
+pub struct DenoiserNet<O: Ops> {
+    ops: O,
+    runner: Runner,
+    net: denoiser::Denoiser<O>,
+    sha256: String,
+}
+
+impl<O: Ops> DenoiserNet<O> {
+    /// Loads the weights.
+    pub fn load(ops: O, runner: Runner, dir: &Path) -> Result<Self> {
+        let w = Weights::load(dir, "he_denoiser")?;
+        Self::new(ops, runner, &w)
+    }
+
+    /// From weights already read.
+    pub fn new(ops: O, runner: Runner, w: &Weights) -> Result<Self> {
+        let net = runner.run(|| denoiser::Denoiser::load(&ops, w))?;
+        Ok(Self { ops, runner, net, sha256: w.sha256().into() })
+    }
+}
+
+/// Latents and condition of one item, stacked.
+fn stacked(x: &Planes, condition: &Planes) -> Planes {
+    let data = x.data.iter().chain(&condition.data).copied().collect();
+    Planes { channels: x.channels + condition.channels, height: x.height, width: x.width, data }
+}
+
+impl<O: Ops> Denoiser for DenoiserNet<O> {
+    fn sha256(&self) -> &str {
+        &self.sha256
+    }
+
+    fn channels(&self) -> usize {
+        self.net.channels
+    }
+
+    fn condition_channels(&self) -> usize {
+        self.net.condition_channels
+    }
+
+    fn velocity(&self, x: &[Planes], condition: &[Planes], t: f32, log2_mpp: f32) -> Result<Vec<Planes>> {
+        check_planes("denoiser", x, self.net.channels, 4, autoencoder::FACTOR_PX as usize)?;
+        check_planes("denoiser", condition, self.net.condition_channels, 4, autoencoder::FACTOR_PX as usize)?;
+        let same = |(x, c): (&Planes, &Planes)| x.height == c.height && x.width == c.width;
+        if x.len() != condition.len() || !x.iter().zip(condition).all(same) {
+            return Err(Error::internal("denoiser: latents and conditions do not match"));
+        }
+        let inputs: Vec<Planes> = x.iter().zip(condition).map(|(x, c)| stacked(x, c)).collect();
+        self.runner.run(|| {
+            let mut out = Vec::with_capacity(inputs.len());
+            for batch in inputs.chunks(DENOISE_BATCH) {
+                out.extend(self.ops.download(self.net.forward(&self.ops, batch, t, log2_mpp))?);
+            }
+            Ok(out)
+        })
+    }
+}

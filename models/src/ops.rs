@@ -1,0 +1,124 @@
+//! What our networks are made of. A network is written once against [`Ops`]; [`crate::cpu`] runs it on processor cores and
+//! [`crate::burn_ops`] on whatever device burn drives (and on burn-flex, which checks the former).
+//!
+//! In: layers with weights in PyTorch's layout, activations as [`Planes`]. Out: activations as [`Planes`]. Nothing here returns an
+//! error: shapes are checked when weights are loaded and inputs accepted, devices that fail are caught by [`crate::runner`].
+
+use histoloom_core::Planes;
+
+/// A convolution (or, with kernel 1, a linear layer a pixel) with its weights.
+pub struct ConvSpec<'a> {
+    /// `[c_out, c_in / groups, k, k]`, flattened; groups are 1, or c_in for a depthwise convolution.
+    pub weight: &'a [f32],
+    /// `[c_out]`.
+    pub bias: &'a [f32],
+    /// Input channels.
+    pub c_in: usize,
+    /// Output channels.
+    pub c_out: usize,
+    /// Side of the kernel.
+    pub kernel: usize,
+    /// Step in pixels.
+    pub stride: usize,
+    /// Zero pixels before (left, above) and after (right, below) the map.
+    pub pad: (usize, usize),
+}
+
+/// Group normalisation with its weights (epsilon 1e-5, PyTorch's default).
+pub struct NormSpec<'a> {
+    /// `[c]`.
+    pub gamma: &'a [f32],
+    /// `[c]`.
+    pub beta: &'a [f32],
+    /// Number of groups, a divisor of c.
+    pub groups: usize,
+}
+
+/// Epsilon of every group normalisation.
+pub const NORM_EPSILON: f32 = 1e-5;
+
+/// What happens to a convolution's input first.
+pub enum Before<'a, O: Ops + ?Sized> {
+    /// Nothing.
+    Plain,
+    /// max(x, 0).
+    Relu,
+    /// Group normalisation alone.
+    Norm(&'a O::Norm),
+    /// silu(group normalisation).
+    NormSilu(&'a O::Norm),
+    /// silu(group normalisation * (1 + scale) + shift), scale and shift being the halves of `[1, 2c, 1, 1]`.
+    NormFilmSilu(&'a O::Norm, &'a O::Map),
+}
+
+/// What happens to a convolution's output.
+pub enum After<'a, O: Ops + ?Sized> {
+    /// Nothing.
+    Plain,
+    /// x / (1 + exp(-x)).
+    Silu,
+    /// min(max(x, 0), 6).
+    Relu6,
+    /// Another map of the same shape is added.
+    Add(&'a O::Map),
+}
+
+/// MobileNet's inverted residual: expand, depthwise, project, and the input added where `residual`.
+pub struct Inverted<O: Ops + ?Sized> {
+    /// 1x1, absent where the expansion is 1.
+    pub expand: Option<O::Conv>,
+    /// Depthwise k x k.
+    pub depthwise: O::Depthwise,
+    /// 1x1, linear.
+    pub project: O::Conv,
+    /// Whether the input is added to the output.
+    pub residual: bool,
+}
+
+/// The operations, on maps `[b, c, h, w]`.
+pub trait Ops: Send + Sync + Sized + 'static {
+    /// Activations on the device.
+    type Map: Clone + Send;
+    /// A convolution on the device.
+    type Conv: Send + Sync;
+    /// A depthwise convolution on the device.
+    type Depthwise: Send + Sync;
+    /// A group normalisation on the device.
+    type Norm: Send + Sync;
+
+    /// Puts a convolution's weights onto the device.
+    fn conv_layer(&self, spec: &ConvSpec<'_>) -> Self::Conv;
+    /// Puts a depthwise convolution's weights onto the device; followed by ReLU6 wherever it is used.
+    fn depthwise_layer(&self, spec: &ConvSpec<'_>) -> Self::Depthwise;
+    /// Puts a group normalisation's weights onto the device.
+    fn norm_layer(&self, spec: &NormSpec<'_>) -> Self::Norm;
+
+    /// Items of one shape to the device.
+    fn upload(&self, items: &[Planes]) -> Self::Map;
+    /// Back to the host, one block an item.
+    fn download(&self, map: Self::Map) -> histoloom_core::Result<Vec<Planes>>;
+
+    /// Runs `f` over a long list of items in batches of the size that suits the device, bounding its memory.
+    fn in_batches<I: Sync, T: Send>(
+        &self,
+        items: &[I],
+        f: impl Fn(&Self, &[I]) -> histoloom_core::Result<Vec<T>> + Sync,
+    ) -> histoloom_core::Result<Vec<T>>;
+
+    /// `after(conv(before(x)))`.
+    fn conv(&self, x: &Self::Map, before: Before<'_, Self>, layer: &Self::Conv, after: After<'_, Self>) -> Self::Map;
+    /// An inverted residual block: ReLU6 after expand and after depthwise.
+    fn inverted(&self, x: &Self::Map, block: &Inverted<Self>) -> Self::Map;
+    /// Sum of two maps.
+    fn add(&self, a: &Self::Map, b: &Self::Map) -> Self::Map;
+    /// x / (1 + exp(-x)).
+    fn silu(&self, x: &Self::Map) -> Self::Map;
+    /// Channels of a, then of b.
+    fn concat(&self, a: &Self::Map, b: &Self::Map) -> Self::Map;
+    /// Nearest neighbour, twice the size.
+    fn upsample2(&self, x: &Self::Map) -> Self::Map;
+    /// `[b, 4c, h, w]` to `[b, c, 2h, 2w]`, channels ordered as PyTorch's `pixel_shuffle`.
+    fn pixel_shuffle2(&self, x: &Self::Map) -> Self::Map;
+    /// softmax(q k^T / sqrt(d)) v over all pixels, for each of `heads`; in `[b, 3c, h, w]` = q, k, v, each head after head.
+    fn attention(&self, qkv: &Self::Map, heads: usize) -> Self::Map;
+}

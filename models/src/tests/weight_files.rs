@@ -1,0 +1,125 @@
+//! Damaged or hostile weight files are refused with the file, the tensor and a remedy in the message.
+
+use std::path::Path;
+
+use safetensors::serialize;
+use safetensors::tensor::{Dtype, TensorView};
+use sha2::{Digest, Sha256};
+
+use crate::Engine;
+use crate::cpu::CpuOps;
+use crate::weights::{Entry, Manifest, Weights};
+
+fn tensor(dtype: Dtype, bytes: &[u8]) -> Vec<u8> {
+    let size = bytes.len() * 8 / dtype.bitsize();
+    serialize([("a.weight", TensorView::new(dtype, vec![size], bytes).unwrap())], None).unwrap()
+}
+
+/// A folder with one listed file; `change` may spoil its manifest entry.
+fn folder(bytes: &[u8], change: impl FnOnce(&mut Entry)) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let mut entry = Entry {
+        id: "net".into(),
+        file: "net.safetensors".into(),
+        sha256: Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect(),
+        bytes: bytes.len() as u64,
+        kind: "encoder".into(),
+        licence: "MIT".into(),
+        provenance: "a test".into(),
+        more: Default::default(),
+    };
+    change(&mut entry);
+    std::fs::write(dir.path().join("net.safetensors"), bytes).unwrap();
+    std::fs::write(dir.path().join("manifest.json"), serde_json::to_vec(&Manifest { models: vec![entry] }).unwrap()).unwrap();
+    dir
+}
+
+fn refusal(dir: &Path) -> String {
+    Weights::load(dir, "net").err().expect("must be refused").to_string()
+}
+
+#[test]
+fn a_whole_file_is_read_in_f16_and_f32() {
+    let f32s: Vec<u8> = [1.5f32, -2.0].iter().flat_map(|v| v.to_le_bytes()).collect();
+    let f16s: Vec<u8> = [1.5f32, -2.0].iter().flat_map(|v| half::f16::from_f32(*v).to_le_bytes()).collect();
+    for file in [tensor(Dtype::F32, &f32s), tensor(Dtype::F16, &f16s)] {
+        let dir = folder(&file, |_| ());
+        let w = Weights::load(dir.path(), "net").unwrap();
+        assert_eq!(w.values("a.weight", &[2]).unwrap(), [1.5, -2.0]);
+        let wrong = w.values("a.weight", &[1, 2]).unwrap_err().to_string();
+        assert!(wrong.contains("a.weight") && wrong.contains("[2]") && wrong.contains("[1, 2]"), "{wrong}");
+        let missing = w.values("b.weight", &[2]).unwrap_err().to_string();
+        assert!(missing.contains("b.weight") && missing.contains("missing"), "{missing}");
+    }
+}
+
+#[test]
+fn a_file_that_differs_from_the_manifest_is_refused() {
+    let file = tensor(Dtype::F32, &[0; 8]);
+    let cases: [(&str, fn(&mut Entry)); 4] = [
+        ("sha-256", |e| e.sha256 = "00".repeat(32)),
+        ("the manifest says 7", |e| e.bytes = 7),
+        ("names a path", |e| e.file = "../net.safetensors".into()),
+        ("lists no model", |e| e.id = "other".into()),
+    ];
+    for (word, change) in cases {
+        let why = refusal(folder(&file, change).path());
+        assert!(why.contains(word) && why.contains("restore"), "{why}");
+    }
+}
+
+#[test]
+fn damaged_contents_are_refused_by_name() {
+    let nan: Vec<u8> = [1.0f32, f32::NAN].iter().flat_map(|v| v.to_le_bytes()).collect();
+    let mut truncated = tensor(Dtype::F32, &[0; 64]);
+    truncated.truncate(truncated.len() - 4);
+    let overlap = br#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#;
+    let mut overlapping = (overlap.len() as u64).to_le_bytes().to_vec();
+    overlapping.extend(overlap);
+    overlapping.extend([0; 4]);
+    let mut huge = (1u64 << 63).to_le_bytes().to_vec();
+    huge.extend([b' '; 64]);
+    let cases = [
+        ("a.weight", tensor(Dtype::F32, &nan)),
+        ("a.weight", tensor(Dtype::I64, &[0; 8])),
+        ("net.safetensors", truncated),
+        ("net.safetensors", overlapping),
+        ("header claims", huge),
+        ("header claims", b"short".to_vec()),
+        ("header claims", b"\x80\x02}q\x00X\x05\x00\x00\x00".to_vec()), // a pickle
+    ];
+    for (word, file) in cases {
+        let why = refusal(folder(&file, |_| ()).path());
+        assert!(why.contains(word) && why.contains("net.safetensors"), "{why}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_not_a_regular_file_is_refused_without_blocking() {
+    let file = tensor(Dtype::F32, &[0; 8]);
+    let dir = folder(&file, |_| ());
+    std::fs::remove_file(dir.path().join("net.safetensors")).unwrap();
+    std::fs::create_dir(dir.path().join("net.safetensors")).unwrap();
+    assert!(refusal(dir.path()).contains("not a regular file"));
+    std::fs::remove_dir(dir.path().join("net.safetensors")).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(dir.path().join("net.safetensors")).status();
+    if made.is_ok_and(|s| s.success()) {
+        assert!(refusal(dir.path()).contains("not a regular file"));
+    }
+}
+
+#[test]
+fn a_missing_models_folder_is_an_error_when_a_network_is_asked_for() {
+    let engine = Engine::open("cpu", Path::new("/nowhere/at/all"), 1).unwrap();
+    let why = engine.codec().err().unwrap().to_string();
+    assert!(why.contains("manifest.json") && why.contains("models folder"), "{why}");
+}
+
+#[test]
+fn a_network_of_other_shapes_is_refused_by_tensor() {
+    let file = tensor(Dtype::F32, &[0; 8]);
+    let w = Weights::parse("net.safetensors", String::new(), &file).unwrap();
+    let why = crate::denoiser::Denoiser::load(&CpuOps::default(), &w).err().unwrap().to_string();
+    assert!(why.contains("input.weight"), "{why}");
+}

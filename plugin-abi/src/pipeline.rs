@@ -1,0 +1,318 @@
+//! The only place that calls the other rooms. In: a job's kind and JSON parameters, pixels, earlier results. Out: a [`ResultData`].
+//! A job kind is a variant of [`Work`].
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use histoloom_core::params::{self, Cluster, Params, Synth};
+use histoloom_core::synth::{Nets, SyntheticTile};
+use histoloom_core::{Error, Job, export, semantic_map, synth};
+use histoloom_models::{DeviceReport, Engine};
+use histoloom_wasm_ops::Registry;
+use serde_json::{Value, json};
+
+use crate::failure::{Failure, Result};
+use crate::host::HostSource;
+use crate::lock;
+use crate::results::{ResultData, map_summary, tile_summary};
+use crate::selftest::{self, Selftest};
+use crate::types::{HL_ABI_VERSION, HL_E_ARGUMENT, HL_E_UNSUPPORTED};
+
+/// Tiles of a result that stay in memory, in bytes of pixels; files have all of them.
+const KEPT_BYTES: u64 = 256 << 20;
+
+/// What a job does, with checked parameters.
+pub enum Work {
+    /// Slide to map.
+    Cluster(Cluster),
+    /// Map to tiles.
+    Synth(Synth),
+    /// Callbacks only.
+    Selftest(Selftest),
+}
+
+/// The networks of a context, opened once a device and thread count.
+pub struct Engines {
+    models_dir: PathBuf,
+    device: String,
+    threads: u32,
+    open: Mutex<Vec<Opened>>,
+}
+
+/// An engine and the device and threads it was opened with.
+struct Opened {
+    device: String,
+    threads: usize,
+    engine: Arc<Engine>,
+}
+
+impl Engines {
+    /// Nothing is loaded yet.
+    pub fn new(models_dir: PathBuf, device: String, threads: u32) -> Self {
+        Self { models_dir, device, threads, open: Mutex::default() }
+    }
+
+    fn get(&self, device: &str, threads: usize) -> histoloom_core::Result<Arc<Engine>> {
+        let found = || lock(&self.open).iter().find(|o| o.device == device && o.threads == threads).map(|o| o.engine.clone());
+        if let Some(engine) = found() {
+            return Ok(engine);
+        }
+        // Opened without the lock, which a slow device would otherwise hold; where two come at once, the first is kept.
+        let engine = Arc::new(Engine::open(device, &self.models_dir, threads)?);
+        if let Some(first) = found() {
+            return Ok(first);
+        }
+        lock(&self.open).push(Opened { device: device.to_owned(), threads, engine: engine.clone() });
+        Ok(engine)
+    }
+
+    /// The parameters with the context's device and threads where they do not say. What is no JSON object stays as it is, for the
+    /// parser to complain about.
+    fn completed(&self, text: &str) -> String {
+        let text = if text.trim().is_empty() { "{}" } else { text };
+        match serde_json::from_str::<Value>(text) {
+            Ok(Value::Object(mut given)) => {
+                given.entry("device").or_insert_with(|| json!(self.device));
+                given.entry("threads").or_insert_with(|| json!(self.threads));
+                Value::Object(given).to_string()
+            }
+            _ => text.to_owned(),
+        }
+    }
+}
+
+/// Checks a job's kind, parameters and inputs; the resolved parameters come back with the work.
+pub fn prepare(kind: &str, text: &str, engines: &Engines, slide: bool, result: bool) -> Result<(Work, String)> {
+    let wrong = |why: &str| Err(Failure::new(HL_E_ARGUMENT, format!("a {kind} job {why}")));
+    match kind {
+        "cluster" if !slide => wrong("reads a slide; open one and pass its handle"),
+        "cluster" if result => wrong("takes no earlier result; pass 0"),
+        "cluster" => {
+            let p: Cluster = params::parse(&engines.completed(text))?;
+            let resolved = params::resolved(&p)?;
+            Ok((Work::Cluster(p), resolved))
+        }
+        "synth" if slide => wrong("works from a map, not from a slide; pass 0 and a result or \"from\""),
+        "synth" => {
+            let p: Synth = params::parse(&engines.completed(text))?;
+            if p.from.is_some() == result {
+                let why = if result { "is given beside a result" } else { "is missing and no result is given" };
+                return Err(Error::parameter("from", why, "pass the result of a cluster job, or the folder of one").into());
+            }
+            check_memory(&p)?;
+            let resolved = params::resolved(&p)?;
+            Ok((Work::Synth(p), resolved))
+        }
+        "selftest" => {
+            let p = selftest::parse(text)?;
+            let resolved = serde_json::to_string(&p).map_err(|e| Error::internal(e.to_string()))?;
+            Ok((Work::Selftest(p), resolved))
+        }
+        _ => Err(Failure::new(HL_E_UNSUPPORTED, format!("job kind `{kind}` is not known; known are cluster and synth"))),
+    }
+}
+
+/// Pixels and labels of a tile.
+fn tile_bytes(side_px: u32) -> u64 {
+    4 * u64::from(side_px) * u64::from(side_px)
+}
+
+/// Without files, all tiles must fit into memory.
+fn check_memory(p: &Synth) -> histoloom_core::Result<()> {
+    let bytes = u64::from(p.n) * tile_bytes(p.size_px);
+    if p.out_dir.is_none() && bytes > KEPT_BYTES {
+        return Err(Error::Limit {
+            field: "n".into(),
+            value: format!("{} tiles of {} px ({} MB)", p.n, p.size_px, bytes >> 20),
+            limit: format!("{} MB without files", KEPT_BYTES >> 20),
+            hint: "give out_dir, so that tiles go to files as they are made".into(),
+        });
+    }
+    Ok(())
+}
+
+/// Runs a job.
+pub fn run(work: Work, engines: &Engines, source: Option<HostSource>, from: Option<&ResultData>, job: &Job) -> Result<ResultData> {
+    Ok(match work {
+        Work::Selftest(p) => selftest::run(&p, source.as_ref(), job)?,
+        Work::Cluster(p) => match source {
+            Some(source) => cluster(&p, engines, &source, job)?,
+            None => return Err(Failure::argument("slide", "is 0")),
+        },
+        Work::Synth(p) => synthesise(&p, engines, from, job)?,
+    })
+}
+
+/// The engine of a job, said loudly.
+fn engine(engines: &Engines, device: &str, threads: usize, job: &Job) -> histoloom_core::Result<Arc<Engine>> {
+    job.stage("load", 0);
+    let engine = engines.get(device, threads)?;
+    let report = engine.device();
+    job.note(format!("device: {} ({})", report.name, report.kind));
+    for refused in &report.refused {
+        job.note(format!("device: {refused}"));
+    }
+    job.check()?;
+    Ok(engine)
+}
+
+fn cluster(p: &Cluster, engines: &Engines, source: &HostSource, job: &Job) -> histoloom_core::Result<ResultData> {
+    let engine = engine(engines, &p.device, p.threads, job)?;
+    let encoder = engine.encoder()?;
+    let map = semantic_map::run(source, &*encoder, p, job)?;
+    let mut files = Vec::new();
+    if let Some(dir) = &p.out_dir {
+        job.stage("write", 1);
+        files = export::write_map(Path::new(dir), &map)?;
+        job.advance(1);
+    }
+    let summary = json!({
+        "kind": Cluster::KIND,
+        "map": map_summary(&map),
+        "parameters": p,
+        "provenance": map.provenance,
+        "device": device_json(engine.device()),
+        "notes": job.notes(),
+        "files": names(&files),
+    });
+    Ok(ResultData { map: Arc::new(map), tiles: Vec::new(), summary })
+}
+
+fn synthesise(p: &Synth, engines: &Engines, from: Option<&ResultData>, job: &Job) -> histoloom_core::Result<ResultData> {
+    let engine = engine(engines, &p.device, p.threads, job)?;
+    let map = match (from, &p.from) {
+        (Some(result), _) => result.map.clone(),
+        (None, Some(dir)) => Arc::new(export::read_map(Path::new(dir))?),
+        (None, None) => return Err(Error::parameter("from", "is missing", "pass the result or the folder of a cluster job")),
+    };
+    let registry = Registry::shipped()?;
+    let ops = p.ops.iter().map(|name| registry.get(name)).collect::<histoloom_core::Result<Vec<_>>>()?;
+    let (codec, denoiser, encoder) = (engine.codec()?, engine.denoiser()?, engine.encoder()?);
+    let nets = Nets::new(&*codec, &*denoiser, &*encoder).on(&engine.device().name);
+    let mut tiles = Tiles::begin(p, &map)?;
+    synth::run(&map, &nets, &ops, p, job, &mut |tile| tiles.take(tile, &map))?;
+    let Tiles { kept, lines, set, .. } = tiles;
+    let files = set.map_or_else(|| Ok(Vec::new()), |set| set.finish(&map))?;
+    let summary = json!({
+        "kind": Synth::KIND,
+        "synthetic": true,
+        "map": map_summary(&map),
+        "tiles": lines,
+        "kept": kept.len(),
+        "parameters": p,
+        "device": device_json(engine.device()),
+        "notes": job.notes(),
+        "files": names(&files),
+    });
+    Ok(ResultData { map, tiles: kept, summary })
+}
+
+/// Tiles as they come: into files, into the summary, and into memory while there is room.
+struct Tiles {
+    set: Option<export::DataSet>,
+    kept: Vec<SyntheticTile>,
+    kept_bytes: u64,
+    lines: Vec<Value>,
+}
+
+impl Tiles {
+    fn begin(p: &Synth, map: &semantic_map::SemanticMap) -> histoloom_core::Result<Self> {
+        let set = p.out_dir.as_ref().map(|dir| export::DataSet::create(Path::new(dir), map)).transpose()?;
+        Ok(Self { set, kept: Vec::new(), kept_bytes: 0, lines: Vec::new() })
+    }
+
+    fn take(&mut self, tile: SyntheticTile, map: &semantic_map::SemanticMap) -> histoloom_core::Result<()> {
+        let bytes = tile_bytes(tile.rgb.width().max(tile.rgb.height()));
+        let keep = self.kept_bytes + bytes <= KEPT_BYTES;
+        self.lines.push(tile_summary(&tile, keep));
+        if keep {
+            self.kept_bytes += bytes;
+            self.kept.push(tile.clone());
+        }
+        if let Some(set) = &mut self.set {
+            set.add(tile, map)?;
+        }
+        Ok(())
+    }
+}
+
+fn device_json(report: &DeviceReport) -> Value {
+    json!({"name": report.name, "kind": report.kind, "refused": report.refused})
+}
+
+/// Paths as the host gave their folder.
+fn names(files: &[PathBuf]) -> Vec<String> {
+    files.iter().map(|f| f.display().to_string()).collect()
+}
+
+/// The JSON schema of a job kind.
+pub fn schema(kind: &str) -> Result<Value> {
+    match kind {
+        "cluster" => Ok(params::schema::<Cluster>()),
+        "synth" => Ok(params::schema::<Synth>()),
+        _ => Err(Failure::new(HL_E_UNSUPPORTED, format!("job kind `{kind}` is not known; known are cluster and synth"))),
+    }
+}
+
+/// Adapters, and why one is refused.
+pub fn devices() -> Value {
+    histoloom_models::devices_json()
+}
+
+/// The ops that ship.
+pub fn ops() -> Result<Value> {
+    Ok(Registry::shipped()?.list_json())
+}
+
+/// What a file of ours says of itself.
+pub fn inspect(path: &str) -> Result<Value> {
+    Ok(export::inspect(Path::new(path))?)
+}
+
+/// Version and target.
+pub fn build_info() -> Value {
+    json!({
+        "name": "histoloom",
+        "version": env!("CARGO_PKG_VERSION"),
+        "abi": format!("{}.{}", HL_ABI_VERSION >> 16, HL_ABI_VERSION & 0xFFFF),
+        "arch": std::env::consts::ARCH,
+        "os": std::env::consts::OS,
+        "debug": cfg!(debug_assertions),
+        "kinds": ["cluster", "synth"],
+    })
+}
+
+/// Opens everything once and tells what is missing.
+pub fn doctor(engines: &Engines) -> Value {
+    let mut missing = Vec::new();
+    let mut note = |what: &str, e: Error| {
+        missing.push(format!("{what}: {e}"));
+        Value::Null
+    };
+    let mut weights = Vec::new();
+    let device = match engines.get(&engines.device, engines.threads as usize) {
+        Err(e) => note("device", e),
+        Ok(engine) => {
+            let loaded = [
+                ("encoder", engine.encoder().map(|n| n.sha256().to_owned())),
+                ("codec", engine.codec().map(|n| n.sha256().to_owned())),
+                ("denoiser", engine.denoiser().map(|n| n.sha256().to_owned())),
+            ];
+            for (network, sha256) in loaded {
+                let sha256 = sha256.map_or_else(|e| note(network, e), Value::String);
+                weights.push(json!({"network": network, "ok": !sha256.is_null(), "sha256": sha256}));
+            }
+            device_json(engine.device())
+        }
+    };
+    let ops = Registry::shipped().map_or_else(|e| note("ops", e), |r| r.list_json());
+    json!({
+        "ok": missing.is_empty(),
+        "build": build_info(),
+        "devices": devices(),
+        "device": device,
+        "weights": weights,
+        "ops": ops,
+        "missing": missing,
+    })
+}

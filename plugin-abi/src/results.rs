@@ -1,0 +1,102 @@
+//! What jobs made, kept until the host has fetched it. In: maps and tiles of the pipeline. Out: rasters and JSON as C hosts take them.
+//! Labels: one byte a cell or pixel, 0 = background. Overlay: RGBA, one pixel a cell, background transparent.
+
+use std::sync::Arc;
+
+use histoloom_core::semantic_map::SemanticMap;
+use histoloom_core::synth::SyntheticTile;
+use serde_json::{Value, json};
+
+use crate::failure::{Failure, Result};
+use crate::types::{HL_E_ARGUMENT, HL_E_INTERNAL};
+
+/// A job's result.
+pub struct ResultData {
+    /// The map made, or the one the tiles were made from.
+    pub map: Arc<SemanticMap>,
+    /// Tiles of a synth job that are kept in memory.
+    pub tiles: Vec<SyntheticTile>,
+    /// What `hl_result_json` says.
+    pub summary: Value,
+}
+
+/// Opacity of a class in the overlay.
+const OVERLAY_ALPHA: u8 = 255;
+
+impl ResultData {
+    /// Columns, rows and one RGBA pixel a cell in legend colours.
+    pub fn overlay(&self) -> (u32, u32, Vec<u8>) {
+        let mut colors = [[0u8; 4]; 256];
+        for class in &self.map.classes {
+            let [r, g, b] = class.color;
+            colors[usize::from(class.id)] = [r, g, b, OVERLAY_ALPHA];
+        }
+        colors[0] = [0; 4];
+        let rgba = self.map.labels.iter().flat_map(|l| colors[usize::from(*l)]).collect();
+        (self.map.columns as u32, self.map.rows as u32, rgba)
+    }
+
+    /// One kept tile.
+    pub fn tile(&self, i: u32) -> Result<&SyntheticTile> {
+        self.tiles.get(i as usize).ok_or_else(|| {
+            let kept = self.tiles.len();
+            Failure::new(HL_E_ARGUMENT, format!("tile {i} was asked for, the result keeps {kept}; see \"kept\" in hl_result_json"))
+        })
+    }
+
+    /// A tile's flags, scores and provenance.
+    pub fn tile_json(&self, i: u32) -> Result<String> {
+        let tile = self.tile(i)?;
+        let s = &tile.flags.scores;
+        let scores: serde_json::Map<String, Value> =
+            tile.flags.names.iter().take(s.channels).enumerate().map(|(c, name)| (name.clone(), json!(s.plane(c)))).collect();
+        let value = json!({
+            "synthetic": true,
+            "index": tile.index,
+            "width_px": tile.rgb.width(),
+            "height_px": tile.rgb.height(),
+            "calibrated": tile.flags.calibrated,
+            "flags": tile.flags.flags,
+            "score_rows": s.height,
+            "score_columns": s.width,
+            "scores": scores,
+            "provenance": tile.provenance,
+        });
+        text(&value)
+    }
+}
+
+/// A value as text.
+pub fn text(value: &Value) -> Result<String> {
+    serde_json::to_string(value).map_err(|e| Failure::new(HL_E_INTERNAL, format!("cannot write JSON: {e}")))
+}
+
+/// The map's part of a summary.
+pub fn map_summary(map: &SemanticMap) -> Value {
+    json!({
+        "rows": map.rows,
+        "columns": map.columns,
+        "cell_px": map.cell_px,
+        "mpp": map.mpp,
+        "work_mpp": map.work_mpp,
+        "classes": map.classes,
+        "crops": map.crops.len(),
+        "background_cells": map.labels.iter().filter(|l| **l == 0).count(),
+    })
+}
+
+/// The line of a summary that a tile gets.
+pub fn tile_summary(tile: &SyntheticTile, kept: bool) -> Value {
+    let mut codes: Vec<&str> = tile.flags.flags.iter().map(|f| f.code.as_str()).collect();
+    codes.sort_unstable();
+    codes.dedup();
+    json!({
+        "index": tile.index,
+        "width_px": tile.rgb.width(),
+        "height_px": tile.rgb.height(),
+        "flags": tile.flags.flags.len(),
+        "flag_codes": codes,
+        "calibrated": tile.flags.calibrated,
+        "kept": kept,
+    })
+}

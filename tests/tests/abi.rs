@@ -1,0 +1,117 @@
+//! The C ABI as C hosts meet it: header, exports, and two programs of `viewer-bridge/c` built and run against the library.
+#![allow(clippy::expect_used, clippy::panic, reason = "a test says what it expected")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+const STRICT: [&str; 4] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned()
+}
+
+/// The folder with the library that cargo built for this very test.
+fn library_dir() -> PathBuf {
+    let exe = std::env::current_exe().expect("a test binary");
+    let deps = exe.parent().expect("target/*/deps");
+    let found = [deps, deps.parent().expect("target/*")].into_iter().find(|d| d.join("libhistoloom.so").is_file());
+    found.expect("libhistoloom.so beside the tests").to_owned()
+}
+
+fn run(command: &mut Command) -> Output {
+    let out = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    let (said, errors) = (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    assert!(out.status.success(), "{command:?}: {}\n{said}\n{errors}", out.status);
+    out
+}
+
+/// Builds the hosts of `viewer-bridge/c` into a folder.
+fn build(dir: &Path, target: &str, flags: &str) -> PathBuf {
+    let (lib, out) = (format!("LIB={}", library_dir().display()), format!("OUT={}", dir.display()));
+    let binary = dir.join(target);
+    let make = ["-s".into(), lib, out, format!("CFLAGS={flags}"), binary.display().to_string()];
+    run(Command::new("make").current_dir(root().join("viewer-bridge/c")).args(make));
+    binary
+}
+
+#[test]
+fn the_header_and_the_layouts_compile_alone_as_c99_c11_and_cpp17() {
+    let include = format!("-I{}", root().join("plugin-abi/include").display());
+    for (compiler, language, standard) in [("cc", "c", "-std=c99"), ("cc", "c", "-std=c11"), ("c++", "c++", "-std=c++17")] {
+        for source in [root().join("plugin-abi/include/histoloom.h"), root().join("viewer-bridge/c/layout.c")] {
+            let mut c = Command::new(compiler);
+            run(c.args(["-x", language, standard, &include, "-fsyntax-only"]).args(STRICT).arg(source));
+        }
+    }
+}
+
+/// What the library exports must be what the list says: a function is added on purpose or not at all.
+#[test]
+fn nothing_but_the_listed_functions_is_exported() {
+    let out = run(Command::new("nm").args(["-D", "--defined-only", "--format=posix"]).arg(library_dir().join("libhistoloom.so")));
+    let text = String::from_utf8(out.stdout).expect("names");
+    let mut found: Vec<&str> = text.lines().filter_map(|l| l.split(' ').next()).collect();
+    found.sort_unstable();
+    let new = found.join("\n") + "\n";
+    let path = root().join("plugin-abi/include/exports.txt");
+    if std::env::var_os("UPDATE_GOLDENS").is_some() {
+        std::fs::write(&path, &new).expect("writable");
+    }
+    assert_eq!(new, std::fs::read_to_string(&path).expect("exports.txt"), "run with UPDATE_GOLDENS=1 and read the diff");
+    let foreign: Vec<_> = found.iter().filter(|n| !n.starts_with("hl_")).collect();
+    assert!(foreign.is_empty(), "exports without the prefix: {foreign:?}");
+    let header = std::fs::read_to_string(root().join("plugin-abi/include/histoloom.h")).expect("the header");
+    for name in found.iter().filter(|n| !n.starts_with("hl_selftest")) {
+        assert!(header.contains(&format!(" {name}(")) || header.contains(&format!("*{name}(")), "{name} is not in the header");
+    }
+}
+
+/// Threads and thread-local destructors outlive dlclose, so the code must stay.
+#[test]
+fn the_library_stays_mapped_and_loads_without_openslide() {
+    let library = library_dir().join("libhistoloom.so");
+    let out = run(Command::new("readelf").arg("-d").arg(&library));
+    let text = String::from_utf8_lossy(&out.stdout).into_owned();
+    assert!(text.contains("NODELETE"), "{text}");
+    assert!(!text.contains("openslide") && !text.contains("libvulkan"), "a hard need of a system library:\n{text}");
+}
+
+#[test]
+fn a_host_that_breaks_every_rule_gets_codes_and_lives() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let host = build(dir.path(), "contract", "-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined");
+    // Leaks of the library's statics are not the host's; everything else the sanitizer sees is.
+    let out = run(Command::new(host).env("ASAN_OPTIONS", "detect_leaks=0").env("RUST_BACKTRACE", "0"));
+    let (said, errors) = (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    assert!(said.ends_with("every promise held\n"), "{said}");
+    assert!(errors.is_empty(), "the library wrote to stderr:\n{errors}");
+}
+
+#[test]
+fn a_c_host_runs_cluster_and_synth_on_a_real_slide() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let host = build(dir.path(), "cluster_and_synth", "-O2 -g");
+    let out = dir.path().join("out");
+    let said = run(Command::new(&host)
+        .args([root().join("models/weights"), root().join("viewer-bridge/data/CMU-1-Small-Region.svs"), out.clone()])
+        .arg(r#""k": 4, "roi": [[[600, 900], [1500, 900], [1500, 1800], [600, 1800]]]"#)
+        .arg(r#""n": 2, "steps": 3, "size_px": 128, "seed": 5"#));
+    let lines: Vec<serde_json::Value> =
+        String::from_utf8_lossy(&said.stdout).lines().map(|l| serde_json::from_str(l).expect("a summary a line")).collect();
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert_eq!(lines[0]["map"]["classes"].as_array().map(Vec::len), Some(4));
+    assert_eq!(lines[1]["kept"], 2);
+    for summary in &lines {
+        assert!(summary["device"]["name"].as_str().is_some_and(|n| !n.is_empty()), "the device is said loudly: {summary}");
+        for file in summary["files"].as_array().expect("files") {
+            assert!(Path::new(file.as_str().expect("a path")).is_file(), "{file}");
+        }
+    }
+    let progress = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert!(progress.contains("items/s") && progress.contains("ETA"), "{progress}");
+    for name in ["map/overlay.png", "map/labels.png", "map/map.geojson", "tiles/tile_0001.png", "tiles/contact_sheet.png"] {
+        assert!(out.join(name).is_file(), "{name} is missing");
+    }
+    let tile = image::open(out.join("tiles/tile_0001.png")).expect("a PNG").into_rgb8();
+    assert_eq!(tile.dimensions(), (128, 128));
+}

@@ -1,0 +1,35 @@
+//! The `histoloom` command: a host like any viewer, without a window. In: a command line. Out: files written by the library, text or
+//! JSON, and an exit code that tells what went wrong.
+//!
+//! It opens slides with OpenSlide, loads libhistoloom, and does everything through the C header: what works here works from any
+//! viewer.
+
+mod callbacks;
+mod cli;
+mod commands;
+mod error;
+mod ffi;
+mod library;
+mod pixels;
+mod report;
+mod roi;
+mod run;
+mod slide;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    let report = Arc::new(report::Report::new(&cli.common));
+    let outcome = run::catch_interrupts().and_then(|()| commands::run(cli, &report));
+    match outcome {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            report.failure(&failure);
+            ExitCode::from(failure.kind.code())
+        }
+    }
+}
