@@ -3,11 +3,15 @@
 Most of the work happens at 1/4 and 1/8 of the resolution; pixels are packed and unpacked by space-to-depth, so a 256 px tile costs
 less than half of TAESD-like decoders, which run 64 channels at full size. RGB in [0, 1].
 """
+import os
+
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
+from safetensors.torch import load_file
 
 LATENT = 16
+WEIGHTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "weights", "he_autoencoder.safetensors")
 
 
 class Block(nn.Module):
@@ -69,3 +73,34 @@ class Decoder(nn.Module):
         for b in self.level2:
             x = b(x)
         return F.pixel_shuffle(self.output(F.relu(x)), 2) * 0.5 + 0.5
+
+
+def load(path=WEIGHTS):
+    """Encoder and decoder with the shipped weights."""
+    have = {k: v.float() for k, v in load_file(path).items()}
+    pair = {"encoder": Encoder().eval(), "decoder": Decoder().eval()}
+    for name, net in pair.items():
+        net.load_state_dict({k[len(name) + 1 :]: v for k, v in have.items() if k.startswith(name)})
+    return pair["encoder"], pair["decoder"]
+
+
+class Shipped(nn.Module):
+    """The latents that crops have at run time. Called with RGB [b, 3, h, w] in [0, 255]; returns z [b, 16, h/8, w/8]."""
+
+    def __init__(self):
+        super().__init__()
+        self.encoder, self.decoder = load()
+
+    def fit(self, rgb_files):
+        """The share of pixel energy of each channel: its variance times the decoder's response to it."""
+        from teacher import random_tiles, responses
+
+        with torch.no_grad():
+            z = torch.cat([self.encoder(v) for v in random_tiles(rgb_files, 120, 192).split(8)])
+            energy = z.var((0, 2, 3)) * responses(self.decoder, z[:12]).diagonal()
+        print("latent mean", z.mean((0, 2, 3)).numpy().round(2), "deviation", z.std((0, 2, 3)).numpy().round(2), flush=True)
+        return (energy / energy.sum()).numpy()
+
+    def forward(self, rgb):
+        with torch.autocast("cpu", torch.bfloat16):
+            return self.encoder(rgb / 255).float()

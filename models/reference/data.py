@@ -1,12 +1,15 @@
-"""Training data: aligned RGB, teacher latents and pseudo-class maps of every shared source, written once as .npy files.
+"""Training data: aligned RGB, latents and pseudo-class maps of every shared source, written once as .npy files.
 
-    python data.py --shared ../../../shared --out /tmp/histoloom-data
+    python data.py --shared ../../../shared --out /tmp/histoloom-data [--latents ours|teacher]
+
+The denoiser is trained on the latents of our own shipped autoencoder, the autoencoder on those of its teacher.
 
 Per item (one image at one mpp) the folder holds
     rgb.npy      [h, w, 3] u8, h and w multiples of 16
     labels.npy   [2, h/16, w/16] u8: pseudo-classes at a coarse and a fine k, 0 = glass
     z_O.npy      [16, h/8, w/8] f16 for orientation O in 0..7 (rot90 O%4 times, then flipped if O >= 4)
     meta.json    mpp, set, split
+and beside the items energy.npy, the share of pixel energy that each latent channel carries.
 The run is resumable: what is there is skipped. A trainer may start while later orientations are still being written.
 """
 import argparse
@@ -18,6 +21,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+import autoencoder
 import efficientnet_lite0
 import teacher
 
@@ -133,11 +137,12 @@ def main():
     p = argparse.ArgumentParser()
     p.add_argument("--shared", required=True)
     p.add_argument("--out", required=True)
+    p.add_argument("--latents", choices=["ours", "teacher"], default="ours")
     p.add_argument("--threads", type=int, default=1)
     a = p.parse_args()
     torch.set_num_threads(a.threads)
     encoder = efficientnet_lite0.load(f"{a.shared}/weights/efficientnet_lite0/efficientnet_lite0.safetensors")
-    latent = teacher.Teacher(f"{a.shared}/weights", f"{a.out}/projection.npz")
+    latent = teacher.Teacher(f"{a.shared}/weights", f"{a.out}/projection.npz") if a.latents == "teacher" else autoencoder.Shipped()
     todo = []
     for name, tile_set, split, native, wanted, read in sources(a.shared):
         for mpp in wanted:
@@ -151,8 +156,8 @@ def main():
             np.save(f"{folder}/labels.npy", labels(rgb, encoder))
             json.dump(dict(mpp=mpp, set=tile_set, split=split), open(f"{folder}/meta.json", "w"))
             print(folder, rgb.shape, flush=True)
-    if not latent.fitted():
-        latent.fit([f"{f}/rgb.npy" for f, _ in todo])
+    if not os.path.exists(f"{a.out}/energy.npy"):
+        np.save(f"{a.out}/energy.npy", latent.fit([f"{f}/rgb.npy" for f, _ in todo]))
     for rank in range(3):  # half-micron items get up to 3 orientations, the others 2
         for folder, mpp in sorted(todo, key=lambda t: (t[1] != 0.5, t[0])):
             split = json.load(open(f"{folder}/meta.json"))["split"]

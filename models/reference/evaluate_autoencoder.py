@@ -6,20 +6,16 @@ Tiles: 256 px of images whose split is `test` (never trained on): 12 at each mpp
 Cost: multiply-adds of a 256 px tile, and milliseconds on one thread, medians of 5.
 """
 import argparse
-import os
 import statistics
 import time
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 
+import autoencoder
 import items
 import teacher
-from autoencoder import Decoder, Encoder
 from train_autoencoder import psnr
-
-WEIGHTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "weights", "he_autoencoder.safetensors")
 
 
 def tiles(its, mpp, n=12):
@@ -60,10 +56,7 @@ def main():
     a = p.parse_args()
     torch.set_num_threads(1)
     torch.set_grad_enabled(False)
-    have = {k: v.float() for k, v in load_file(WEIGHTS).items()}
-    enc, dec = Encoder().eval(), Decoder().eval()
-    enc.load_state_dict({k[8:]: v for k, v in have.items() if k.startswith("encoder.")})
-    dec.load_state_dict({k[8:]: v for k, v in have.items() if k.startswith("decoder.")})
+    enc, dec = autoencoder.load()
     te, td = teacher.taef2_encoder(f"{a.shared}/weights"), teacher.taef2_decoder(f"{a.shared}/weights")
     held = items.load(a.data, "test")
     print("| um/px | ours dB | TAEF2 dB |\n|---|---|---|")

@@ -55,6 +55,30 @@ def taef2_decoder(weights):
     return _load(layers, f"{weights}/taef2_decoder/taef2_decoder.safetensors")
 
 
+def random_tiles(rgb_files, n, size):
+    """[n, 3, size, size] in [0, 1] from random places of random images."""
+    rng, x = np.random.default_rng(0), []
+    while len(x) < n:
+        a = np.load(rgb_files[rng.integers(len(rgb_files))], mmap_mode="r")
+        y, w = rng.integers(a.shape[0] - size + 1), rng.integers(a.shape[1] - size + 1)
+        x.append(np.array(a[y : y + size, w : w + size]))
+    return torch.from_numpy(np.stack(x)).permute(0, 3, 1, 2).float() / 255
+
+
+def responses(decoder, z):
+    """Gram matrix [c, c] of a decoder's response in pixels to a unit step in each channel of one latent cell."""
+    base = decoder(z)
+    dots = torch.zeros(1, 1, *z.shape[2:])
+    dots[:, :, 4::8, 4::8] = 1  # responses of separate dots do not overlap much
+    r = []
+    for i in range(z.shape[1]):
+        d = z.clone()
+        d[:, i : i + 1] += 0.1 * dots
+        r.append(((decoder(d) - base) / 0.1).flatten())
+    r = torch.stack(r)
+    return r @ r.T / (dots.sum() * len(z))
+
+
 class Teacher(nn.Module):
     """Called with RGB [b, 3, h, w] in [0, 255]; returns z [b, 16, h/8, w/8] of unit variance."""
 
@@ -72,28 +96,13 @@ class Teacher(nn.Module):
         self.mean, self.to_z, self.from_z = (torch.from_numpy(p[k]) for k in ("mean", "to_z", "from_z"))
 
     def fit(self, rgb_files, tiles=120, size=192):
-        rng = np.random.default_rng(0)
-        x = []
-        while len(x) < tiles:
-            a = np.load(rgb_files[rng.integers(len(rgb_files))], mmap_mode="r")
-            y, w = rng.integers(a.shape[0] - size + 1), rng.integers(a.shape[1] - size + 1)
-            x.append(np.array(a[y : y + size, w : w + size]))
-        x = torch.from_numpy(np.stack(x)).permute(0, 3, 1, 2).float() / 255
+        """Chooses the projection, writes it, and returns the share of pixel energy of each channel."""
+        x = random_tiles(rgb_files, tiles, size)
         with torch.no_grad():
             z = torch.cat([self.encoder(v) for v in x.split(8)])
             mean = z.mean((0, 2, 3))
             s = torch.cov((z - mean[:, None, None]).permute(1, 0, 2, 3).flatten(1))
-            zz = z[:12]
-            base = self.decoder(zz)
-            dots = torch.zeros(1, 1, *zz.shape[2:])
-            dots[:, :, 4::8, 4::8] = 1  # responses of separate dots do not overlap much
-            r = []
-            for i in range(32):
-                d = zz.clone()
-                d[:, i : i + 1] += 0.1 * dots
-                r.append(((self.decoder(d) - base) / 0.1).flatten())
-            r = torch.stack(r)
-            g = r @ r.T / (dots.sum() * len(zz))
+            g = responses(self.decoder, z[:12])
             e, u = torch.linalg.eigh(s)
             root = u @ torch.diag(e.sqrt()) @ u.T
             inv = u @ torch.diag(e.rsqrt()) @ u.T
@@ -102,6 +111,7 @@ class Teacher(nn.Module):
         np.savez(self.path, mean=mean.numpy(), to_z=(v.T @ inv).numpy(), from_z=(root @ v).numpy(), energy=(w / w.sum()).numpy())
         print("projection: pixel energy kept", float((w / w.sum())[:CHANNELS].sum()), flush=True)
         self._read()
+        return (w / w.sum())[:CHANNELS].numpy()
 
     def forward(self, rgb):
         with torch.autocast("cpu", torch.bfloat16):

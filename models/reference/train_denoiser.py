@@ -115,7 +115,7 @@ def main():
             net.load_state_dict({k: v.float() for k, v in load_file(a.init).items()})
         ema.load_state_dict(net.state_dict())
     model = torch.nn.parallel.DistributedDataParallel(net) if world > 1 else net
-    energy = torch.from_numpy(np.load(f"{a.data}/projection.npz")["energy"][: condition.LATENT]).float() ** 0.25
+    energy = torch.from_numpy(np.load(f"{a.data}/energy.npy")).float() ** 0.25
     weight = (energy / energy.mean()).view(1, -1, 1, 1).to(a.device)
     rng = np.random.default_rng([step, rank])
     torch.manual_seed(step * world + rank)

@@ -1,1 +1,75 @@
-//! Tests over the whole workspace live in `tests/`; this crate has no code of its own.
+//! What the tests over the whole workspace share: where things are, running a program, and slides made for a test.
+#![allow(clippy::expect_used, clippy::panic, reason = "a test says what it expected")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// The repository.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned()
+}
+
+/// The folder with the library and the command that cargo built for this very test.
+pub fn library_dir() -> PathBuf {
+    let exe = std::env::current_exe().expect("a test binary");
+    let deps = exe.parent().expect("target/*/deps");
+    let found = [deps, deps.parent().expect("target/*")].into_iter().find(|d| d.join("libhistoloom.so").is_file());
+    found.expect("libhistoloom.so beside the tests").to_owned()
+}
+
+/// Runs a program that must succeed.
+pub fn run(command: &mut Command) -> Output {
+    let out = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    let (said, errors) = (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    assert!(out.status.success(), "{command:?}: {}\n{said}\n{errors}", out.status);
+    out
+}
+
+/// The `histoloom` command, which must have been built (`cargo build --workspace`).
+pub fn histoloom() -> Command {
+    let dir = library_dir();
+    let command = [dir.join("histoloom"), dir.join("../histoloom")].into_iter().find(|c| c.is_file());
+    Command::new(command.expect("target/*/histoloom: run `cargo build --workspace` first"))
+}
+
+/// Side of a tile of [`tiled_tiff`].
+const TILE_PX: u32 = 256;
+
+/// An uncompressed tiled RGB TIFF without a resolution, which OpenSlide reads as a generic slide.
+pub fn tiled_tiff(path: &Path, width: u32, height: u32, pixel: impl Fn(u32, u32) -> [u8; 3]) {
+    let (across, down) = (width.div_ceil(TILE_PX), height.div_ceil(TILE_PX));
+    let (n, bytes) = (across * down, TILE_PX * TILE_PX * 3);
+    let entries = 11;
+    let bits = 8 + 2 + entries * 12 + 4; // after header and directory
+    let (offsets, counts) = (bits + 6, bits + 6 + 4 * n);
+    let data = counts + 4 * n;
+    let table = |at: u32, first: u32| if n == 1 { first } else { at };
+    let directory: [(u16, u16, u32, u32); 11] = [
+        (256, 4, 1, width),
+        (257, 4, 1, height),
+        (258, 3, 3, bits),
+        (259, 3, 1, 1),
+        (262, 3, 1, 2),
+        (277, 3, 1, 3),
+        (284, 3, 1, 1),
+        (322, 4, 1, TILE_PX),
+        (323, 4, 1, TILE_PX),
+        (324, 4, n, table(offsets, data)),
+        (325, 4, n, table(counts, bytes)),
+    ];
+    let mut out = b"II*\0\x08\0\0\0".to_vec();
+    out.extend((entries as u16).to_le_bytes());
+    for (tag, kind, count, value) in directory {
+        out.extend([tag.to_le_bytes(), kind.to_le_bytes()].concat());
+        out.extend([count.to_le_bytes(), value.to_le_bytes()].concat());
+    }
+    out.extend([0; 4]);
+    out.extend([8, 0, 8, 0, 8, 0]);
+    out.extend((0..n).flat_map(|i| (data + i * bytes).to_le_bytes()));
+    out.extend((0..n).flat_map(|_| bytes.to_le_bytes()));
+    for i in 0..n {
+        let (x0, y0) = (i % across * TILE_PX, i / across * TILE_PX);
+        out.extend((0..TILE_PX * TILE_PX).flat_map(|j| pixel(x0 + j % TILE_PX, y0 + j / TILE_PX)));
+    }
+    std::fs::write(path, out).expect("writable");
+}

@@ -2,28 +2,11 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "a test says what it expected")]
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
+
+use histoloom_tests::{library_dir, root, run};
 
 const STRICT: [&str; 4] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"];
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned()
-}
-
-/// The folder with the library that cargo built for this very test.
-fn library_dir() -> PathBuf {
-    let exe = std::env::current_exe().expect("a test binary");
-    let deps = exe.parent().expect("target/*/deps");
-    let found = [deps, deps.parent().expect("target/*")].into_iter().find(|d| d.join("libhistoloom.so").is_file());
-    found.expect("libhistoloom.so beside the tests").to_owned()
-}
-
-fn run(command: &mut Command) -> Output {
-    let out = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
-    let (said, errors) = (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
-    assert!(out.status.success(), "{command:?}: {}\n{said}\n{errors}", out.status);
-    out
-}
 
 /// Builds the hosts of `viewer-bridge/c` into a folder.
 fn build(dir: &Path, target: &str, flags: &str) -> PathBuf {

@@ -124,7 +124,7 @@ pub struct Synth {
     /// Classifier-free guidance scale, 1 = none [default: 1.5]
     #[arg(long, allow_negative_numbers = true)]
     pub guidance: Option<f64>,
-    /// euler, heun or dpmpp2m [default: heun]
+    /// euler, heun or dpmpp2m [default: dpmpp2m]
     #[arg(long)]
     pub sampler: Option<String>,
     /// Tile side in pixels, a multiple of 32 [default: 256]

@@ -1,0 +1,138 @@
+//! The `histoloom` command as people and scripts meet it: the main job on the sample slide, reruns, help, errors and exit codes.
+#![allow(clippy::expect_used, reason = "a test says what it expected")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use histoloom_core::params::{self, Cluster, Synth};
+use histoloom_tests::{histoloom, root, run, tiled_tiff};
+use serde_json::Value;
+
+fn sample() -> PathBuf {
+    root().join("viewer-bridge/data/CMU-1-Small-Region.svs")
+}
+
+/// A QuPath annotation around a square of the sample slide, so that a test takes seconds.
+fn region(dir: &Path) -> PathBuf {
+    let path = dir.join("roi.geojson");
+    let ring = "[[600, 900], [1500, 900], [1500, 1800], [600, 1800], [600, 900]]";
+    let text = format!(r#"{{"type": "Feature", "geometry": {{"type": "Polygon", "coordinates": [{ring}]}}, "properties": {{}}}}"#);
+    std::fs::write(&path, text).expect("writable");
+    path
+}
+
+fn json(out: &Output) -> Value {
+    serde_json::from_slice(&out.stdout).expect("one JSON object on standard output")
+}
+
+/// What a run that must fail with `code` said on standard error.
+fn refused(command: &mut Command, code: i32) -> String {
+    let out = command.output().expect("the command runs");
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert_eq!(out.status.code(), Some(code), "{command:?}: {said}");
+    said
+}
+
+#[test]
+fn the_main_job_runs_and_a_tile_is_made_again_byte_for_byte_on_any_number_of_threads() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (map, tiles, again) = (dir.path().join("map"), dir.path().join("tiles"), dir.path().join("again"));
+    let out = run(histoloom().args(["cluster", "--json", "--k", "4", "--device", "cpu", "--seed", "3", "--roi"])
+        .arg(region(dir.path()))
+        .arg("--out")
+        .arg(&map)
+        .arg(sample()));
+    assert_eq!(json(&out)["map"]["classes"].as_array().map(Vec::len), Some(4));
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(said.contains("device: CPU") && said.contains("seed 3"), "the device and the seed are said loudly: {said}");
+    for name in ["overlay.png", "labels.png", "map.geojson", "legend.png", "map.json"] {
+        assert!(map.join(name).is_file(), "{name} is missing");
+    }
+    let labels = image::open(map.join("labels.png")).expect("a PNG").into_luma8();
+    assert!(labels.pixels().all(|p| p.0[0] <= 4) && (0..=4).all(|l| labels.pixels().any(|p| p.0[0] == l)), "grey value = class");
+
+    run(histoloom().args(["synth", "--device", "cpu", "-n", "2", "--steps", "3", "--size", "128", "--seed", "3"])
+        .arg("--from")
+        .arg(&map)
+        .arg("--out")
+        .arg(&tiles));
+    let tile = tiles.join("tile_0002.png");
+    let said = run(histoloom().arg("inspect").arg(&tile));
+    let said = String::from_utf8_lossy(&said.stdout).into_owned();
+    assert!(said.starts_with("SYNTHETIC") && said.contains("seed: 3"), "{said}");
+
+    let same = json(&run(histoloom().args(["rerun", "--json"]).arg(&tile)));
+    assert_eq!((same["same_file"].as_bool(), same["same_labels"].as_bool()), (Some(true), Some(true)), "{same}");
+    let same = json(&run(histoloom().args(["rerun", "--json", "--threads", "1", "--out"]).arg(&again).arg(&tile)));
+    assert_eq!(same["same_pixels"], true, "{same}");
+
+    let mut changed = image::open(again.join("tile_0002.png")).expect("a PNG").into_rgb8();
+    changed.get_pixel_mut(5, 5).0[0] ^= 1;
+    changed.save(dir.path().join("changed.png")).expect("writable");
+    let said = refused(histoloom().arg("rerun").arg(dir.path().join("changed.png")), 3);
+    assert!(said.contains("edited or saved again"), "{said}");
+}
+
+#[test]
+fn the_doctor_finds_everything_here() {
+    let found = json(&run(histoloom().args(["doctor", "--json"])));
+    assert_eq!(found["doctor"]["ok"], true, "{found}");
+    assert_eq!(found["doctor"]["weights"].as_array().map(Vec::len), Some(3));
+    let said = refused(histoloom().args(["doctor", "--models", "/nowhere"]), 1);
+    assert!(!said.contains("panicked"), "{said}");
+}
+
+#[test]
+fn what_cannot_be_used_is_refused_with_what_to_try() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let slide = |name: &str| dir.path().join(name);
+    let texture = |x: u32, y: u32| ((x / 7 * 31 + y / 5 * 17) % 60) as u8;
+    tiled_tiff(&slide("glass.tif"), 700, 600, |_, _| [243, 243, 242]);
+    tiled_tiff(&slide("dapi.tif"), 700, 600, |x, y| [0, 0, 20 + 3 * texture(x, y)]);
+    tiled_tiff(&slide("pink.tif"), 700, 600, |x, y| [230 - texture(x, y), 150 - texture(x, y), 190]);
+    std::fs::write(slide("text.svs"), "no slide").expect("writable");
+    let cluster = |file: &str, more: &[&str]| {
+        let mut c = histoloom();
+        c.args(["cluster", "--device", "cpu", "--out"]).arg(dir.path().join("out")).arg(slide(file)).args(more);
+        c
+    };
+    for (file, more, code, needle) in [
+        ("pink.tif", &[][..], 3, "--mpp"),
+        ("glass.tif", &["--mpp", "0.5"][..], 3, "no tissue"),
+        ("dapi.tif", &["--mpp", "0.5"][..], 3, "H&E"),
+        ("text.svs", &[][..], 3, "text.svs"),
+        ("missing.svs", &[][..], 3, "check the path"),
+        ("pink.tif", &["--mpp", "-1"][..], 2, "--mpp -1"),
+        ("pink.tif", &["--mpp", "0.5", "--k", "1"][..], 2, "from 2 to 100"),
+        ("pink.tif", &["--mpp", "0.5", "--device", "gpu:77"][..], 4, "--device cpu"),
+        ("pink.tif", &["--mpp", "0.5", "--roi", "nowhere.json"][..], 3, "nowhere.json"),
+    ] {
+        let said = refused(&mut cluster(file, more), code);
+        assert!(said.contains(needle), "{file} {more:?}: {said}");
+        assert!(!dir.path().join("out/map.json").exists(), "{file} {more:?} left a map");
+    }
+    let said = refused(histoloom().args(["synth", "--from"]).arg(slide("nowhere")).arg("--out").arg(slide("out")), 3);
+    assert!(said.contains("nowhere"), "{said}");
+    let answer = cluster("pink.tif", &["--json"]).output().expect("the command runs");
+    assert_eq!((json(&answer)["ok"].as_bool(), json(&answer)["error"]["exit_code"].as_i64()), (Some(false), Some(3)));
+}
+
+/// The command passes on only what was given, so its help must state the library's defaults.
+#[test]
+fn help_states_the_defaults_of_the_library() {
+    for (command, schema) in [("cluster", params::schema::<Cluster>()), ("synth", params::schema::<Synth>())] {
+        let out = run(histoloom().args([command, "--help"]));
+        let text = String::from_utf8_lossy(&out.stdout).into_owned();
+        let mut checked = 0;
+        for entry in text.split("\n  -").skip(1) {
+            let Some(stated) = entry.split("[default: ").nth(1).and_then(|d| d.split(']').next()) else { continue };
+            let name = entry.split("--").nth(1).unwrap_or("n").split([' ', '\n']).next().unwrap_or("n");
+            let name = if entry.starts_with("n ") { "n" } else { name };
+            let default = &schema["properties"][if name == "size" { "size_px" } else { name }]["default"];
+            let default = default.as_array().and_then(|a| a.first()).unwrap_or(default);
+            assert_eq!(stated, default.as_str().map_or_else(|| default.to_string(), str::to_owned), "{command} {name}");
+            checked += 1;
+        }
+        assert!(checked >= 3, "{text}");
+    }
+}
