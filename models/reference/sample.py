@@ -1,7 +1,6 @@
 """Samples a training state for looking at: rows real | crop field decoded | guidance 1 | guidance G | unconditional.
 
-    python sample.py --data DIR --state unet.pt --shared ../../../shared --out sheet.png [--split test] [--guidance 1.5] [--steps 20]
-    add --autoencoder ae.pt to decode with our own decoder instead of the teacher's
+    python sample.py --data DIR --state unet.pt --out sheet.png [--split test] [--guidance 1.5] [--steps 12]
 """
 import argparse
 
@@ -9,10 +8,9 @@ import numpy as np
 import torch
 from PIL import Image
 
+import autoencoder
 import condition
 import items
-import teacher
-from autoencoder import Decoder
 from denoiser import Denoiser
 from train_denoiser import Crops, sample
 
@@ -39,9 +37,8 @@ def solve(net, noise, cond, log_mpp, steps, guidance):
 
 def main():
     p = argparse.ArgumentParser()
-    for a in ("data", "state", "shared", "out"):
+    for a in ("data", "state", "out"):
         p.add_argument(f"--{a}", required=True)
-    p.add_argument("--autoencoder")
     p.add_argument("--split", default="train")
     p.add_argument("--guidance", type=float, default=1.5)
     p.add_argument("--steps", type=int, default=12)
@@ -53,12 +50,8 @@ def main():
     net = Denoiser().eval()
     state = torch.load(a.state, map_location="cpu", weights_only=True)
     net.load_state_dict(state["ema"])
-    t = teacher.Teacher(f"{a.shared}/weights", f"{a.data}/projection.npz")
-    decode = t.decode
-    if a.autoencoder:
-        d = Decoder().eval()
-        d.load_state_dict({k[8:]: v for k, v in torch.load(a.autoencoder, map_location="cpu", weights_only=True)["ema"].items() if k.startswith("decoder.")})
-        decode = lambda z: d(z).clamp(0, 1)
+    _, decoder = autoencoder.load()
+    decode = lambda z: decoder(z).clamp(0, 1)
     rng = np.random.default_rng(a.seed)
     torch.manual_seed(a.seed)
     its = [i.refresh() for i in items.load(a.data, a.split) if i.mpp == a.mpp and min(i.rgb.shape[:2]) >= 256]

@@ -94,6 +94,7 @@ def main():
     p.add_argument("--threads", type=int, default=1)
     p.add_argument("--minutes", type=float, default=1e9)
     p.add_argument("--device", default="cpu")
+    p.add_argument("--compile", action="store_true", help="torch.compile: a fifth faster on a CPU after minutes of compiling")
     a = p.parse_args()
     rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     if world > 1:
@@ -104,7 +105,7 @@ def main():
     torch.manual_seed(0)
     net = Denoiser().to(a.device, memory_format=torch.channels_last)
     ema = Denoiser().to(a.device)
-    opt = torch.optim.AdamW(net.parameters(), a.lr, betas=(0.9, 0.99), weight_decay=0.01)
+    opt = torch.optim.AdamW(net.parameters(), a.lr, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
     step, seen, log = 0, 0, []
     if os.path.exists(a.state):
         s = torch.load(a.state, map_location=a.device, weights_only=True)
@@ -115,6 +116,7 @@ def main():
             net.load_state_dict({k: v.float() for k, v in load_file(a.init).items()})
         ema.load_state_dict(net.state_dict())
     model = torch.nn.parallel.DistributedDataParallel(net) if world > 1 else net
+    model = torch.compile(model) if a.compile else model
     energy = torch.from_numpy(np.load(f"{a.data}/energy.npy")).float() ** 0.25
     weight = (energy / energy.mean()).view(1, -1, 1, 1).to(a.device)
     rng = np.random.default_rng([step, rank])

@@ -72,9 +72,6 @@ impl Engine {
         let pool = Arc::new(histoloom_core::pool::pool(threads)?);
         let (place, report) = backend::open(device)?;
         log::info!("networks run on {} ({})", report.name, report.kind);
-        for reason in &report.refused {
-            log::warn!("device: {reason}");
-        }
         Ok(Self {
             place,
             cpu: Runner::Cpu(pool),

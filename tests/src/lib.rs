@@ -25,11 +25,13 @@ pub fn run(command: &mut Command) -> Output {
     out
 }
 
-/// The `histoloom` command, which must have been built (`cargo build --workspace`).
+/// The `histoloom` command, which must have been built (`cargo build --workspace`), on the library built for this test.
 pub fn histoloom() -> Command {
     let dir = library_dir();
-    let command = [dir.join("histoloom"), dir.join("../histoloom")].into_iter().find(|c| c.is_file());
-    Command::new(command.expect("target/*/histoloom: run `cargo build --workspace` first"))
+    let found = [dir.join("histoloom"), dir.join("../histoloom")].into_iter().find(|c| c.is_file());
+    let mut command = Command::new(found.expect("target/*/histoloom: run `cargo build --workspace` first"));
+    command.env("HISTOLOOM_LIBRARY", dir.join("libhistoloom.so")).env_remove("HISTOLOOM_MODELS");
+    command
 }
 
 /// Side of a tile of [`tiled_tiff`].

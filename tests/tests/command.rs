@@ -37,7 +37,8 @@ fn refused(command: &mut Command, code: i32) -> String {
 fn the_main_job_runs_and_a_tile_is_made_again_byte_for_byte_on_any_number_of_threads() {
     let dir = tempfile::tempdir().expect("a folder");
     let (map, tiles, again) = (dir.path().join("map"), dir.path().join("tiles"), dir.path().join("again"));
-    let out = run(histoloom().args(["cluster", "--json", "--k", "4", "--device", "cpu", "--seed", "3", "--roi"])
+    let out = run(histoloom()
+        .args(["cluster", "--json", "--k", "4", "--device", "cpu", "--seed", "3", "--roi"])
         .arg(region(dir.path()))
         .arg("--out")
         .arg(&map)
@@ -51,7 +52,8 @@ fn the_main_job_runs_and_a_tile_is_made_again_byte_for_byte_on_any_number_of_thr
     let labels = image::open(map.join("labels.png")).expect("a PNG").into_luma8();
     assert!(labels.pixels().all(|p| p.0[0] <= 4) && (0..=4).all(|l| labels.pixels().any(|p| p.0[0] == l)), "grey value = class");
 
-    run(histoloom().args(["synth", "--device", "cpu", "-n", "2", "--steps", "3", "--size", "128", "--seed", "3"])
+    run(histoloom()
+        .args(["synth", "--device", "cpu", "-n", "2", "--steps", "3", "--size", "128", "--seed", "3"])
         .arg("--from")
         .arg(&map)
         .arg("--out")
@@ -78,6 +80,8 @@ fn the_doctor_finds_everything_here() {
     let found = json(&run(histoloom().args(["doctor", "--json"])));
     assert_eq!(found["doctor"]["ok"], true, "{found}");
     assert_eq!(found["doctor"]["weights"].as_array().map(Vec::len), Some(3));
+    let told = run(histoloom().arg("doctor")).stdout;
+    assert!(String::from_utf8_lossy(&told).contains("ops: gamut, sharpness, watermark"), "the ops that ship are named");
     let said = refused(histoloom().args(["doctor", "--models", "/nowhere"]), 1);
     assert!(!said.contains("panicked"), "{said}");
 }
@@ -93,7 +97,7 @@ fn what_cannot_be_used_is_refused_with_what_to_try() {
     std::fs::write(slide("text.svs"), "no slide").expect("writable");
     let cluster = |file: &str, more: &[&str]| {
         let mut c = histoloom();
-        c.args(["cluster", "--device", "cpu", "--out"]).arg(dir.path().join("out")).arg(slide(file)).args(more);
+        c.args(["cluster", "--out"]).arg(dir.path().join("out")).arg(slide(file)).args(more);
         c
     };
     for (file, more, code, needle) in [
@@ -124,13 +128,24 @@ fn help_states_the_defaults_of_the_library() {
         let out = run(histoloom().args([command, "--help"]));
         let text = String::from_utf8_lossy(&out.stdout).into_owned();
         let mut checked = 0;
-        for entry in text.split("\n  -").skip(1) {
-            let Some(stated) = entry.split("[default: ").nth(1).and_then(|d| d.split(']').next()) else { continue };
-            let name = entry.split("--").nth(1).unwrap_or("n").split([' ', '\n']).next().unwrap_or("n");
-            let name = if entry.starts_with("n ") { "n" } else { name };
-            let default = &schema["properties"][if name == "size" { "size_px" } else { name }]["default"];
+        for (name, field) in [
+            ("k", "k"),
+            ("seed", "seed"),
+            ("n", "n"),
+            ("first", "first"),
+            ("steps", "steps"),
+            ("guidance", "guidance"),
+            ("sampler", "sampler"),
+            ("size", "size_px"),
+            ("ops", "ops"),
+            ("device", "device"),
+        ] {
+            let flag = if name.len() == 1 && name != "k" { format!("-{name} ") } else { format!("--{name} ") };
+            let Some(entry) = text.split_once(&flag).map(|(_, rest)| rest) else { continue };
+            let stated = entry.split_once("[default: ").and_then(|(_, d)| d.split_once(']')).map(|(d, _)| d);
+            let default = &schema["properties"][field]["default"];
             let default = default.as_array().and_then(|a| a.first()).unwrap_or(default);
-            assert_eq!(stated, default.as_str().map_or_else(|| default.to_string(), str::to_owned), "{command} {name}");
+            assert_eq!(stated, Some(default.as_str().map_or_else(|| default.to_string(), str::to_owned)).as_deref(), "{command} {name}");
             checked += 1;
         }
         assert!(checked >= 3, "{text}");

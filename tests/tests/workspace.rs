@@ -55,7 +55,9 @@ fn heavy_and_system_crates_stay_in_their_rooms() {
 fn no_crate_in_the_whole_tree_is_a_network_client_or_server() {
     let m = MetadataCommand::new().manifest_path("../Cargo.toml").exec().expect("cargo metadata");
     let used: BTreeSet<_> = m.resolve.expect("resolve").nodes.into_iter().map(|n| n.id).collect();
-    let banned = ["reqwest", "hyper", "ureq", "curl", "tokio", "async-std", "native-tls", "rustls", "socket2", "mio", "quinn", "tungstenite"];
-    let found: Vec<_> = m.packages.iter().filter(|p| used.contains(&p.id) && banned.contains(&p.name.as_str())).map(|p| p.name.to_string()).collect();
+    let banned =
+        ["reqwest", "hyper", "ureq", "curl", "tokio", "async-std", "native-tls", "rustls", "socket2", "mio", "quinn", "tungstenite"];
+    let found: Vec<_> =
+        m.packages.iter().filter(|p| used.contains(&p.id) && banned.contains(&p.name.as_str())).map(|p| p.name.to_string()).collect();
     assert!(found.is_empty(), "network crates in the tree: {found:?}");
 }

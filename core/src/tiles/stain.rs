@@ -9,6 +9,8 @@ use image::RgbImage;
 const STAINED_OD: f32 = 0.10;
 /// A pixel is tissue whatever its colour where it is darker than this mean OD (pigment, folds).
 const DARK_OD: f32 = 0.45;
+/// A pixel is near black below this luma; dense nuclei of H&E have about 60.
+const DARK_LUMA: f32 = 50.0;
 /// Absorption of haematoxylin and eosin in (R, G, B), Ruifrok & Johnston, Anal Quant Cytol Histol 2001;23:291-9.
 const HAEMATOXYLIN: [f32; 3] = [0.65, 0.70, 0.29];
 const EOSIN: [f32; 3] = [0.07, 0.99, 0.11];
@@ -49,10 +51,10 @@ impl Glass {
 
     /// Why a slide whose picture this is does not look like H&E, if so.
     ///
-    /// Bright field: less than half of the picture near black. H&E: green is absorbed most, as both haematoxylin (0.65, 0.70,
+    /// Bright field: less than half of the picture near black to the eye, blue counting little (DAPI is bright blue). H&E: green is absorbed most, as both haematoxylin (0.65, 0.70,
     /// 0.29) and eosin (0.07, 0.99, 0.11) do; brown DAB absorbs blue most, fluorescence has no glass at all.
     pub fn not_he(&self, picture: &RgbImage) -> Option<&'static str> {
-        let dark = picture.pixels().filter(|p| highest(&p.0) < 60).count();
+        let dark = picture.pixels().filter(|p| luma(p.0) < DARK_LUMA).count();
         if 2 * dark >= picture.pixels().len() {
             return Some("the background is dark as in fluorescence, not bright as in H&E");
         }
@@ -71,6 +73,11 @@ pub fn haematoxylin(od: [f32; 3]) -> f32 {
     let dot = |a: [f32; 3], b: [f32; 3]| a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
     let (hh, ee, he) = (dot(HAEMATOXYLIN, HAEMATOXYLIN), dot(EOSIN, EOSIN), dot(HAEMATOXYLIN, EOSIN));
     (dot(od, HAEMATOXYLIN) * ee - dot(od, EOSIN) * he) / (hh * ee - he * he)
+}
+
+/// Brightness to the eye, 0..=255 (ITU-R BT.601).
+fn luma(p: [u8; 3]) -> f32 {
+    0.299 * f32::from(p[0]) + 0.587 * f32::from(p[1]) + 0.114 * f32::from(p[2])
 }
 
 fn lowest(p: &[u8; 3]) -> u8 {
@@ -110,8 +117,10 @@ mod tests {
             let p = picture(glass, tissue);
             assert_eq!(Glass::of(&p).not_he(&p).is_none(), he, "{tissue:?}");
         }
-        let p = picture([5, 5, 8], [20, 20, 140]);
-        assert!(Glass::of(&p).not_he(&p).is_some_and(|why| why.contains("fluorescence")));
+        for (left, right) in [([5, 5, 8], [20, 20, 140]), ([0, 0, 110], [0, 0, 190])] {
+            let p = picture(left, right);
+            assert!(Glass::of(&p).not_he(&p).is_some_and(|why| why.contains("fluorescence")));
+        }
     }
 
     #[test]

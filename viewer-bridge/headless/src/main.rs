@@ -21,7 +21,16 @@ use std::sync::Arc;
 
 use clap::Parser;
 
+/// Without a desktop session Mesa's device-select layer finds no display and says so on standard error at every look for devices.
+fn hush_device_select() {
+    if std::env::var_os("XDG_RUNTIME_DIR").is_none() {
+        // SAFETY: nothing but this thread exists yet, so nothing reads the environment meanwhile.
+        unsafe { std::env::set_var("NODEVICE_SELECT", "1") };
+    }
+}
+
 fn main() -> ExitCode {
+    hush_device_select();
     let cli = cli::Cli::parse();
     let report = Arc::new(report::Report::new(&cli.common));
     let outcome = run::catch_interrupts().and_then(|()| commands::run(cli, &report));

@@ -60,7 +60,7 @@ fn describe(found: &Value, lines: &mut Vec<String>, missing: &mut Vec<String>) {
             if w["ok"] == true { "loaded, sha-256 as in the manifest" } else { "NOT usable" }
         ));
     }
-    let ops: Vec<String> = list(&found["ops"]).iter().map(|o| text(&o["name"])).collect();
+    let ops: Vec<String> = list(&found["ops"]["ops"]).iter().map(|o| text(&o["name"])).collect();
     lines.push(format!("ops: {}", ops.join(", ")));
     missing.extend(list(&found["missing"]).iter().map(text));
 }
