@@ -110,7 +110,7 @@ impl Error {
     }
 
     /// A file error from an I/O error.
-    pub fn file(what: &str, path: &std::path::Path, why: impl ToString, hint: &str) -> Self {
+    pub fn file(what: &str, path: &std::path::Path, why: impl std::fmt::Display, hint: &str) -> Self {
         Self::File { what: what.into(), path: path.display().to_string(), why: why.to_string(), hint: hint.into() }
     }
 

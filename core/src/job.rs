@@ -9,8 +9,8 @@
 //! assert!(job.check().is_err());
 //! ```
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::{Error, Result};
@@ -38,7 +38,7 @@ struct Stage {
 
 /// Shared state of one job.
 pub struct Job {
-    cancelled: AtomicBool,
+    cancelled: Arc<AtomicBool>,
     done: AtomicU64,
     stage: Mutex<Stage>,
     partial: Mutex<Option<image::RgbaImage>>,
@@ -55,7 +55,7 @@ impl Job {
     /// A job that has not begun.
     pub fn new() -> Self {
         Self {
-            cancelled: AtomicBool::new(false),
+            cancelled: Arc::default(),
             done: AtomicU64::new(0),
             stage: Mutex::new(Stage { name: "queued", total: 0, since: Instant::now() }),
             partial: Mutex::new(None),
@@ -71,6 +71,11 @@ impl Job {
     /// Whether a stop was asked for.
     pub fn is_cancelled(&self) -> bool {
         self.cancelled.load(Ordering::SeqCst)
+    }
+
+    /// What [`Job::is_cancelled`] looks at, for code that outlives a borrow of the job.
+    pub fn cancel_flag(&self) -> Arc<AtomicBool> {
+        self.cancelled.clone()
     }
 
     /// [`Error::Cancelled`] once a stop was asked for. Called at least once a denoising step and once an embedding batch.

@@ -2,16 +2,18 @@
 
     python goldens.py        writes ../tests/data/goldens.safetensors
 
-The encoder runs with its shipped weights. Autoencoder and denoiser run with small widths and weights made by a formula from their
-names, so that the file need not hold them: names and shapes are in its metadata, and the Rust tests apply the same formula.
+The encoder runs with its shipped weights, as do autoencoder and denoiser under the names that begin with "shipped_": run this again
+when they change. Besides, these two run with small widths and weights made by a formula from their names, so that the file need not
+hold them: names and shapes are in its metadata, and the Rust tests apply the same formula.
 """
 import json
 import pathlib
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
+import autoencoder
 import efficientnet_lite0
 from autoencoder import Decoder, Encoder
 from denoiser import Denoiser
@@ -61,12 +63,22 @@ def nets():
     return out | {"x": x, "condition": c, "velocity": v}, shapes | more
 
 
+def shipped(pictures, x, condition):
+    enc, dec = autoencoder.load()
+    net = Denoiser().eval()
+    net.load_state_dict({k: v.float() for k, v in load_file(HERE.parent / "weights" / "he_denoiser.safetensors").items()})
+    z = enc(pictures.float() / 255)
+    v = net(x, condition, torch.tensor([0.3, 0.3]), torch.tensor([-1.0, -1.0]))
+    return {"shipped_encoded": z, "shipped_decoded": dec(z), "shipped_velocity": v}
+
+
 def main():
     torch.manual_seed(0)
     torch.set_num_threads(1)
     OUT.parent.mkdir(parents=True, exist_ok=True)
     with torch.no_grad():
         tensors, shapes = nets()
+        tensors |= shipped(tensors["pictures"], tensors["x"], tensors["condition"])
         tensors = {k: v.contiguous() for k, v in (encoder() | tensors).items()}
     save_file(tensors, OUT, metadata={"t": "0.3", "log2_mpp": "-1.0", "shapes": json.dumps(shapes)})
     print({k: (list(v.shape), round(v.float().std().item(), 3)) for k, v in tensors.items()})

@@ -3,9 +3,10 @@
     python train_denoiser.py --data DIR --state unet.pt --steps 40000 [--window 16] [--batch 32] [--device cpu|cuda] [--decay]
     torchrun --nproc-per-node N train_denoiser.py --device cuda ...
 
-Objective: rectified flow, v = noise - z, t = sigmoid(normal); squared error weighted by a channel's share of pixel energy ^ 1/4.
-A tenth of the conditions is dropped whole, a twentieth keeps the map but loses the crops, and crops come from elsewhere in the
-same image and from another orientation of it, never from the target window.
+Objective: rectified flow, v = noise - z; squared error weighted by a channel's share of pixel energy ^ 1/4. t = 2 u / (1 + u) with
+u = sigmoid(normal), a tenth of t is uniform: measured, the condition matters above t = 0.8 and hardly below (the loss without it is
+higher by 0.09 at t = 0.95, by 0.004 at 0.5). A tenth of the conditions is dropped whole, a twentieth keeps the map but loses the
+crops, and crops come from elsewhere in the same image, in any orientation of it, never from the target window.
 """
 import argparse
 import os
@@ -62,7 +63,7 @@ class Crops:
 def sample(rng, crops, window):
     it = crops.item
     o = list(it.z)[rng.integers(len(it.z))]
-    level, n = rng.integers(2), window // 2
+    level, n = rng.choice(3, p=(0.45, 0.4, 0.15)), window // 2
     cells = orient(it.cells[level], o)
     y, x = (int(rng.integers(cells.shape[i] - n + 1)) for i in range(2))
     z = it.z[o][:, 2 * y : 2 * (y + n), 2 * x : 2 * (x + n)].astype(np.float32)
@@ -127,6 +128,8 @@ def main():
     while step < a.steps and time.time() - t0 < 60 * a.minutes:
         if (step - first) % 500 == 0:
             prob = items.weights([i.refresh() for i in its], {0.25: 0.25, 0.5: 0.5, 1.0: 0.25})
+            prob *= [2 * min(i.cells.shape[1:]) >= a.window for i in its]
+            prob /= prob.sum()
         lr = a.lr * min(1, (step + 1) / 500)
         if a.decay:  # by steps or by the clock, whichever ends first
             left = 1 - max((step - first) / (a.steps - first), (time.time() - t0) / (60 * a.minutes))
@@ -134,9 +137,10 @@ def main():
         for g in opt.param_groups:
             g["lr"] = lr
         draw = [its_i for its_i in rng.choice(len(its), a.batch, p=prob)]
-        zs, cs = zip(*(sample(rng, pools[i], min(a.window, *(2 * d for d in its[i].cells.shape[1:]))) for i in draw))
+        zs, cs = zip(*(sample(rng, pools[i], a.window) for i in draw))
         z, c = torch.from_numpy(np.stack(zs)).to(a.device), torch.from_numpy(np.stack(cs)).to(a.device)
-        t = torch.sigmoid(torch.randn(a.batch, device=a.device))
+        u = torch.sigmoid(torch.randn(a.batch, device=a.device))
+        t = torch.where(torch.rand_like(u) < 0.1, torch.rand_like(u), 2 * u / (1 + u))
         mpp = torch.tensor([np.log2(its[i].mpp / 0.5) for i in draw], device=a.device)
         noise, tt = torch.randn_like(z), t.view(-1, 1, 1, 1)
         with torch.autocast(a.device, torch.bfloat16):

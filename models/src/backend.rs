@@ -125,7 +125,7 @@ fn order(wish: Wish, adapters: &[Adapter], refused: &mut Vec<String>) -> Vec<usi
 }
 
 fn cpu_report(refused: Vec<String>) -> DeviceReport {
-    DeviceReport { name: format!("CPU, {} threads, {} floats a register", cores(), crate::cpu::lanes()), kind: "cpu", refused }
+    DeviceReport { name: format!("CPU, {} floats a register", crate::cpu::lanes()), kind: "cpu", refused }
 }
 
 fn cores() -> usize {

@@ -71,7 +71,7 @@ impl Engine {
     pub fn open(device: &str, models_dir: &Path, threads: usize) -> Result<Self> {
         let pool = Arc::new(histoloom_core::pool::pool(threads)?);
         let (place, report) = backend::open(device)?;
-        log::info!("networks run on {} ({})", report.name, report.kind);
+        log::info!("networks run on {} ({}), worker threads: {}", report.name, report.kind, pool.current_num_threads());
         Ok(Self {
             place,
             cpu: Runner::Cpu(pool),

@@ -38,7 +38,7 @@ pub struct NormSpec<'a> {
 pub const NORM_EPSILON: f32 = 1e-5;
 
 /// What happens to a convolution's input first.
-pub enum Before<'a, O: Ops + ?Sized> {
+pub enum Before<'a, O: Ops> {
     /// Nothing.
     Plain,
     /// max(x, 0).
@@ -52,7 +52,7 @@ pub enum Before<'a, O: Ops + ?Sized> {
 }
 
 /// What happens to a convolution's output.
-pub enum After<'a, O: Ops + ?Sized> {
+pub enum After<'a, O: Ops> {
     /// Nothing.
     Plain,
     /// x / (1 + exp(-x)).
@@ -64,7 +64,7 @@ pub enum After<'a, O: Ops + ?Sized> {
 }
 
 /// MobileNet's inverted residual: expand, depthwise, project, and the input added where `residual`.
-pub struct Inverted<O: Ops + ?Sized> {
+pub struct Inverted<O: Ops> {
     /// 1x1, absent where the expansion is 1.
     pub expand: Option<O::Conv>,
     /// Depthwise k x k.

@@ -184,7 +184,7 @@ impl Weights {
     pub fn norm<O: Ops>(&self, ops: &O, name: &str, channels: usize, groups: usize) -> Result<O::Norm> {
         let gamma = self.values(&format!("{name}.weight"), &[channels])?;
         let beta = self.values(&format!("{name}.bias"), &[channels])?;
-        if channels % groups != 0 || channels % 4 != 0 {
+        if !channels.is_multiple_of(groups) || !channels.is_multiple_of(4) {
             let why = format!("`{name}` normalises {channels} channels in {groups} groups");
             return Err(refused(&self.file, why, "use widths that are multiples of 16"));
         }

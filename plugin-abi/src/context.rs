@@ -25,6 +25,7 @@ pub struct Context {
     /// Networks, loaded when first needed.
     pub engines: Engines,
     poisoned: AtomicBool,
+    released: AtomicBool,
     delivery: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -40,6 +41,7 @@ impl Context {
             jobs: Queue::default(),
             engines,
             poisoned: AtomicBool::new(false),
+            released: AtomicBool::new(false),
             delivery: Mutex::new(Some(thread)),
         });
         handles::insert(&context, Object::Context).inspect_err(|_| context.close())
@@ -68,6 +70,16 @@ impl Context {
     /// After a panic: nothing new is started.
     pub fn poison(&self) {
         self.poisoned.store(true, Ordering::SeqCst);
+    }
+
+    /// From now on no handle may be given for anything of this context.
+    pub fn set_released(&self) {
+        self.released.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether its own handle was taken back.
+    pub fn is_released(&self) -> bool {
+        self.released.load(Ordering::SeqCst)
     }
 
     /// Whether there was a panic.

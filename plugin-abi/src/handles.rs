@@ -105,6 +105,9 @@ impl Object {
 /// Names an object that belongs to a context.
 pub fn insert(owner: &Arc<Context>, object: Object) -> Result<u64> {
     let mut table = lock(&TABLE);
+    if owner.is_released() {
+        return Err(Failure::new(HL_E_HANDLE, "the context was released just now"));
+    }
     let slot = match table.free.pop() {
         Some(slot) => slot,
         None if table.slots.len() < 1 << SLOT_BITS => {
@@ -138,6 +141,9 @@ pub fn remove(handle: u64, kind: Kind) -> Result<(Arc<Context>, Object)> {
         _ => return Err(Failure::new(HL_E_HANDLE, format!("{handle:#x} was released by another thread just now"))),
     }
     table.free.push(slot as u32);
+    if matches!(found.1, Object::Context) {
+        found.0.set_released(); // under the table's lock: nothing of this context is named after it
+    }
     Ok(found)
 }
 

@@ -205,7 +205,7 @@ impl Slide {
             }
         }
         let rising = downsamples.windows(2).all(|w| w[0] <= w[1]);
-        if !rising || downsamples.iter().any(|d| !d.is_finite() || *d < 1.0) {
+        if !rising || downsamples.first().is_some_and(|d| *d != 1.0) || downsamples.iter().any(|d| !d.is_finite()) {
             return Err(Failure::argument("downsamples", "must be finite, rise, and begin with 1"));
         }
         let info = SlideInfo {

@@ -21,6 +21,9 @@ use crate::types::{HL_ABI_VERSION, HL_E_ARGUMENT, HL_E_UNSUPPORTED};
 /// Tiles of a result that stay in memory, in bytes of pixels; files have all of them.
 const KEPT_BYTES: u64 = 256 << 20;
 
+/// Most engines a context keeps, each with its networks (about 100 MB): one to work with and one to compare.
+const ENGINES: usize = 2;
+
 /// What a job does, with checked parameters.
 pub enum Work {
     /// Slide to map.
@@ -62,7 +65,11 @@ impl Engines {
         if let Some(first) = found() {
             return Ok(first);
         }
-        lock(&self.open).push(Opened { device: device.to_owned(), threads, engine: engine.clone() });
+        let mut open = lock(&self.open);
+        if open.len() == ENGINES {
+            open.remove(0);
+        }
+        open.push(Opened { device: device.to_owned(), threads, engine: engine.clone() });
         Ok(engine)
     }
 

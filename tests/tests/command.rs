@@ -66,7 +66,21 @@ fn the_main_job_runs_and_a_tile_is_made_again_byte_for_byte_on_any_number_of_thr
     let same = json(&run(histoloom().args(["rerun", "--json"]).arg(&tile)));
     assert_eq!((same["same_file"].as_bool(), same["same_labels"].as_bool()), (Some(true), Some(true)), "{same}");
     let same = json(&run(histoloom().args(["rerun", "--json", "--threads", "1", "--out"]).arg(&again).arg(&tile)));
-    assert_eq!(same["same_pixels"], true, "{same}");
+    assert_eq!(same["same_file"], true, "{same}");
+
+    // tiles of the same run join, tiles of another run are refused and nothing is lost
+    let more = |first: &str, seed: &str| {
+        let mut c = histoloom();
+        c.args(["synth", "--device", "cpu", "-n", "1", "--steps", "3", "--size", "128", "--seed", seed, "--first", first, "--from"]);
+        c.arg(&map).arg("--out").arg(&tiles);
+        c
+    };
+    run(&mut more("2", "3"));
+    let listed: Value = serde_json::from_slice(&std::fs::read(tiles.join("manifest.json")).expect("a manifest")).expect("JSON");
+    assert_eq!(listed["tiles"].as_array().map(Vec::len), Some(3), "{listed}");
+    let before = std::fs::read(tiles.join("tile_0001.png")).expect("the first tile");
+    assert!(refused(&mut more("0", "4"), 1).contains("another run"));
+    assert!(std::fs::read(tiles.join("tile_0001.png")).is_ok_and(|now| now == before));
 
     let mut changed = image::open(again.join("tile_0002.png")).expect("a PNG").into_rgb8();
     changed.get_pixel_mut(5, 5).0[0] ^= 1;
@@ -117,6 +131,8 @@ fn what_cannot_be_used_is_refused_with_what_to_try() {
     }
     let said = refused(histoloom().args(["synth", "--from"]).arg(slide("nowhere")).arg("--out").arg(slide("out")), 3);
     assert!(said.contains("nowhere"), "{said}");
+    let answer = json(&histoloom().args(["cluster", "--json"]).output().expect("the command runs"));
+    assert_eq!(answer["error"]["kind"], "usage");
     let answer = cluster("pink.tif", &["--json"]).output().expect("the command runs");
     assert_eq!((json(&answer)["ok"].as_bool(), json(&answer)["error"]["exit_code"].as_i64()), (Some(false), Some(3)));
 }

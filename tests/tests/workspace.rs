@@ -1,4 +1,5 @@
 //! The shape of the workspace, held against `cargo metadata`.
+#![allow(clippy::expect_used, reason = "a test says what it expected")]
 
 use std::collections::{BTreeMap, BTreeSet};
 

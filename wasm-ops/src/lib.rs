@@ -13,7 +13,7 @@
 //! let op = registry.get("gamut")?;
 //! let green = image::RgbImage::from_pixel(64, 64, image::Rgb([0, 160, 0]));
 //! let scores = Planes::zeros(0, 2, 2);
-//! let out = op.run(&OpInput { rgb: &green, labels: &[1; 64 * 64], scores: &scores, params: "{}" })?;
+//! let out = op.run(&OpInput { rgb: &green, labels: &[1; 64 * 64], scores: &scores, params: "{}", cancelled: Default::default() })?;
 //! assert_eq!(out.flags.len(), 4); // every 32 px cell: H&E is never green
 //! # histoloom_core::Result::Ok(())
 //! ```

@@ -77,6 +77,9 @@ impl SandboxedOp {
     /// The error a failed call is for the user.
     fn failed(&self, doing: &str, error: &wasmtime::Error) -> Error {
         if let Some(stop) = Stop::behind(error) {
+            if stop == Stop::Cancelled {
+                return Error::Cancelled;
+            }
             return Error::OpLimit { op: self.manifest.name.clone(), why: stop.to_string() };
         }
         if let Some(fault) = error.downcast_ref::<Fault>() {
@@ -124,7 +127,8 @@ impl SandboxedOp {
         let ready = self.ready(sandbox)?;
         let (w, h) = input.rgb.dimensions();
         let pixels = u64::from(w) * u64::from(h);
-        let (mut store, running) = sandbox.store(Outbox::new(w, h), &self.limits, pixels).map_err(|e| self.failed("starting it", &e))?;
+        let (mut store, running) =
+            sandbox.store(Outbox::new(w, h), &self.limits, pixels, input.cancelled.clone()).map_err(|e| self.failed("starting it", &e))?;
         let rgb = self.call(&mut store, ready, input, layout, params)?;
         drop(running);
         let mut output = store.into_data().inner.finish();

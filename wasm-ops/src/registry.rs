@@ -91,7 +91,8 @@ impl Registry {
             None => {
                 let known: Vec<_> = self.entries.iter().map(|e| e.op.name()).collect();
                 let refused: Vec<_> = self.refused.iter().map(|(_, why)| format!("; {why}")).collect();
-                format!("there is no such op; known: {}{}", known.join(", "), refused.concat())
+                let hint = format!("known: {}{}", known.join(", "), refused.concat());
+                return Err(Error::parameter("ops", format!("there is no op `{}`", sanitise(name, 64)), hint));
             }
         };
         Err(Error::Op { op: sanitise(name, 64), why })

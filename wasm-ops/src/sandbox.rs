@@ -6,6 +6,7 @@
 //! instruction on every machine; the deadline bounds the wait on a slow one.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
@@ -66,6 +67,8 @@ pub enum Stop {
     Stack,
     /// Took too long to compile.
     Compile(Duration),
+    /// The job it ran for was cancelled.
+    Cancelled,
 }
 
 impl fmt::Display for Stop {
@@ -78,6 +81,7 @@ impl fmt::Display for Stop {
             }
             Self::Table(asked) => write!(f, "it asked for a table of {asked} elements, the limit is {TABLE_ELEMENTS}; rebuild the op"),
             Self::Stack => write!(f, "its calls went deeper than a stack of {STACK_BYTES} bytes (endless recursion?); rebuild the op"),
+            Self::Cancelled => write!(f, "its job was cancelled"),
             Self::Compile(d) => write!(f, "it took longer than {} ms to compile; rebuild the op with smaller functions", d.as_millis()),
         }
     }
@@ -236,8 +240,14 @@ impl Sandbox {
         &self.engine
     }
 
-    /// A store with every limit armed for a tile of `pixels`, and the guard that keeps the deadline watched.
-    pub fn store<T: 'static>(&'static self, inner: T, limits: &Limits, pixels: u64) -> wasmtime::Result<(Store<Guarded<T>>, Running)> {
+    /// A store with every limit armed for a tile of `pixels`, and the guard that keeps deadline and cancel watched.
+    pub fn store<T: 'static>(
+        &'static self,
+        inner: T,
+        limits: &Limits,
+        pixels: u64,
+        cancelled: Arc<AtomicBool>,
+    ) -> wasmtime::Result<(Store<Guarded<T>>, Running)> {
         let meter = Meter { memory_bytes: limits.memory_bytes.min(MEMORY_BYTES) };
         let mut store = Store::new(&self.engine, Guarded { meter, inner });
         store.limiter(|g| &mut g.meter);
@@ -245,6 +255,9 @@ impl Sandbox {
         let (deadline, began) = (limits.deadline, Instant::now());
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(move |_| {
+            if cancelled.load(Ordering::SeqCst) {
+                return Err(Stop::Cancelled.into());
+            }
             if began.elapsed() >= deadline { Err(Stop::Deadline(deadline).into()) } else { Ok(UpdateDeadline::Continue(1)) }
         });
         *lock(&self.clock.running) += 1;

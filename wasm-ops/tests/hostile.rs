@@ -3,6 +3,8 @@
 
 mod common;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use common::*;
@@ -50,6 +52,23 @@ fn an_endless_loop_ends_at_the_deadline() {
     let late = began.elapsed().saturating_sub(endless.deadline);
     println!("stopped {:.1} ms after its deadline", late.as_secs_f64() * 1e3);
     assert!(late < Duration::from_secs(2), "{late:?}");
+}
+
+#[test]
+fn a_cancelled_job_ends_its_op_without_a_strike() {
+    let op =
+        load(&wat(LOOP, "")).unwrap().with_limits(Limits { fuel: u64::MAX / 2, deadline: Duration::from_secs(60), ..Limits::default() });
+    for _ in 0..=STRIKES {
+        let flag = Arc::new(AtomicBool::new(false));
+        let later = flag.clone();
+        let host = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(30));
+            later.store(true, Ordering::SeqCst);
+        });
+        assert!(matches!(tile().run_until(&op, "{}", flag), Err(Error::Cancelled)));
+        host.join().unwrap();
+    }
+    assert_eq!(op.disabled(), None);
 }
 
 #[test]

@@ -31,10 +31,10 @@ impl Denoiser for Gaussian {
     fn velocity(&self, x: &[Planes], condition: &[Planes], t: f32, _: f32) -> Result<Vec<Planes>> {
         let n = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
         self.largest.fetch_max(x.len(), Ordering::SeqCst);
-        if let Some((at, job)) = &self.stop {
-            if n == *at {
-                job.cancel();
-            }
+        if let Some((at, job)) = &self.stop
+            && n == *at
+        {
+            job.cancel();
         }
         assert_eq!(x.len(), condition.len());
         let (t, var) = (f64::from(t), self.std * self.std);

@@ -89,7 +89,7 @@ fn mirrored(picture: RgbImage, region: &Region, info: &SlideInfo) -> Result<RgbI
     };
     let (xs, ys) = (inside(region.x, info.width_px, region.width_px), inside(region.y, info.height_px, region.height_px));
     if xs.is_empty() || ys.is_empty() {
-        return Err(Error::internal(format!("a window outside the slide: {region}")));
+        return Err(info.error("it is smaller than one pixel at the resolution worked at", "check its size and its mpp"));
     }
     if (xs.len(), ys.len()) == (region.width_px as usize, region.height_px as usize) {
         return Ok(picture);

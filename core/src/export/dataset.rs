@@ -15,12 +15,16 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use super::png_text::{Pixels, encode};
 use super::{contact_sheet, files, sheet, tile_files, tile_name, write_tile};
 use crate::semantic_map::SemanticMap;
 use crate::synth::SyntheticTile;
 use crate::{Error, Result};
+
+/// Largest manifest read, in bytes: the limit on tiles at some 500 bytes each.
+const MANIFEST_BYTES: usize = 64 << 20;
 
 /// A data set being written.
 #[derive(Debug)]
@@ -30,18 +34,45 @@ pub struct DataSet {
     tiles: Vec<Value>,
     classes: Value,
     written: Vec<PathBuf>,
+    /// What the folder held before: nothing, or a data set.
+    before: Option<Value>,
+    /// What all tiles of it share, hashed.
+    run: Option<String>,
+}
+
+/// SHA-256, hex, of what the tiles of one run have in common: software, map, models, device, parameters. Tiles of one run can share a
+/// folder, as a tile with the same index is the same tile.
+fn run_of(tile: &SyntheticTile) -> String {
+    let mut shared = json!({});
+    for key in ["software", "map", "models", "device", "parameters"] {
+        shared[key] = tile.provenance[key].clone();
+    }
+    if let Some(parameters) = shared["parameters"].as_object_mut() {
+        parameters.retain(|key, _| key != "first" && key != "n");
+    }
+    Sha256::digest(shared.to_string()).iter().map(|b| format!("{b:02x}")).collect()
 }
 
 impl DataSet {
-    /// Begins one in a folder, which is made if it is not there.
+    /// Begins one in a folder, which is made if it is not there. If it holds tiles of the same run they stay and are listed;
+    /// tiles of another run are never overwritten: [`DataSet::add`] refuses.
     pub fn create(dir: &Path, map: &SemanticMap) -> Result<Self> {
         files::make_dir(dir)?;
+        let path = dir.join("manifest.json");
+        let hint = "it lists the tiles of this folder; mend it, or choose another folder";
+        let before = if path.is_file() {
+            let bytes = files::read(&path, MANIFEST_BYTES, hint)?;
+            Some(serde_json::from_slice(&bytes).map_err(|e| Error::file("cannot read", &path, e, hint))?)
+        } else {
+            None
+        };
         let classes = map.classes.iter().map(|c| json!({"label": c.id, "name": c.name, "color": c.color})).collect();
-        Ok(Self { dir: dir.into(), shown: Vec::new(), tiles: Vec::new(), classes, written: Vec::new() })
+        Ok(Self { dir: dir.into(), shown: Vec::new(), tiles: Vec::new(), classes, written: Vec::new(), before, run: None })
     }
 
     /// Writes a tile; its files come back.
     pub fn add(&mut self, tile: SyntheticTile, map: &SemanticMap) -> Result<Vec<PathBuf>> {
+        self.admit(&tile)?;
         let paths = write_tile(&self.dir, &tile, map)?;
         let name = tile_name(tile.index);
         let mut present = tile.labels.clone();
@@ -50,6 +81,7 @@ impl DataSet {
         let mut codes: Vec<&str> = tile.flags.flags.iter().map(|f| f.code.as_str()).collect();
         codes.sort_unstable();
         codes.dedup();
+        self.tiles.retain(|t| t["index"] != tile.index);
         self.tiles.push(json!({
             "index": tile.index,
             "seed": tile.provenance.pointer("/parameters/seed"),
@@ -68,8 +100,26 @@ impl DataSet {
         Ok(paths)
     }
 
+    /// At the first tile: takes over what the folder lists of this run, or refuses if it holds another.
+    fn admit(&mut self, tile: &SyntheticTile) -> Result<()> {
+        if self.run.is_some() {
+            return Ok(());
+        }
+        let run = run_of(tile);
+        if let Some(before) = self.before.take() {
+            if before["run"] != run.as_str() {
+                let why = "it holds the tiles of another run, which would be lost";
+                return Err(Error::file("cannot write into", &self.dir, why, "choose another folder, or delete that one"));
+            }
+            self.tiles = before["tiles"].as_array().cloned().unwrap_or_default();
+        }
+        self.run = Some(run);
+        Ok(())
+    }
+
     /// Writes the contact sheet and the manifest; all files of the data set come back.
     pub fn finish(mut self, map: &SemanticMap) -> Result<Vec<PathBuf>> {
+        self.tiles.sort_by_key(|t| t["index"].as_u64());
         let picture = contact_sheet(&self.shown, map);
         let png = encode(picture.width(), picture.height(), Pixels::Rgb(picture.as_raw()), &tile_files::marks())?;
         self.put("contact_sheet.png", &png)?;
@@ -78,6 +128,7 @@ impl DataSet {
             "version": 1,
             "software": format!("histoloom {}", env!("CARGO_PKG_VERSION")),
             "synthetic": true,
+            "run": self.run,
             "work_mpp": map.work_mpp,
             "background_label": 0,
             "classes": self.classes.take(),

@@ -25,7 +25,7 @@ const AGAIN: &str = "make the map again with `histoloom cluster`, or give the fo
 /// Writes a map into a folder, which is made if it is not there. The paths come back in the order in which they were written;
 /// `map.json`, which vouches for the others, is the last.
 pub fn write_map(dir: &Path, map: &SemanticMap) -> Result<Vec<PathBuf>> {
-    check(map)?;
+    check(map).map_err(|why| Error::internal(format!("map: {why}")))?;
     files::make_dir(&dir.join("crops"))?;
     let mut out = Out { dir, written: Vec::new() };
     let (columns, rows) = (map.columns as u32, map.rows as u32);
@@ -200,9 +200,9 @@ fn bounds(s: &Sidecar, path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What every map must fulfil, written or read.
-fn check(map: &SemanticMap) -> Result<()> {
-    let bad = |why: String| Err(Error::internal(format!("map: {why}")));
+/// What every map must fulfil, written or read; the error is the reason alone.
+fn check(map: &SemanticMap) -> std::result::Result<(), String> {
+    let bad = |why: String| Err(why);
     if map.rows.checked_mul(map.columns) != Some(map.labels.len()) || map.labels.is_empty() {
         return bad(format!("{} labels for {} x {} cells", map.labels.len(), map.rows, map.columns));
     }

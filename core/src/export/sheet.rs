@@ -77,7 +77,7 @@ fn flags(tile: &SyntheticTile) -> RgbImage {
     let mut out = RgbImage::from_fn(width, height, |x, y| {
         let grey = luma(tile.rgb.get_pixel(x, y));
         let cell = (y / FLAG_CELL_PX * columns + x / FLAG_CELL_PX) as usize;
-        let score = first.and_then(|plane| plane.get(cell)).map_or(0.0, |v| if v.is_finite() { (v / worst).clamp(0.0, 1.0) } else { 1.0 });
+        let score = first.and_then(|plane| plane.get(cell)).map_or(0.0, |v| if v.is_finite() { (v / worst).clamp(0.0, 1.0) } else { 0.0 });
         mixed(Rgb([grey; 3]), [230, 97, 1], 0.6 * score)
     });
     for row in 0..rows {

@@ -55,7 +55,7 @@ fn map() -> SemanticMap {
         rows,
         columns,
         labels,
-        cell_px: 16.032_064_128_256_513,
+        cell_px: 16.032_064_128_256_51,
         mpp: 0.499,
         work_mpp: 0.1 + 0.2,
         classes,
@@ -326,16 +326,4 @@ fn a_failed_write_leaves_the_old_file_whole() {
     assert!(files::write(&path.join("below"), b"new").is_err());
     assert_eq!(std::fs::read(&path).unwrap(), b"old");
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
-}
-
-/// Writes the fixture's pictures where HISTOLOOM_LOOK says, to be looked at.
-#[test]
-fn pictures_for_the_eye() {
-    let Some(dir) = std::env::var_os("HISTOLOOM_LOOK") else { return };
-    let map = map();
-    write_map(Path::new(&dir), &map).unwrap();
-    let mut set = DataSet::create(Path::new(&dir), &map).unwrap();
-    set.add(tile(0), &map).unwrap();
-    set.add(tile(1), &map).unwrap();
-    set.finish(&map).unwrap();
 }

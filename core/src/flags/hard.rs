@@ -84,7 +84,9 @@ impl StainLimits {
             let all = corners(crop.rgb.height()).flat_map(|y| corners(crop.rgb.width()).map(move |x| (x, y)));
             stains.extend(all.map(|(x, y)| Stain::of(&crop.rgb, x, y, side, &od)).filter(Stain::is_stained));
         }
-        let clipped = map.crops.iter().map(|c| 2.0 * share_saturated(&c.rgb)).fold(SATURATED, f32::max);
+        // one bad crop must not switch the flag off
+        let clipped = 2.0 * quantile(map.crops.iter().map(|c| share_saturated(&c.rgb)).collect(), 0.9);
+        let clipped = clipped.clamp(SATURATED, 3.0 * SATURATED);
         if stains.len() < FEWEST {
             return Self { saturation: clipped, ..Self::HE };
         }
@@ -114,6 +116,8 @@ pub(super) fn is_saturated(pixel: &image::Rgb<u8>) -> bool {
     pixel.0.iter().any(|v| matches!(v, 0 | 255))
 }
 
+/// Share of the pixels with a channel at an end, white ones aside: they are glass.
 fn share_saturated(rgb: &RgbImage) -> f32 {
-    rgb.pixels().filter(|p| is_saturated(p)).count() as f32 / (rgb.width() * rgb.height()).max(1) as f32
+    let tissue: Vec<_> = rgb.pixels().filter(|p| p.0.iter().any(|v| *v < 230)).collect();
+    tissue.iter().filter(|p| is_saturated(p)).count() as f32 / tissue.len().max(1) as f32
 }

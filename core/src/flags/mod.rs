@@ -4,7 +4,7 @@
 //! | score plane | what | flag |
 //! |---|---|---|
 //! | `s1_off_manifold` | inverse realism against real tissue of the class (arXiv 1904.06991) | `S1_OFF_MANIFOLD` a cell |
-//! | `s2_map_disagrees` | share of 16 px cells whose nearest class is not the one asked for, boundaries left out | |
+//! | `s2_map_disagrees` | share of 16 px cells off the boundaries whose nearest class is not the one asked for (features averaged as for the map) | |
 //! | `s3_unstable` | log variance of the predicted latents over the last 30 % of the steps | |
 //! | `s6_saturation` | share of pixels at 0 or 255 | `S6_SATURATED` the tile |
 //! | `s6_stain` | distance outside the optical densities of the map's crops | `S6_STAIN` a cell |
@@ -13,6 +13,7 @@
 //! | | no score could be taken | `NOT_SCORED` |
 //! | | no calibration exists for this model and encoder | `UNCALIBRATED` |
 //!
+//! Where a score judged nothing (background, a class without real tissue to compare with) it is NaN, never the best value.
 //! Until a calibration exists every tile is flagged `UNCALIBRATED` (fail closed); thresholds of S1 are then provisional: the 95th
 //! percentile of the bank's own rows. Fails only when the encoder fails.
 
@@ -50,7 +51,7 @@ pub struct Flag {
 /// Everything the flag stage says of one tile.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TileFlags {
-    /// Score planes `[n, size/32, size/32]`, named by `names`; higher is worse.
+    /// Score planes `[n, size/32, size/32]`, named by `names`; higher is worse, NaN is not judged.
     pub scores: Planes,
     /// Name of each score plane.
     pub names: Vec<String>,

@@ -16,6 +16,8 @@ use crate::{Encoder, Planes, Result};
 pub const SCORES: [&str; 5] = ["s1_off_manifold", "s2_map_disagrees", "s3_unstable", "s6_saturation", "s6_stain"];
 /// A cell is judged as one class when this share of its pixels asks for it; the rest is boundary.
 const PURE: f32 = 0.9;
+/// Cells to each side that S2 averages over: 5 x 5 in all, about the width of the map's own smoothing.
+const REACH: usize = 2;
 
 /// Scores the tiles of one map with one encoder.
 pub struct Scorer<'a> {
@@ -39,7 +41,8 @@ impl<'a> Scorer<'a> {
     /// raise, `UNCALIBRATED` first.
     pub fn score(&self, rgb: &RgbImage, labels: &[u8], spread: &Planes) -> Result<TileFlags> {
         let (rows, columns) = (rgb.height() as usize / CELL_PX, rgb.width() as usize / CELL_PX);
-        let mut scores = Planes::zeros(SCORES.len(), rows, columns);
+        let mut scores = unjudged(rows, columns);
+        scores.plane_mut(3).fill(0.0);
         let mut flags = vec![uncalibrated()];
         let asked = cell_labels(labels, rgb.width() as usize, CELL_PX);
         match &self.manifold {
@@ -110,25 +113,29 @@ impl<'a> Scorer<'a> {
         Ok(())
     }
 
-    /// S2: the share of the feature cells, boundaries and background left out, that are nearer to another class.
+    /// S2: the share of the feature cells, boundaries and background left out, that are nearer to another class. The map's classes
+    /// come from smoothed features, so a cell is judged by the mean of its region within [`REACH`] cells.
     fn disagreeing(&self, m: &Manifold, f: &Planes, labels: &[u8], scores: &mut Planes) {
         let stride = self.encoder.stride_px() as usize;
         let asked = cell_labels(labels, f.width * stride, stride);
         let k = CELL_PX / stride;
         let columns = scores.width;
         let (mut wrong, mut judged) = (vec![0f32; scores.area()], vec![0f32; scores.area()]);
-        for (i, (row, label)) in pooled(f, 1).iter().zip(&asked).enumerate() {
-            if label.class == 0 || label.purity < 1.0 {
+        for (i, label) in asked.iter().enumerate() {
+            if label.class == 0 || around(f, i, 1).any(|j| asked[j].class != label.class || asked[j].purity < 1.0) {
                 continue;
             }
+            let region: Vec<usize> = around(f, i, REACH).filter(|j| asked[*j].class == label.class).collect();
+            let mean = |c: usize| region.iter().map(|j| f.plane(c)[*j]).sum::<f32>() / region.len().max(1) as f32;
+            let row: Vec<f32> = (0..f.channels).map(mean).collect();
             let cell = i / f.width / k * columns + i % f.width / k;
-            if let Some((class, _, _)) = m.nearest(row, label.class) {
+            if let Some((class, _, _)) = m.nearest(&row, label.class) {
                 judged[cell] += 1.0;
                 wrong[cell] += f32::from(u8::from(class != label.class));
             }
         }
         for (s, (w, n)) in scores.plane_mut(1).iter_mut().zip(wrong.iter().zip(judged)) {
-            *s = w / n.max(1.0);
+            *s = if n > 0.0 { w / n } else { f32::NAN };
         }
     }
 
@@ -175,7 +182,22 @@ pub fn withheld(size_px: u32) -> TileFlags {
     let side = size_px as usize / CELL_PX;
     let reason = "The network's latents were not finite numbers; the tile was withheld and its pixels are plain grey.";
     let flags = vec![uncalibrated(), Flag::tile("S6_NON_FINITE", reason)];
-    TileFlags { scores: Planes::zeros(SCORES.len(), side, side), names: names(), flags, calibrated: false }
+    TileFlags { scores: unjudged(side, side), names: names(), flags, calibrated: false }
+}
+
+/// Score planes in which nothing was judged yet.
+fn unjudged(rows: usize, columns: usize) -> Planes {
+    let mut scores = Planes::zeros(SCORES.len(), rows, columns);
+    scores.data.fill(f32::NAN);
+    scores
+}
+
+/// Cells up to `reach` rows and columns away from cell `i`, itself included.
+fn around(f: &Planes, i: usize, reach: usize) -> impl Iterator<Item = usize> + use<> {
+    let (r, c, width) = (i / f.width, i % f.width, f.width);
+    let rows = r.saturating_sub(reach)..(r + reach + 1).min(f.height);
+    let columns = c.saturating_sub(reach)..(c + reach + 1).min(f.width);
+    rows.flat_map(move |r| columns.clone().map(move |c| r * width + c))
 }
 
 fn names() -> Vec<String> {

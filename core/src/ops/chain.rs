@@ -40,7 +40,7 @@ pub fn apply(ops: &[Arc<dyn Op>], rgb: RgbImage, labels: &[u8], scores: &Planes,
     let mut out = Applied { rgb, changed: false, flags: Vec::new(), records: Vec::new(), notes: Vec::new() };
     for op in ops {
         job.check()?;
-        let input = OpInput { rgb: &out.rgb, labels, scores, params: "{}" };
+        let input = OpInput { rgb: &out.rgb, labels, scores, params: "{}", cancelled: job.cancel_flag() };
         let done = op.run(&input).and_then(|o| checked(op.name(), o, &out.rgb));
         let mut record = json!({"name": op.name(), "version": op.version(), "sha256": op.sha256()});
         match done {

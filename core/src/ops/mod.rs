@@ -1,6 +1,9 @@
 //! Post-processing ops as the pipeline sees them; the sandbox that runs them is in histoloom-wasm-ops.
 //! In: a tile with its map, scores and parameters. Out: perhaps new pixels, flags with reasons, metrics.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
 use image::RgbImage;
 
 use crate::Result;
@@ -15,10 +18,12 @@ pub struct OpInput<'a> {
     pub rgb: &'a RgbImage,
     /// One class a pixel, row-major, 0 = background.
     pub labels: &'a [u8],
-    /// Score planes `[n, rows, columns]` on the flag raster (cells of 32 px), higher is worse.
+    /// Score planes `[n, rows, columns]` on the flag raster (cells of 32 px), higher is worse, NaN where nothing was judged.
     pub scores: &'a crate::Planes,
     /// The op's own parameters as JSON.
     pub params: &'a str,
+    /// Set when the job is to stop; an op that runs then ends with [`Error::Cancelled`](crate::Error::Cancelled).
+    pub cancelled: Arc<AtomicBool>,
 }
 
 /// A flag raised by an op.

@@ -128,7 +128,8 @@ fn neighbours8(grid: &Grid, cell: usize) -> impl Iterator<Item = (usize, f32)> {
     around
         .into_iter()
         .map(move |(y, x): (i64, i64)| (r + y, c + x, if y * x == 0 { 1.0 } else { DIAGONAL }))
-        .filter_map(move |(r, c, w)| ((0..rows).contains(&r) && (0..columns).contains(&c)).then(|| ((r * columns + c) as usize, w)))
+        .filter(move |(r, c, _)| (0..rows).contains(r) && (0..columns).contains(c))
+        .map(move |(r, c, w)| ((r * columns + c) as usize, w))
 }
 
 /// Regions below the least size take the label that most of their border has, the smallest regions first; islands in the glass stay.

@@ -19,6 +19,9 @@ const INTERIOR_SHARE: f64 = 0.3;
 /// Most cells the centroids are fitted on; beyond it every n-th is taken.
 const FIT_ROWS: usize = 200_000;
 
+/// Resolution above which a cell of 16 px is wider than 16 um.
+const COARSE_MPP: f64 = 1.0;
+
 /// Clusters a slide into a map of `params.k` tissue classes.
 pub fn run(source: &dyn TileSource, encoder: &dyn Encoder, params: &Cluster, job: &Job) -> Result<SemanticMap> {
     job.check()?;
@@ -56,7 +59,7 @@ impl<'a> Run<'a> {
             }
             job.note(format!("went on by `force` although {why}"));
         }
-        let survey = survey(source, &grid, &glass, params.roi.as_deref().map(Roi), job)?;
+        let survey = survey(source, &grid, &glass, params.roi.as_deref().map(Roi).as_ref(), job)?;
         job.publish(picture(&grid, &survey.tissue.iter().map(|t| u8::from(*t)).collect::<Vec<_>>(), &[[153; 3]]));
         Ok(Self { source, encoder, params, job, scale, grid, glass, survey, thumbnail })
     }
@@ -68,6 +71,13 @@ impl<'a> Run<'a> {
         let smoothed = smooth(&embedding, &self.grid, &depth);
         let (mut labels, model) = self.labels(&smoothed, &depth)?;
         let classes = legend(&mut labels, &self.grid, self.scale.mpp, &self.survey.color, &self.glass);
+        if self.scale.work_mpp > COARSE_MPP {
+            self.job.note(format!(
+                "the slide has only {:.2} um/px: a cell is {:.0} um wide, and the encoder sees less than it was made for",
+                self.scale.work_mpp,
+                self.grid.cell_px() * self.scale.mpp
+            ));
+        }
         if classes.len() < self.params.k {
             self.job.note(format!(
                 "{} of {} classes were left after small regions had joined their neighbours",
@@ -120,7 +130,7 @@ impl<'a> Run<'a> {
     /// Enough to make the map again, and nothing that names the slide or a folder.
     fn provenance(&self, classes: &[Class], model: &Model) -> Result<Value> {
         let info = self.source.info();
-        let params = Cluster { out_dir: None, ..self.params.clone() };
+        let params = Cluster { out_dir: None, threads: 0, ..self.params.clone() };
         let resolved: Value = serde_json::from_str(&params::resolved(&params)?).map_err(|e| Error::internal(e.to_string()))?;
         Ok(json!({
             "kind": "pseudo-semantic map of real tissue",

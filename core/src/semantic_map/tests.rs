@@ -24,11 +24,12 @@ fn three_tissues(x: i64, y: i64) -> [u8; 3] {
     if !(96..1184).contains(&x) || !(96..864).contains(&y) {
         return GLASS;
     }
-    match x {
-        ..448 if (x % 8 < 4) ^ (y % 8 < 4) => [70, 40, 120],
-        ..448 => DARK,
-        ..832 if if y < 480 { x % 8 < 4 } else { y % 8 < 4 } => [240, 205, 225],
-        ..832 => [205, 90, 150],
+    let (checks, fibres) = ((x % 8 < 4) ^ (y % 8 < 4), if y < 480 { x % 8 < 4 } else { y % 8 < 4 });
+    match (x, checks, fibres) {
+        (..448, true, _) => [70, 40, 120],
+        (..448, false, _) => DARK,
+        (448..832, _, true) => [240, 205, 225],
+        (448..832, _, false) => [205, 90, 150],
         _ => PINK,
     }
 }

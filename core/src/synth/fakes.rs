@@ -122,10 +122,10 @@ impl Denoiser for Follow {
     fn velocity(&self, x: &[Planes], asked: &[Planes], t: f32, log2_mpp: f32) -> Result<Vec<Planes>> {
         assert_eq!(log2_mpp, 0.0);
         let n = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
-        if let Some((at, job)) = &self.stop {
-            if *at == n {
-                job.cancel();
-            }
+        if let Some((at, job)) = &self.stop
+            && *at == n
+        {
+            job.cancel();
         }
         let var = 0.03f32.powi(2);
         let total = (1.0 - t).powi(2) * var + t * t;

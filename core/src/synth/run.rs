@@ -17,6 +17,8 @@ use crate::{Denoiser, Encoder, Error, Job, LatentCodec, Op, Planes, Result, limi
 
 /// Tiles denoised at once unless the host says otherwise.
 const BATCH: usize = 4;
+/// log2(um/px / 0.5) of the tissue the denoiser was trained on (models/weights/CARD.md).
+const TRAINED_LOG2_MPP: std::ops::RangeInclusive<f64> = -1.0..=1.0;
 
 /// The networks of a run.
 #[derive(Clone, Copy)]
@@ -138,6 +140,18 @@ struct Loom<'a> {
     common: Common,
 }
 
+/// log2(um/px / 0.5) as the denoiser was trained: on whole numbers. A level within 10 % of one counts as it (reading takes levels as
+/// they are within that); beyond the trained range the user is told.
+fn log2_mpp(mpp: f64, job: &Job) -> f32 {
+    let exact = (mpp / 0.5).log2();
+    let whole = exact.round();
+    let near = (exact - whole).abs() <= 1.1f64.log2();
+    if !near || !TRAINED_LOG2_MPP.contains(&whole) {
+        job.note(format!("the map has {mpp:.3} um/px; the model was trained at 0.25, 0.5 and 1 and may do worse here"));
+    }
+    if near { whole as f32 } else { exact as f32 }
+}
+
 impl<'a> Loom<'a> {
     fn new(map: &'a SemanticMap, nets: &'a Nets<'a>, ops: &'a [Arc<dyn Op>], params: &'a params::Synth, job: &'a Job) -> Result<Self> {
         let settings = Settings {
@@ -145,7 +159,7 @@ impl<'a> Loom<'a> {
             steps: params.steps.max(1) as usize,
             guidance: params.guidance as f32,
             shift: 1.0,
-            log2_mpp: (map.work_mpp / 0.5).log2() as f32,
+            log2_mpp: log2_mpp(map.work_mpp, job),
         };
         let encoded = Encoded::new(map, nets.codec);
         let scorer = Scorer::new(map, nets.encoder);

@@ -35,8 +35,8 @@ pub fn thumbnail(source: &dyn TileSource) -> Result<RgbImage> {
 }
 
 /// Looks over the grid block by block; an [`Error::Slide`](crate::Error::Slide) if there is no tissue (inside the region of interest).
-pub fn survey(source: &dyn TileSource, grid: &Grid, glass: &Glass, roi: Option<Roi<'_>>, job: &Job) -> Result<Survey> {
-    let inside = roi.as_ref().map(|roi| roi.cells(grid));
+pub fn survey(source: &dyn TileSource, grid: &Grid, glass: &Glass, roi: Option<&Roi<'_>>, job: &Job) -> Result<Survey> {
+    let inside = roi.map(|roi| roi.cells(grid, job)).transpose()?;
     let mut out = Survey { tissue: vec![false; grid.cells()], color: vec![[255; 3]; grid.cells()] };
     let blocks: Vec<_> = blocks(grid, inside.as_deref());
     job.stage("survey", blocks.len() as u64);

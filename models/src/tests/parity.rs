@@ -63,6 +63,24 @@ fn autoencoder_and_denoiser_on_burn_flex_agree_with_pytorch_to_1e_5() {
     assert!(errors.iter().all(|e| *e < 1e-5), "{errors:?}");
 }
 
+/// The files that ship, f16 weights and full widths, and not only the code.
+#[test]
+fn the_shipped_autoencoder_and_denoiser_agree_with_pytorch_to_1e_5() {
+    let g = Goldens::read();
+    let codec = CodecNet::load(CpuOps::default(), cpu(2), &shipped()).unwrap();
+    let encoded = relative_error(&codec.encode(&g.pictures("pictures")).unwrap(), &g.planes("shipped_encoded"));
+    let decoded = codec.decode(&g.planes("shipped_encoded")).unwrap();
+    let want = g.planes("shipped_decoded");
+    let exact = |w: &Planes, i: usize| w.data[i % 3 * w.area() + i / 3].clamp(0.0, 1.0) * 255.0;
+    let apart =
+        decoded.iter().zip(&want).flat_map(|(p, w)| p.as_raw().iter().enumerate().map(|(i, v)| (f32::from(*v) - exact(w, i)).abs()));
+    let apart = apart.fold(0.0, f32::max);
+    let denoiser = DenoiserNet::load(CpuOps::default(), cpu(2), &shipped()).unwrap();
+    let velocity = denoiser.velocity(&g.planes("x"), &g.planes("condition"), 0.3, -1.0).unwrap();
+    let velocity = relative_error(&velocity, &g.planes("shipped_velocity"));
+    assert!(encoded < 1e-5 && velocity < 1e-5 && apart <= 0.51, "{encoded:e} {velocity:e} {apart}");
+}
+
 #[test]
 fn decoded_pictures_are_the_reference_rounded_to_bytes() {
     let g = Goldens::read();

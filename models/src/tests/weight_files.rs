@@ -56,7 +56,8 @@ fn a_whole_file_is_read_in_f16_and_f32() {
 #[test]
 fn a_file_that_differs_from_the_manifest_is_refused() {
     let file = tensor(Dtype::F32, &[0; 8]);
-    let cases: [(&str, fn(&mut Entry)); 4] = [
+    type Change = fn(&mut Entry);
+    let cases: [(&str, Change); 4] = [
         ("sha-256", |e| e.sha256 = "00".repeat(32)),
         ("the manifest says 7", |e| e.bytes = 7),
         ("names a path", |e| e.file = "../net.safetensors".into()),

@@ -122,8 +122,6 @@ const SIZES: [(u32, usize, &str); 5] = [
     (5, size_of::<hl_progress>(), "hl_progress"),
 ];
 
-/// Writes a text: dst, cap, needed.
-
 macro_rules! api {
     ($($name:ident: fn($($arg:ty),*) $(-> $ret:ty)?;)*) => {
         /// The functions this host calls.

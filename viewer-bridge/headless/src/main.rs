@@ -29,9 +29,24 @@ fn hush_device_select() {
     }
 }
 
+/// Help and version, or what is wrong with the command line: as text, and as an object where `--json` stands in it.
+#[allow(clippy::print_stdout, reason = "a command answers on standard output")]
+fn refused(e: &clap::Error) -> ExitCode {
+    let _ = e.print();
+    if e.use_stderr() && std::env::args_os().any(|a| a == "--json") {
+        let (kind, code) = (error::Kind::Usage.word(), error::Kind::Usage.code());
+        let message = e.to_string();
+        println!("{}", serde_json::json!({"ok": false, "error": {"kind": kind, "message": message.trim(), "exit_code": code}}));
+    }
+    ExitCode::from(e.exit_code() as u8)
+}
+
 fn main() -> ExitCode {
     hush_device_select();
-    let cli = cli::Cli::parse();
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => return refused(&e),
+    };
     let report = Arc::new(report::Report::new(&cli.common));
     let outcome = run::catch_interrupts().and_then(|()| commands::run(cli, &report));
     match outcome {

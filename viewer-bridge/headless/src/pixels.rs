@@ -25,7 +25,8 @@ pub fn file(path: &Path) -> Result<Vec<u8>> {
 
 /// Width, height and decoded samples of a PNG.
 pub fn decode(path: &Path) -> Result<(u32, u32, Vec<u8>)> {
-    let bad = |why: String| Failure::input(format!("cannot decode `{}`: {why}", path.display()));
+    let bad =
+        |why: String| Failure::input(format!("cannot decode `{}`: {why}; the file is damaged, give an undamaged copy", path.display()));
     let bytes = file(path)?;
     let decoder = png::Decoder::new_with_limits(std::io::Cursor::new(&bytes), png::Limits { bytes: ROOM_BYTES });
     let mut reader = decoder.read_info().map_err(|e| bad(e.to_string()))?;

@@ -63,7 +63,8 @@ fn polygon(rings: &Value, roi: &mut Roi) -> std::result::Result<(), String> {
     let mut ring = Vec::with_capacity(outer.len());
     for point in outer {
         match point[..] {
-            [x, y, ..] if x.is_finite() && y.is_finite() => ring.push([x, y]),
+            // to a tenth of a pixel: a brush of QuPath writes fifteen digits
+            [x, y, ..] if x.is_finite() && y.is_finite() => ring.push([x, y].map(|v| (v * 10.0).round() / 10.0)),
             _ => return Err(format!("{point:?} is no point")),
         }
     }

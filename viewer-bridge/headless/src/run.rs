@@ -1,6 +1,6 @@
 //! One job from start to end: progress, Ctrl-C, the seed and device told. In: kind and parameters. Out: the library's summary.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use serde_json::Value;
 
@@ -12,11 +12,12 @@ use crate::report::Report;
 const LOOK_MS: u32 = 100;
 
 static INTERRUPTS: AtomicU32 = AtomicU32::new(0);
+static JOB_RUNS: AtomicBool = AtomicBool::new(false);
 
-/// Ctrl-C cancels the job; a second one ends the program at once.
+/// Ctrl-C cancels the job; a second one, or one while no job runs, ends the program at once.
 pub fn catch_interrupts() -> Result<()> {
     ctrlc::set_handler(|| {
-        if INTERRUPTS.fetch_add(1, Ordering::SeqCst) > 0 {
+        if INTERRUPTS.fetch_add(1, Ordering::SeqCst) > 0 || !JOB_RUNS.load(Ordering::SeqCst) {
             std::process::exit(i32::from(Kind::Cancelled.code()));
         }
     })
@@ -25,6 +26,13 @@ pub fn catch_interrupts() -> Result<()> {
 
 /// Runs a job; `slide` is 0 for jobs that read none.
 pub fn job(context: &Context<'_>, kind: &str, slide: u64, params: &Value, report: &Report) -> Result<Value> {
+    JOB_RUNS.store(true, Ordering::SeqCst);
+    let outcome = follow(context, kind, slide, params, report);
+    JOB_RUNS.store(false, Ordering::SeqCst);
+    outcome
+}
+
+fn follow(context: &Context<'_>, kind: &str, slide: u64, params: &Value, report: &Report) -> Result<Value> {
     let job = context.start(kind, slide, params)?;
     let resolved = job.params()?;
     report.loud(&format!("{kind}: {}", told(&resolved)));

@@ -279,10 +279,13 @@ mod tests {
             let path = dir.path().join(name);
             std::fs::write(&path, bytes).unwrap();
             let since = std::time::Instant::now();
-            let outcome = Slide::open(&path).map(|s| s.read(&Wanted { x: 0.0, y: 0.0, downsample: 4.0, width: 64, height: 64 }));
+            let opened = Slide::open(&path);
+            let read = opened.as_ref().ok().map(|s| s.read(&Wanted { x: 0.0, y: 0.0, downsample: 4.0, width: 64, height: 64 }));
             assert!(since.elapsed().as_secs_f64() < 2.0, "{name} took {:?}", since.elapsed());
-            if let Err(e) = outcome {
-                assert!(e.message.contains(name) && e.message.contains(';'), "{e}");
+            match opened {
+                Err(e) => assert!(e.message.contains(name) && e.message.contains(';'), "{e}"),
+                // OpenSlide may stop at the second directory and read the first, which is whole
+                Ok(_) => assert!(name == "loop.svs" && read.is_some_and(|r| r.is_ok()), "{name} was opened"),
             }
         }
         for (path, needle) in [(dir.path().join("none.svs"), "check the path"), (dir.path().to_path_buf(), "is a folder")] {

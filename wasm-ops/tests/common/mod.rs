@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::fmt::Write;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use histoloom_core::ops::{OpInput, OpOutput};
@@ -46,7 +48,11 @@ impl Tile {
     }
 
     pub fn run(&self, op: &dyn Op, params: &str) -> Result<OpOutput> {
-        op.run(&OpInput { rgb: &self.rgb, labels: &self.labels, scores: &self.scores, params })
+        self.run_until(op, params, Arc::default())
+    }
+
+    pub fn run_until(&self, op: &dyn Op, params: &str, cancelled: Arc<AtomicBool>) -> Result<OpOutput> {
+        op.run(&OpInput { rgb: &self.rgb, labels: &self.labels, scores: &self.scores, params, cancelled })
     }
 }
 

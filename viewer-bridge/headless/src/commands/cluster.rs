@@ -9,6 +9,9 @@ use crate::error::{Failure, Kind, Result};
 use crate::report::Report;
 use crate::{roi, run, slide};
 
+/// Largest region of interest as JSON: the library takes parameters of 1 MiB.
+const ROI_BYTES: usize = 1_000_000;
+
 /// Runs it.
 pub fn run(common: &Common, options: &Cluster, report: &Arc<Report>) -> Result<u8> {
     if let Some(mpp) = options.mpp.filter(|mpp| !(mpp.is_finite() && *mpp > 0.0)) {
@@ -22,6 +25,11 @@ pub fn run(common: &Common, options: &Cluster, report: &Arc<Report>) -> Result<u
             report.say("the region of interest has holes; they are filled");
         }
         let polygons = serde_json::to_value(&found.polygons).map_err(|e| Failure::other(e.to_string()))?;
+        if polygons.to_string().len() > ROI_BYTES {
+            let points: usize = found.polygons.iter().map(Vec::len).sum();
+            let why = "more than a job takes; simplify the annotation in the viewer (QuPath: Objects > Annotations > Simplify shape)";
+            return Err(Failure::input(format!("region of interest `{}` has {points} points, {why}", path.display())));
+        }
         given.put("roi", Some(polygons));
     }
     if slide.mpp.is_none() && options.mpp.is_none() {

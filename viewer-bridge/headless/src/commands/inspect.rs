@@ -11,6 +11,11 @@ use crate::error::{Failure, Result};
 use crate::library;
 use crate::report::Report;
 
+/// A line of a file that anybody may have made, without what a terminal would obey.
+fn plain(line: &str) -> String {
+    line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
 /// Runs it.
 pub fn run(common: &Common, file: &Path, report: &Arc<Report>) -> Result<u8> {
     if !file.exists() {
@@ -21,7 +26,7 @@ pub fn run(common: &Common, file: &Path, report: &Arc<Report>) -> Result<u8> {
     if found["synthetic"] == Value::Bool(true) {
         lines.push("SYNTHETIC: made by a model, not real tissue".to_owned());
     }
-    lines.extend(found["parameters"].as_str().into_iter().flat_map(str::lines).map(str::to_owned));
+    lines.extend(found["parameters"].as_str().into_iter().flat_map(str::lines).map(plain));
     let full = if found["histoloom"].is_null() { &found } else { &found["histoloom"] };
     lines.push(serde_json::to_string_pretty(full).map_err(|e| Failure::other(e.to_string()))?);
     report.outcome(&lines, &ok(found, "inspect"));

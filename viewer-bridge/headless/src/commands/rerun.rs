@@ -19,19 +19,22 @@ pub fn run(common: &Common, options: &Rerun, report: &Arc<Report>) -> Result<u8>
     if !options.file.is_file() {
         return Err(Failure::input(format!("`{shown}` is not a file; give a tile's PNG")));
     }
+    // where it really is, and what it holds, before anything is written
+    let file = options.file.canonicalize().map_err(|e| Failure::input(format!("cannot read `{shown}`: {e}; check the path")))?;
+    let old = Old::read(&file)?;
     let (library, models) = opened(common)?;
-    let said = library.inspect(&options.file)?;
+    let said = library.inspect(&file)?;
     let provenance = &said["histoloom"];
     let Value::Object(parameters) = &provenance["parameters"] else {
         return Err(Failure::input(format!(
             "`{shown}` does not carry a tile's parameters; give the tile itself, not its labels or a sheet"
         )));
     };
-    let map = find_map(&options.file, options.from.as_deref())?;
+    let map = find_map(&file, options.from.as_deref())?;
     let scratch = tempfile::tempdir().map_err(|e| Failure::other(format!("cannot make a temporary folder: {e}; set TMPDIR")))?;
     let out = options.out.as_deref().unwrap_or(scratch.path());
     make_out(out)?;
-    refuse_own_folder(&options.file, out)?;
+    refuse_own_folder(&file, out)?;
     let mut given = Given(parameters.clone().into_iter().filter(|(_, v)| !v.is_null()).collect());
     given.put("n", Some(1));
     given.put("first", provenance["index"].as_u64());
@@ -41,7 +44,7 @@ pub fn run(common: &Common, options: &Rerun, report: &Arc<Report>) -> Result<u8>
     let context = library.context(&models, None, 0, Viewer::new(None, report.clone()))?;
     let summary = run::job(&context, "synth", 0, &given.value(), report)?;
     let name = made(&summary).ok_or_else(|| Failure::other("the library made no tile; please report it with the tile"))?;
-    let found = Found::compare(&options.file, &name)?;
+    let found = Found::compare(&old, &name)?;
     let same = found.pixels && found.labels != Some(false);
     let mut lines = vec![found.told().to_owned()];
     if !same {
@@ -98,6 +101,21 @@ fn made(summary: &Value) -> Option<PathBuf> {
     files.into_iter().find(tile)
 }
 
+/// The tile as it was.
+struct Old {
+    bytes: Vec<u8>,
+    pixels: (u32, u32, Vec<u8>),
+    labels: Option<(u32, u32, Vec<u8>)>,
+}
+
+impl Old {
+    fn read(file: &Path) -> Result<Self> {
+        let labels = labels_of(file);
+        let labels = if labels.is_file() { Some(pixels::decode(&labels)?) } else { None };
+        Ok(Self { bytes: pixels::file(file)?, pixels: pixels::decode(file)?, labels })
+    }
+}
+
 /// What the comparison found.
 struct Found {
     file: bool,
@@ -107,12 +125,9 @@ struct Found {
 }
 
 impl Found {
-    fn compare(old: &Path, new: &Path) -> Result<Self> {
-        let file = pixels::file(old)? == pixels::file(new)?;
-        let pixels = pixels::decode(old)? == pixels::decode(new)?;
-        let (old, new) = (labels_of(old), labels_of(new));
-        let labels = if old.is_file() { Some(pixels::decode(&old)? == pixels::decode(&new)?) } else { None };
-        Ok(Self { file, pixels, labels })
+    fn compare(old: &Old, new: &Path) -> Result<Self> {
+        let labels = old.labels.as_ref().map(|l| Ok(*l == pixels::decode(&labels_of(new))?)).transpose()?;
+        Ok(Self { file: old.bytes == pixels::file(new)?, pixels: old.pixels == pixels::decode(new)?, labels })
     }
 
     fn told(&self) -> &'static str {
