@@ -25,7 +25,10 @@ fn make(map: &SemanticMap, net: &dyn Denoiser, batch: usize, ops: &[Arc<dyn Op>]
 }
 
 fn same(a: &SyntheticTile, b: &SyntheticTile) -> bool {
-    a.index == b.index && a.rgb == b.rgb && a.labels == b.labels && a.crops == b.crops && a.flags == b.flags && a.provenance == b.provenance
+    // bits, as NaN (not judged) differs from itself
+    let scores = |t: &SyntheticTile| t.flags.scores.data.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+    let all = |t: &SyntheticTile| (t.index, t.rgb.clone(), t.labels.clone(), t.crops.clone(), t.flags.flags.clone(), t.provenance.clone());
+    all(a) == all(b) && scores(a) == scores(b)
 }
 
 #[test]
