@@ -78,7 +78,7 @@ fn flags(tile: &SyntheticTile) -> RgbImage {
         let grey = luma(tile.rgb.get_pixel(x, y));
         let cell = (y / FLAG_CELL_PX * columns + x / FLAG_CELL_PX) as usize;
         let score = first.and_then(|plane| plane.get(cell)).map_or(0.0, |v| if v.is_finite() { (v / worst).clamp(0.0, 1.0) } else { 0.0 });
-        mixed(Rgb([grey; 3]), [230, 97, 1], 0.6 * score)
+        mixed(Rgb([grey; 3]), [230, 97, 1], 0.6 * score * score)
     });
     for row in 0..rows {
         for column in (0..columns).filter(|c| raster[(row * columns + c) as usize] != 0) {
