@@ -54,6 +54,19 @@ fn a_whole_file_is_read_in_f16_and_f32() {
 }
 
 #[test]
+fn the_model_card_tells_the_training_of_every_model_of_ours() {
+    let card = std::fs::read_to_string(super::shipped().join("CARD.md")).unwrap();
+    let text = std::fs::read(super::shipped().join("manifest.json")).unwrap();
+    let manifest: serde_json::Value = serde_json::from_slice(&text).unwrap();
+    let trained: Vec<_> = manifest["models"].as_array().unwrap().iter().filter(|m| m["training"].is_object()).collect();
+    assert_eq!(trained.len(), 2, "autoencoder and denoiser");
+    for m in trained {
+        let (id, steps) = (m["id"].as_str().unwrap(), m["training"]["steps"].to_string());
+        assert!(card.lines().any(|l| l.contains(id) && l.contains(&format!("| {steps} |"))), "{id} was trained for {steps} steps");
+    }
+}
+
+#[test]
 fn a_file_that_differs_from_the_manifest_is_refused() {
     let file = tensor(Dtype::F32, &[0; 8]);
     type Change = fn(&mut Entry);
