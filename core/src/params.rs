@@ -157,7 +157,7 @@ impl Params for Synth {
             SEED,
             field("first", Kind::Integer(0, limits::TILES as i64), || json!(0), "Index of the first tile of the run to make"),
             field("steps", Kind::Integer(1, limits::STEPS as i64), || json!(20), "Denoising steps"),
-            field("guidance", Kind::Number(0.0, limits::GUIDANCE), || json!(1.5), "Classifier-free guidance scale, 1 = none"),
+            field("guidance", Kind::Number(0.0, limits::GUIDANCE), || json!(1.3), "Classifier-free guidance scale, 1 = none"),
             field("size_px", Kind::Integer(128, limits::WINDOW_PX as i64), || json!(256), "Tile side in pixels, a multiple of 32"),
             field("sampler", Kind::Choice(&["euler", "heun", "dpmpp2m"]), || json!("dpmpp2m"), "Sampler"),
             field("ops", Kind::List, || json!(["gamut"]), "Names of the ops applied to each tile, in this order"),

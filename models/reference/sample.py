@@ -1,6 +1,6 @@
 """Samples a training state for looking at: rows real | crop field decoded | guidance 1 | guidance G | unconditional.
 
-    python sample.py --data DIR --state unet.pt --out sheet.png [--split test] [--guidance 1.5] [--steps 12]
+    python sample.py --data DIR --state unet.pt --out sheet.png [--split test] [--guidance 1.3] [--steps 12]
 """
 import argparse
 
@@ -40,7 +40,7 @@ def main():
     for a in ("data", "state", "out"):
         p.add_argument(f"--{a}", required=True)
     p.add_argument("--split", default="train")
-    p.add_argument("--guidance", type=float, default=1.5)
+    p.add_argument("--guidance", type=float, default=1.3)
     p.add_argument("--steps", type=int, default=12)
     p.add_argument("--columns", type=int, default=6)
     p.add_argument("--seed", type=int, default=0)

@@ -121,7 +121,7 @@ pub struct Synth {
     /// Denoising steps [default: 20]
     #[arg(long)]
     pub steps: Option<u32>,
-    /// Classifier-free guidance scale, 1 = none [default: 1.5]
+    /// Classifier-free guidance scale, 1 = none [default: 1.3]
     #[arg(long, allow_negative_numbers = true)]
     pub guidance: Option<f64>,
     /// euler, heun or dpmpp2m [default: dpmpp2m]
