@@ -46,5 +46,8 @@ mod tests {
         let grid = Grid { rows: 4, columns: 4, stride_px: 5, downsample: 2.0 };
         let got: String = Roi(&rings).cells(&grid, &Job::new()).unwrap().iter().map(|c| if *c { '#' } else { '.' }).collect();
         assert_eq!(got, ["##..", "##..", "...#", "...."].concat());
+        let cancelled = Job::new();
+        cancelled.cancel();
+        assert!(Roi(&rings).cells(&grid, &cancelled).is_err(), "a huge region can be given up");
     }
 }
