@@ -1,5 +1,5 @@
 //! `histoloom rerun`: a tile made again from the parameters in its PNG, and compared. Pixels and labels must be equal; the file is
-//! equal too unless another device or thread count was asked for.
+//! equal too unless another device was asked for.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -136,7 +136,7 @@ impl Found {
             (_, true, Some(false)) => "NOT the same: the pixels are equal, the labels differ",
             (true, true, Some(true)) => "the same, byte for byte",
             (true, true, None) => "the same, byte for byte (its labels were not there to compare)",
-            (false, true, _) => "the same pixels; the texts in the file differ (another device, thread count or version)",
+            (false, true, _) => "the same pixels; the texts in the file differ (another device or version)",
         }
     }
 }
