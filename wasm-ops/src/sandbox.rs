@@ -225,10 +225,13 @@ impl Sandbox {
     /// Compiles a module that passed the prescan (milliseconds for an honest op), on a thread of its own: the compiler cannot be
     /// interrupted, but the caller can stop waiting, and a fault of the compiler stays there.
     pub fn compile(&'static self, wasm: Arc<[u8]>, patience: Duration) -> wasmtime::Result<Module> {
+        let began = Instant::now();
         let (sender, receiver) = mpsc::channel();
         let thread = std::thread::Builder::new().name("histoloom-compile".into()).stack_size(COMPILER_STACK_BYTES);
         thread.spawn(move || drop(sender.send(Module::new(&self.engine, &*wasm))))?;
         match receiver.recv_timeout(patience) {
+            // the limit holds by the clock, not by which thread ran first
+            Ok(module) if began.elapsed() > patience => module.and(Err(Stop::Compile(patience).into())),
             Ok(module) => module,
             Err(mpsc::RecvTimeoutError::Timeout) => Err(Stop::Compile(patience).into()),
             Err(mpsc::RecvTimeoutError::Disconnected) => Err(wasmtime::Error::msg("the compiler itself failed")),
