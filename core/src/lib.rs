@@ -2,7 +2,7 @@
 //!
 //! Each folder is a stage, in the order data passes through them:
 //! [`slide`] -> [`tiles`] -> [`embed`] -> [`cluster`] -> [`semantic_map`] -> [`condition`] -> [`diffuse`] -> [`synth`] -> [`ops`]
-//! -> [`flags`] -> [`export`]. Networks, devices and sandboxes come in through the traits [`TileSource`], [`Encoder`],
+//! -> [`flags`] -> [`export`]; [`eval`] measures what comes out. Networks, devices and sandboxes come in through the traits [`TileSource`], [`Encoder`],
 //! [`LatentCodec`], [`Denoiser`] and [`Op`]; nothing here knows burn, wgpu, wasmtime or libc.
 #![forbid(unsafe_code)]
 
@@ -11,6 +11,7 @@ pub mod condition;
 pub mod diffuse;
 pub mod embed;
 pub mod error;
+pub mod eval;
 pub mod export;
 pub mod flags;
 pub mod job;

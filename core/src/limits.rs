@@ -9,6 +9,8 @@ pub const CLASSES: usize = 100;
 pub const MAP_CELLS: usize = 64 << 20;
 /// Largest side of a window handed to a network, in pixels (known faults of wgpu convolutions begin above it).
 pub const WINDOW_PX: u32 = 1024;
+/// Largest side of a synthetic tile, in pixels; it is made in windows.
+pub const TILE_PX: u32 = 4096;
 /// Most tiles of one synthesis job.
 pub const TILES: u32 = 100_000;
 /// Most denoising steps.

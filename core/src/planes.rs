@@ -51,6 +51,17 @@ impl Planes {
         self.data[(channel * self.height + row) * self.width + column]
     }
 
+    /// Writes a smaller block with as many channels so that its corner is at (`row`, `column`); it must lie inside.
+    pub fn put(&mut self, part: &Self, row: usize, column: usize) {
+        for c in 0..part.channels {
+            for r in 0..part.height {
+                let at = (c * self.height + row + r) * self.width + column;
+                let from = (c * part.height + r) * part.width;
+                self.data[at..at + part.width].copy_from_slice(&part.data[from..from + part.width]);
+            }
+        }
+    }
+
     /// The rectangle of `height x width` whose corner is at (`row`, `column`); it must lie inside.
     pub fn cut(&self, row: usize, column: usize, height: usize, width: usize) -> Result<Self> {
         if row + height > self.height || column + width > self.width {

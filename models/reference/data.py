@@ -8,6 +8,8 @@ Per item (one image at one mpp) the folder holds
     rgb.npy      [h, w, 3] u8, h and w multiples of 16
     labels.npy   [3, h/16, w/16] u8: pseudo-classes at a coarse and a fine k, calmed as the maps of users are, and the fine
                  ones as they were; 0 = glass
+    texture.npy  [16, h/16, w/16] f16: embeddings of the shipped encoder, projected
+    stain.npy    [3, h/16, w/16] f16: measures of stain.py
     z_O.npy      [16, h/8, w/8] f16 for orientation O in 0..7 (rot90 O%4 times, then flipped if O >= 4)
     meta.json    mpp, set, split
 and beside the items energy.npy, the share of pixel energy that each latent channel carries.
@@ -21,12 +23,16 @@ import glob
 import numpy as np
 import torch
 from PIL import Image
+from safetensors.numpy import load_file
+from scipy import ndimage
 
 import autoencoder
 import efficientnet_lite0
+import stain
 import teacher
 
 Image.MAX_IMAGE_PIXELS = None
+PROJECTION = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "weights", "encoder_projection.safetensors")
 HELD_OUT_SLIDES = {"bcss_1015"}
 
 
@@ -98,12 +104,6 @@ def kmeans(x, k, seed, rounds=25):
     return a
 
 
-def smooth(f):
-    """3 x 3 mean with edge replication over the last two axes."""
-    p = np.pad(f, [(0, 0), (1, 1), (1, 1)], mode="edge")
-    return sum(p[:, i : i + f.shape[1], j : j + f.shape[2]] for i in range(3) for j in range(3)) / 9
-
-
 def glass_cells(rgb):
     """Cells of 16 px whose mean colour is bright and without saturation."""
     h, w, _ = rgb.shape
@@ -111,7 +111,7 @@ def glass_cells(rgb):
     return (m.min(-1) > 200) & (m.max(-1) - m.min(-1) < 18)
 
 
-def calm(cells, passes=4):
+def calm(cells, passes=2):
     """Majority of 5 x 5 cells, glass kept: borders become about as rare as in the maps that `histoloom cluster` makes."""
     for _ in range(passes):
         votes = []
@@ -124,26 +124,29 @@ def calm(cells, passes=4):
     return cells
 
 
-def labels(rgb, encoder):
+def features(rgb, encoder):
+    """The trunk's channels [112, h/16, w/16], mean of two orientations."""
     chw = np.ascontiguousarray(rgb.transpose(2, 0, 1)).astype(np.float32)
-    f = dense(encoder, chw, 16)
     turned = dense(encoder, np.ascontiguousarray(chw.transpose(0, 2, 1)), 16).transpose(0, 2, 1)
-    f = smooth((f + turned) / 2)
-    glass = glass_cells(rgb)
-    x = f.reshape(len(f), -1).T
-    tissue = ~glass.ravel()
+    return (dense(encoder, chw, 16) + turned) / 2
+
+
+def texture(f, projection):
+    return np.einsum("dc,chw->dhw", projection["projection"], f - projection["mean"][:, None, None])
+
+
+def labels(f, glass):
+    """Classes of smoothed textures [16, h/16, w/16], found as `histoloom cluster` finds them: neighbourhoods of 5 x 5 tissue cells."""
+    tissue = ~glass
     out = np.zeros((3, *glass.shape), np.uint8)
     if tissue.sum() < 32:
         return out
-    x = x[tissue]
-    x = (x - x.mean(0)) / (x.std(0) + 1e-6)
-    _, v = np.linalg.eigh(np.cov(x.T))
-    x = x @ v[:, -24:]
+    mean = lambda p: ndimage.uniform_filter(p.astype(np.float32), 5, mode="constant")
+    share = np.maximum(mean(tissue), 1e-6)
+    x = np.stack([mean(p * tissue) / share for p in f])[:, tissue].T
     big = tissue.sum() > 4000
     for i, k in enumerate((8, 16) if big else (3, 6)):
-        flat = np.zeros(glass.size, np.uint8)
-        flat[tissue] = 1 + kmeans(x, k, i)
-        out[2] = flat.reshape(glass.shape)
+        out[2][tissue] = 1 + kmeans(x, k, i)
         out[i] = calm(out[2])
     return out
 
@@ -157,18 +160,22 @@ def main():
     a = p.parse_args()
     torch.set_num_threads(a.threads)
     encoder = efficientnet_lite0.load(f"{a.shared}/weights/efficientnet_lite0/efficientnet_lite0.safetensors")
+    projection = load_file(PROJECTION)
     latent = teacher.Teacher(f"{a.shared}/weights", f"{a.out}/projection.npz") if a.latents == "teacher" else autoencoder.Shipped()
     todo = []
     for name, tile_set, split, native, wanted, read in sources(a.shared):
         for mpp in wanted:
             folder = f"{a.out}/{name}@{mpp}"
             todo.append((folder, mpp))
-            if os.path.exists(f"{folder}/meta.json"):
+            if os.path.exists(f"{folder}/meta.json") and os.path.exists(f"{folder}/texture.npy"):
                 continue
             os.makedirs(folder, exist_ok=True)
             rgb = at_mpp(read(), native, mpp)
             np.save(f"{folder}/rgb.npy", rgb)
-            np.save(f"{folder}/labels.npy", labels(rgb, encoder))
+            f = texture(features(rgb, encoder), projection)
+            np.save(f"{folder}/labels.npy", labels(f, glass_cells(rgb)))
+            np.save(f"{folder}/stain.npy", stain.cells(rgb, mpp).astype(np.float16))
+            np.save(f"{folder}/texture.npy", f.astype(np.float16))
             json.dump(dict(mpp=mpp, set=tile_set, split=split), open(f"{folder}/meta.json", "w"))
             print(folder, rgb.shape, flush=True)
     if not os.path.exists(f"{a.out}/energy.npy"):

@@ -21,7 +21,7 @@ SHIPPED = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "weight
 
 
 def windows(its, n, size):
-    """Latents [n, 16, size, size], conditions [n, 35, size, size], log2(mpp / 0.5) [n], none with the condition dropped."""
+    """Latents [n, 16, size, size], conditions [n, 56, size, size], log2(mpp / 0.5) [n], none with the condition dropped."""
     rng = np.random.default_rng(7)
     its = [i for i in its if 2 * min(i.cells.shape[1:]) >= size]
     prob = items.weights([i.refresh() for i in its], {0.25: 0.25, 0.5: 0.5, 1.0: 0.25})
@@ -29,7 +29,7 @@ def windows(its, n, size):
     while len(out) < n:
         i = rng.choice(len(its), p=prob)
         z, c = sample(rng, pools[i], size)
-        if c[2 * condition.LATENT].any():
+        if c[condition.KNOWN].any():
             out.append((z, c, np.log2(its[i].mpp / 0.5)))
     z, c, mpp = zip(*out)
     return torch.from_numpy(np.stack(z)), torch.from_numpy(np.stack(c)), torch.tensor(mpp, dtype=torch.float32)
@@ -53,7 +53,7 @@ def main():
     for split, name in (("train", "trained on"), ("test", "held out")):
         z, c, mpp = windows(items.load(a.data, split), a.windows, a.window)
         bare = c.clone()
-        bare[:, : 2 * condition.LATENT + 1] = 0
+        bare[:, : condition.KNOWN + 3] = 0
         noise = torch.randn(z.shape, generator=torch.Generator().manual_seed(1))
         row = []
         for given in (c, bare, torch.zeros_like(c)):

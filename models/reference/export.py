@@ -22,7 +22,7 @@ ENTRIES = [
     dict(id="he_autoencoder", file="he_autoencoder.safetensors", kind="autoencoder", licence=OURS,
          provenance="trained by models/reference/train_autoencoder.py; see CARD.md", channels=16, factor_px=8),
     dict(id="he_denoiser", file="he_denoiser.safetensors", kind="denoiser", licence=OURS,
-         provenance="trained by models/reference/train_denoiser.py; see CARD.md", channels=16, condition_channels=35, mpp=[0.25, 1.0]),
+         provenance="trained by models/reference/train_denoiser.py; see CARD.md", channels=16, condition_channels=56, mpp=[0.25, 1.0]),
 ]
 
 

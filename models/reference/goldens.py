@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 import autoencoder
 import efficientnet_lite0
 from autoencoder import Decoder, Encoder
+from condition import CHANNELS
 from denoiser import Denoiser
 
 HERE = pathlib.Path(__file__).parent
@@ -58,7 +59,7 @@ def nets():
     rgb, z = torch.randint(0, 256, (2, 3, 32, 48), dtype=torch.uint8), 1.5 * torch.randn(2, 16, 4, 6)
     out = {"pictures": rgb, "encoded": ae["encoder"](rgb.float() / 255), "latents": z, "decoded": ae["decoder"](z)}
     net, more = fill(Denoiser((16, 32, 80)), "denoiser.")
-    x, c = torch.randn(2, 16, 8, 12), torch.randn(2, 35, 8, 12)
+    x, c = torch.randn(2, 16, 8, 12), torch.randn(2, CHANNELS, 8, 12)
     v = net(x, c, torch.tensor([0.3, 0.3]), torch.tensor([-1.0, -1.0]))
     return out | {"x": x, "condition": c, "velocity": v}, shapes | more
 

@@ -13,7 +13,7 @@ class Item:
         self.folder = folder
         self.__dict__.update(json.load(open(f"{folder}/meta.json")))
         self.rgb = np.load(f"{folder}/rgb.npy", mmap_mode="r")
-        self.cells = np.load(f"{folder}/labels.npy")
+        self.cells, self.texture, self.stain = (np.load(f"{folder}/{n}.npy") for n in ("labels", "texture", "stain"))
         self.z = {}
 
     def refresh(self):
@@ -23,6 +23,13 @@ class Item:
             if o not in self.z:
                 self.z[o] = np.load(f)  # [16, h/8, w/8] f16
         return self
+
+    def means(self, level, label, y, x, n):
+        """Mean texture [16] and stain [3] of a class's cells in a square of n cells (the whole square where it holds none)."""
+        square = np.s_[y : y + n, x : x + n]
+        where = self.cells[level][square] == label
+        where |= not where.any()
+        return tuple(a[:, square[0], square[1]][:, where].astype(np.float32).mean(1) for a in (self.texture, self.stain))
 
     def rgb_window(self, o, y, x, size):
         """RGB of a window whose corner (y, x) is in pixels of orientation o: [3, size, size] u8."""

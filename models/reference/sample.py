@@ -59,7 +59,7 @@ def main():
     zs, cs = [], []
     while len(zs) < a.columns:
         z, c = sample(rng, Crops(its[rng.choice(len(its), p=prob)]), 32)
-        if c[2 * condition.LATENT].mean() > 0.6:
+        if c[condition.KNOWN].mean() > 0.6:
             zs.append(z), cs.append(c)
     z, c = torch.from_numpy(np.stack(zs)), torch.from_numpy(np.stack(cs))
     noise, mpp = torch.randn_like(z), torch.full((len(z),), float(np.log2(a.mpp / 0.5)))

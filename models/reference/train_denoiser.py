@@ -5,8 +5,10 @@
 
 Objective: rectified flow, v = noise - z; squared error weighted by a channel's share of pixel energy ^ 1/4. t = 2 u / (1 + u) with
 u = sigmoid(normal), a tenth of t is uniform: measured, the condition matters above t = 0.8 and hardly below (the loss without it is
-higher by 0.09 at t = 0.95, by 0.004 at 0.5). A tenth of the conditions is dropped whole, a twentieth keeps the map but loses the
-crops, and crops come from elsewhere in the same image, in any orientation of it, never from the target window.
+higher by 0.09 at t = 0.95, by 0.004 at 0.5). A tenth of the conditions is dropped whole; of the others a tenth loses the crops, a
+sixth the textures, half the measures, each by itself. Crops come from elsewhere in the same image, in any orientation of it, never
+from the target window. A class's texture is the mean embedding of its crops or, in half the windows, of its region in the target:
+sixteen numbers that tell the network that textures are to be believed. Measures are those of the region in the target.
 """
 import argparse
 import os
@@ -44,7 +46,7 @@ class Crops:
         return self.memo[key]
 
     def draw(self, rng, level, label, avoid):
-        """A crop of latents of this class outside the base rectangle `avoid` (y, x, n in cells), or None."""
+        """A crop of this class outside the base rectangle `avoid` (y, x, n in cells), or None: ((latents, phase), texture)."""
         it = self.item
         o = list(it.z)[rng.integers(len(it.z))]
         h, w = it.cells.shape[1:]
@@ -56,7 +58,8 @@ class Crops:
                 ay, ax, n = avoid
                 if by + cells <= ay or by >= ay + n or bx + cells <= ax or bx >= ax + n:
                     z = it.z[o][:, 2 * y : 2 * (y + cells), 2 * x : 2 * (x + cells)]
-                    return z, tuple(rng.integers(0, 4 * cells, 2))
+                    texture, _ = it.means(level, label, by, bx, cells)
+                    return (z, tuple(rng.integers(0, 4 * cells, 2))), texture
         return None
 
 
@@ -68,18 +71,20 @@ def sample(rng, crops, window):
     y, x = (int(rng.integers(cells.shape[i] - n + 1)) for i in range(2))
     z = it.z[o][:, 2 * y : 2 * (y + n), 2 * x : 2 * (x + n)].astype(np.float32)
     labels = cells[y : y + n, x : x + n].repeat(2, 0).repeat(2, 1)
-    u = rng.random()
-    if u < 0.1:
-        return z, np.zeros((2 * condition.LATENT + 3, window, window), np.float32)
-    found = {}
-    if u > 0.15:
-        avoid = (*to_base(o, y, x, n, *it.cells.shape[1:]), n)
-        for label in np.unique(labels):
-            a = label and crops.draw(rng, level, label, avoid)
-            if a:
-                b = crops.draw(rng, level, label, avoid) if rng.random() < 0.7 else None
-                found[label] = [a, b or a]
-    return z, condition.build(labels, found)
+    if rng.random() < 0.1:
+        return z, np.zeros((condition.CHANNELS, window, window), np.float32)
+    by, bx = to_base(o, y, x, n, *it.cells.shape[1:])
+    shown, own, drop = rng.random() > 0.1, rng.random() < 0.5, rng.random(2) < (1 / 6, 0.5)
+    laid, textures, measures = {}, {}, {}
+    for label in np.unique(labels[labels > 0]):
+        texture, measures[label] = it.means(level, label, by, bx, n)
+        a = crops.draw(rng, level, label, (by, bx, n))
+        if a:
+            b = (crops.draw(rng, level, label, (by, bx, n)) if rng.random() < 0.7 else None) or a
+            laid[label] = [a[0], b[0]]
+            texture = texture if own else (a[1] + b[1]) / 2
+        textures[label] = texture
+    return z, condition.build(labels, laid if shown else {}, {} if drop[0] else textures, {} if drop[1] else measures)
 
 
 def main():
@@ -113,8 +118,8 @@ def main():
         net.load_state_dict(s["net"]), ema.load_state_dict(s["ema"]), opt.load_state_dict(s["opt"])
         step, seen, log = s["step"], s["seen"], s["log"]
     else:
-        if a.init:  # the shipped weights, where no training state was kept
-            net.load_state_dict({k: v.float() for k, v in load_file(a.init).items()})
+        if a.init:
+            start(net, {k: v.float() for k, v in load_file(a.init).items()})
         ema.load_state_dict(net.state_dict())
     model = torch.nn.parallel.DistributedDataParallel(net) if world > 1 else net
     model = torch.compile(model) if a.compile else model
@@ -163,6 +168,16 @@ def main():
             save(a.state, net, ema, opt, step, seen, log)
     if rank == 0:
         save(a.state, net, ema, opt, step, seen, log)
+
+
+def start(net, have):
+    """Takes what older weights hold; what they lack stays as it was made, and input channels they lack begin at zero."""
+    own = net.state_dict()
+    w = own["input.weight"].zero_()
+    old = have.pop("input.weight")
+    at = list(range(3 * condition.LATENT)) + [condition.LATENT + condition.KNOWN + i for i in (0, 3, 4)] if old.shape[1] == 51 else list(range(len(w[0])))
+    w[:, at] = old
+    net.load_state_dict(have | {"input.weight": w}, strict=False)
 
 
 def save(path, net, ema, opt, step, seen, log):

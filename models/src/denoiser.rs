@@ -1,8 +1,9 @@
 //! The denoiser: a UNet over 16-channel latents, conditioned on a crop field. Reference: `reference/denoiser.py`.
 //!
-//! In: noisy latents x_t `[16, h, w]` and conditions `[35, h, w]` (crop field A, crop field B, masks known / glass / boundary), h and
-//! w multiples of 4; time t in [0, 1] and log2(mpp / 0.5). Out: the velocity v = noise - z of the straight path
-//! x_t = (1 - t) z + t noise (rectified flow, arXiv 2209.03003). Widths are read from the weights.
+//! In: noisy latents x_t `[16, h, w]` and conditions `[56, h, w]` (core's `condition`), h and w multiples of 4. The condition enters
+//! beside x_t, and through an encoder of its own whose features every block adds after its first convolution. Also in: time t in
+//! [0, 1] and log2(mpp / 0.5). Out: the velocity v = noise - z of the straight path x_t = (1 - t) z + t noise (rectified flow, arXiv
+//! 2209.03003). Widths are read from the weights.
 
 use histoloom_core::{Planes, Result};
 
@@ -14,10 +15,17 @@ const GROUPS: usize = 16;
 /// Channels of an attention head.
 const HEAD: usize = 40;
 
+/// Channels of what modulates a block.
+struct Wide {
+    embedding: usize,
+    asked: usize,
+}
+
 /// A residual block modulated by the embedding (FiLM, arXiv 1709.07871).
 struct Res<O: Ops> {
     norm1: O::Norm,
     conv1: O::Conv,
+    asked: O::Conv,
     film: O::Conv,
     norm2: O::Norm,
     conv2: O::Conv,
@@ -25,21 +33,24 @@ struct Res<O: Ops> {
 }
 
 impl<O: Ops> Res<O> {
-    fn load(ops: &O, w: &Weights, name: &str, c_in: usize, c_out: usize, embedding: usize) -> Result<Self> {
+    fn load(ops: &O, w: &Weights, name: &str, c_in: usize, c_out: usize, wide: &Wide) -> Result<Self> {
         let of = |part: &str| format!("{name}.{part}");
         Ok(Self {
             norm1: w.norm(ops, &of("norm1"), c_in, GROUPS)?,
             conv1: w.conv(ops, &of("conv1"), c_in, c_out, 3, 1)?,
-            film: w.linear(ops, &of("film"), embedding, 2 * c_out)?,
+            asked: w.conv(ops, &of("asked"), wide.asked, c_out, 1, 1)?,
+            film: w.linear(ops, &of("film"), wide.embedding, 2 * c_out)?,
             norm2: w.norm(ops, &of("norm2"), c_out, GROUPS)?,
             conv2: w.conv(ops, &of("conv2"), c_out, c_out, 3, 1)?,
             skip: if c_in == c_out { None } else { Some(w.conv(ops, &of("skip"), c_in, c_out, 1, 1)?) },
         })
     }
 
-    fn forward(&self, ops: &O, x: &O::Map, e: &O::Map) -> O::Map {
+    /// `e` is the embedding, `c` what the condition says at this resolution.
+    fn forward(&self, ops: &O, x: &O::Map, e: &O::Map, c: &O::Map) -> O::Map {
         let film = ops.conv(e, Before::Plain, &self.film, After::Plain); // [1, 2 c_out, 1, 1]
-        let h = ops.conv(x, Before::NormSilu(&self.norm1), &self.conv1, After::Plain);
+        let asked = ops.conv(c, Before::Plain, &self.asked, After::Plain);
+        let h = ops.conv(x, Before::NormSilu(&self.norm1), &self.conv1, After::Add(&asked));
         let skip = self.skip.as_ref().map(|s| ops.conv(x, Before::Plain, s, After::Plain));
         ops.conv(&h, Before::NormFilmSilu(&self.norm2, &film), &self.conv2, After::Add(skip.as_ref().unwrap_or(x)))
     }
@@ -76,6 +87,7 @@ pub struct Denoiser<O: Ops> {
     time2: O::Conv,
     mpp: O::Conv,
     input: O::Conv,
+    ask: [O::Conv; 3],
     down0: Vec<Res<O>>,
     pool0: O::Conv,
     down1: Vec<Res<O>>,
@@ -102,11 +114,13 @@ impl<O: Ops> Denoiser<O> {
         let (w0, channels) = (w.shape("input.weight")?[0], w.shape("output.weight")?[0]);
         let (w1, w2) = (w.shape("down1.0.conv1.weight")?[0], w.shape("down2.0.conv1.weight")?[0]);
         let e = 4 * w0;
+        let condition_channels = c_in.saturating_sub(channels);
+        let wide = &Wide { embedding: e, asked: w.shape("ask0.weight")?[0] };
         let level = |name: &str, first: usize, c: usize| -> Result<Vec<Res<O>>> {
-            (0..2).map(|i| Res::load(ops, w, &format!("{name}.{i}"), if i == 0 { first } else { c }, c, e)).collect()
+            (0..2).map(|i| Res::load(ops, w, &format!("{name}.{i}"), if i == 0 { first } else { c }, c, wide)).collect()
         };
         let up = |name: &str, c: usize| -> Result<Vec<Res<O>>> {
-            (0..2).map(|i| Res::load(ops, w, &format!("{name}.{i}"), 2 * c, c, e)).collect()
+            (0..2).map(|i| Res::load(ops, w, &format!("{name}.{i}"), 2 * c, c, wide)).collect()
         };
         let attention = |i: usize| Attention::load(ops, w, &format!("attn2.{i}"), w2);
         Ok(Self {
@@ -115,12 +129,21 @@ impl<O: Ops> Denoiser<O> {
             time2: w.linear(ops, "time2", e, e)?,
             mpp: w.linear(ops, "mpp", w0, e)?,
             input: w.conv(ops, "input", c_in, w0, 3, 1)?,
+            ask: [
+                w.conv(ops, "ask0", condition_channels, wide.asked, 3, 1)?,
+                w.conv(ops, "ask1", wide.asked, wide.asked, 3, 2)?,
+                w.conv(ops, "ask2", wide.asked, wide.asked, 3, 2)?,
+            ],
             down0: level("down0", w0, w0)?,
             pool0: w.conv(ops, "pool0", w0, w0, 3, 2)?,
             down1: level("down1", w0, w1)?,
             pool1: w.conv(ops, "pool1", w1, w1, 3, 2)?,
             down2: level("down2", w1, w2)?.into_iter().zip([attention(0)?, attention(1)?]).collect(),
-            mid: (Res::load(ops, w, "mid1", w2, w2, e)?, Attention::load(ops, w, "mid_attn", w2)?, Res::load(ops, w, "mid2", w2, w2, e)?),
+            mid: (
+                Res::load(ops, w, "mid1", w2, w2, wide)?,
+                Attention::load(ops, w, "mid_attn", w2)?,
+                Res::load(ops, w, "mid2", w2, w2, wide)?,
+            ),
             up2: up("up2", w2)?,
             grow1: w.conv(ops, "grow1", w2, w1, 3, 1)?,
             up1: up("up1", w1)?,
@@ -129,7 +152,7 @@ impl<O: Ops> Denoiser<O> {
             norm: w.norm(ops, "norm", w0, GROUPS)?,
             output: w.conv(ops, "output", w0, channels, 3, 1)?,
             channels,
-            condition_channels: c_in.saturating_sub(channels),
+            condition_channels,
         })
     }
 
@@ -142,41 +165,45 @@ impl<O: Ops> Denoiser<O> {
         ops.silu(&ops.conv(&mpp, Before::Plain, &self.mpp, After::Add(&h)))
     }
 
-    /// Inputs are latents and condition stacked, `[b, 51, h, w]`; out comes `[b, 16, h, w]`.
-    pub fn forward(&self, ops: &O, stacked: &[Planes], t: f32, log2_mpp: f32) -> O::Map {
+    /// Noisy latents `[b, 16, h, w]` and conditions `[b, 56, h, w]`; out comes `[b, 16, h, w]`.
+    pub fn forward(&self, ops: &O, x: &[Planes], condition: &[Planes], t: f32, log2_mpp: f32) -> O::Map {
         let e = self.embedding(ops, t, log2_mpp);
+        let condition = ops.upload(condition);
+        let c0 = ops.conv(&condition, Before::Plain, &self.ask[0], After::Silu); // [b, asked, h, w]
+        let c1 = ops.conv(&c0, Before::Plain, &self.ask[1], After::Silu);
+        let c2 = ops.conv(&c1, Before::Plain, &self.ask[2], After::Silu);
         let mut skips = Vec::new();
-        let mut x = ops.conv(&ops.upload(stacked), Before::Plain, &self.input, After::Plain);
+        let mut x = ops.conv(&ops.concat(&ops.upload(x), &condition), Before::Plain, &self.input, After::Plain);
         for r in &self.down0 {
-            x = r.forward(ops, &x, &e);
+            x = r.forward(ops, &x, &e, &c0);
             skips.push(x.clone());
         }
         x = ops.conv(&x, Before::Plain, &self.pool0, After::Plain); // [b, w0, h/2, w/2]
         for r in &self.down1 {
-            x = r.forward(ops, &x, &e);
+            x = r.forward(ops, &x, &e, &c1);
             skips.push(x.clone());
         }
         x = ops.conv(&x, Before::Plain, &self.pool1, After::Plain); // [b, w1, h/4, w/4]
         for (r, a) in &self.down2 {
-            x = a.forward(ops, &r.forward(ops, &x, &e));
+            x = a.forward(ops, &r.forward(ops, &x, &e, &c2));
             skips.push(x.clone());
         }
-        x = self.mid.0.forward(ops, &x, &e);
-        x = self.mid.2.forward(ops, &self.mid.1.forward(ops, &x), &e);
-        x = rise(ops, &self.up2, x, &mut skips, &e);
+        x = self.mid.0.forward(ops, &x, &e, &c2);
+        x = self.mid.2.forward(ops, &self.mid.1.forward(ops, &x), &e, &c2);
+        x = rise(ops, &self.up2, x, &mut skips, &e, &c2);
         x = ops.conv(&ops.upsample2(&x), Before::Plain, &self.grow1, After::Plain); // [b, w1, h/2, w/2]
-        x = rise(ops, &self.up1, x, &mut skips, &e);
+        x = rise(ops, &self.up1, x, &mut skips, &e, &c1);
         x = ops.conv(&ops.upsample2(&x), Before::Plain, &self.grow0, After::Plain); // [b, w0, h, w]
-        x = rise(ops, &self.up0, x, &mut skips, &e);
+        x = rise(ops, &self.up0, x, &mut skips, &e, &c0);
         ops.conv(&x, Before::NormSilu(&self.norm), &self.output, After::Plain)
     }
 }
 
 /// Residual blocks that take back what the way down left.
-fn rise<O: Ops>(ops: &O, level: &[Res<O>], mut x: O::Map, skips: &mut Vec<O::Map>, e: &O::Map) -> O::Map {
+fn rise<O: Ops>(ops: &O, level: &[Res<O>], mut x: O::Map, skips: &mut Vec<O::Map>, e: &O::Map, c: &O::Map) -> O::Map {
     for r in level {
         let joined = skips.pop().map_or_else(|| x.clone(), |s| ops.concat(&x, &s));
-        x = r.forward(ops, &joined, e);
+        x = r.forward(ops, &joined, e, c);
     }
     x
 }

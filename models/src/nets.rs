@@ -208,12 +208,6 @@ impl<O: Ops> DenoiserNet<O> {
     }
 }
 
-/// Latents and condition of one item, stacked.
-fn stacked(x: &Planes, condition: &Planes) -> Planes {
-    let data = x.data.iter().chain(&condition.data).copied().collect();
-    Planes { channels: x.channels + condition.channels, height: x.height, width: x.width, data }
-}
-
 impl<O: Ops> Denoiser for DenoiserNet<O> {
     fn sha256(&self) -> &str {
         &self.sha256
@@ -234,11 +228,10 @@ impl<O: Ops> Denoiser for DenoiserNet<O> {
         if x.len() != condition.len() || !x.iter().zip(condition).all(same) {
             return Err(Error::internal("denoiser: latents and conditions do not match"));
         }
-        let inputs: Vec<Planes> = x.iter().zip(condition).map(|(x, c)| stacked(x, c)).collect();
         self.runner.run(|| {
-            let mut out = Vec::with_capacity(inputs.len());
-            for batch in inputs.chunks(DENOISE_BATCH) {
-                out.extend(self.ops.download(self.net.forward(&self.ops, batch, t, log2_mpp))?);
+            let mut out = Vec::with_capacity(x.len());
+            for (x, condition) in x.chunks(DENOISE_BATCH).zip(condition.chunks(DENOISE_BATCH)) {
+                out.extend(self.ops.download(self.net.forward(&self.ops, x, condition, t, log2_mpp))?);
             }
             Ok(out)
         })

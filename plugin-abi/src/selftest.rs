@@ -143,5 +143,6 @@ fn made_up_tile(index: u32) -> SyntheticTile {
             calibrated: false,
         },
         provenance: json!({"selftest": true, "synthetic": true}),
+        inputs: std::sync::Arc::default(),
     }
 }

@@ -89,6 +89,60 @@ fn the_main_job_runs_and_a_tile_is_made_again_byte_for_byte_on_any_number_of_thr
     assert!(said.contains("edited or saved again"), "{said}");
 }
 
+/// A user's drawing as the map, another crop for one class, part of a real tile made anew: all of it can be repeated from the folder.
+#[test]
+fn drawings_crops_and_pictures_of_the_users_make_tiles_that_can_be_made_again() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| dir.path().join(name);
+    run(histoloom()
+        .args(["cluster", "--k", "3", "--device", "cpu", "--roi"])
+        .arg(region(dir.path()))
+        .arg("--out")
+        .arg(at("map"))
+        .arg(sample()));
+    image::GrayImage::from_fn(128, 128, |x, y| image::Luma([if y < 30 { 0 } else { 1 + u8::from(x > 64) }]))
+        .save(at("drawing.png"))
+        .expect("saved");
+    let real = image::open(at("map/crops/class_03_1.png")).expect("a crop").into_rgb8();
+    real.save(at("real.png")).expect("saved");
+    let synth = |out: &str, more: &[&str]| {
+        let mut c = histoloom();
+        c.current_dir(dir.path()).args(["synth", "--from", "map", "--device", "cpu", "-n", "1", "--steps", "2", "--out", out]).args(more);
+        c
+    };
+    run(&mut synth(
+        "drawn",
+        &["--labels", "drawing.png", "--crop", "2=real.png", "--mix", "1:3:0.5", "--ask", "1:nuclei=0.4", "--noise-seed", "9"],
+    ));
+    let labels = image::open(at("drawn/tile_0001_labels.png")).expect("a PNG").into_luma8();
+    assert_eq!(labels.as_raw(), image::open(at("drawing.png")).expect("a PNG").into_luma8().as_raw());
+    run(&mut synth("anew", &["--init", "real.png", "--size", "128", "--inpaint", "1,2", "--strength", "0.8", "--preset", "fast"]));
+    run(&mut synth("shares", &["--share", "1=0.5", "--share", "2=0.3", "--share", "0=0.2", "--size", "160"]));
+    run(&mut synth("place", &["--at", "700,1000", "--size", "384", "--guidance", "1"]));
+    std::fs::remove_file(at("drawing.png")).and_then(|()| std::fs::remove_file(at("real.png"))).expect("removed");
+    for out in ["drawn", "anew", "shares", "place"] {
+        let same = json(&run(histoloom().args(["rerun", "--json", "--from"]).arg(at("map")).arg(at(out).join("tile_0001.png"))));
+        assert_eq!((same["same_file"].as_bool(), same["same_labels"].as_bool()), (Some(true), Some(true)), "{out}: {same}");
+    }
+    let kept: Vec<_> = std::fs::read_dir(at("drawn/inputs")).expect("kept").flatten().map(|f| f.path()).collect();
+    assert_eq!(kept.len(), 2);
+    kept.iter().for_each(|f| std::fs::remove_file(f).expect("removed"));
+    let said = refused(histoloom().arg("rerun").arg("--from").arg(at("map")).arg(at("drawn/tile_0001.png")), 3);
+    assert!(said.contains("inputs") && said.contains("missing"), "{said}");
+    for (more, needle) in [
+        (&["--share", "1=half"][..], "`half` is no number"),
+        (&["--crop", "2"][..], "LABEL=FILE"),
+        (&["--preset", "slow"][..], "default, fast"),
+        (&["--labels", "drawing.png"][..], "drawing.png"),
+        (&["--at", "0,0"][..], "no tissue"),
+        (&["--size", "200"][..], "192 or 224"),
+    ] {
+        let out = synth("bad", more).output().expect("the command runs");
+        let said = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert!(!out.status.success() && said.contains(needle), "{more:?}: {said}");
+    }
+}
+
 #[test]
 fn the_doctor_finds_everything_here() {
     let found = json(&run(histoloom().args(["doctor", "--json"])));

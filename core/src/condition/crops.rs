@@ -1,6 +1,8 @@
 //! Which crops are shown. In: map, place, classes present. Out: two crops a class that lie outside the window, with the phases at
 //! which they are tiled. A class with one such crop shows it twice; a class with none stays unknown.
 
+use std::collections::BTreeMap;
+
 use super::{LATENT_PX, MARGIN_PX, Place};
 use crate::rng::Stream;
 use crate::semantic_map::{Crop, SemanticMap};
@@ -26,6 +28,9 @@ pub struct CropChoice {
     pub unknown: Vec<u8>,
 }
 
+/// Indices of crops by class that the user named.
+pub type OwnCrops = BTreeMap<u8, Vec<usize>>;
+
 /// Side of what is shown of a crop, in latent cells, or none if the crop cannot be shown (not square, not a multiple of 16 px, or
 /// nothing left within its margin).
 pub fn shown_side(crop: &Crop) -> Option<usize> {
@@ -34,18 +39,20 @@ pub fn shown_side(crop: &Crop) -> Option<usize> {
     ok.then(|| ((side - 2 * MARGIN_PX) / LATENT_PX) as usize)
 }
 
-/// Indices of the crops of a class that can be shown and lie, margin included, outside the window.
-pub fn available(map: &SemanticMap, place: &Place, class: u8) -> Vec<usize> {
-    let of_class = |(_, c): &(usize, &Crop)| c.class == class && shown_side(c).is_some() && !overlaps(map, place, c);
+/// Indices of the crops of a class that can be shown and lie, margin included, outside the window, if there is one.
+pub fn available(map: &SemanticMap, place: Option<&Place>, class: u8) -> Vec<usize> {
+    let apart = |c: &Crop| place.is_none_or(|p| !overlaps(map, p, c));
+    let of_class = |(_, c): &(usize, &Crop)| c.class == class && shown_side(c).is_some() && apart(c);
     map.crops.iter().enumerate().filter(of_class).map(|(i, _)| i).collect()
 }
 
-/// Chooses crops for the classes present (background left out), each from the stream of (seed, tile, class).
-pub fn choose_crops(map: &SemanticMap, place: &Place, present: &[u8], seed: u64, tile: u32) -> CropChoice {
+/// Chooses crops for the classes present (background left out), each from the stream of (seed, tile, class). `own` are crops the
+/// user named for a class: they are shown wherever they lie.
+pub fn choose_crops(map: &SemanticMap, place: Option<&Place>, present: &[u8], own: &OwnCrops, seed: u64, tile: u32) -> CropChoice {
     let mut out = CropChoice::default();
     for &class in present.iter().filter(|c| **c != 0) {
         let mut stream = Stream::new(seed, tile, LANE + u32::from(class));
-        let mut left = available(map, place, class);
+        let mut left = own.get(&class).cloned().unwrap_or_else(|| available(map, place, class));
         let mut draw = || {
             let at = stream.below(left.len());
             let index = (!left.is_empty()).then(|| left.remove(at))?;

@@ -1,16 +1,20 @@
-//! The crop field. In: labels `[h, w]` at latent resolution and encoded crops. Out: the condition `[35, h, w]`.
+//! The crop field. In: labels `[h, w]` at latent resolution and what each class is to look like. Out: the condition `[56, h, w]`.
 
-use super::{CHANNELS, LATENT};
+use super::{CHANNELS, LATENT, MASKS, Measures, TEXTURE, TEXTURE_UNIT};
 use crate::{Error, Planes, Result};
 
-/// A class with its two encoded crops `[16, s, s]` and the phase (rows, columns) at which each is tiled. A class with one crop
-/// shows it twice at the same phase, as in training.
-#[derive(Clone, Copy, Debug)]
+/// What a class is to look like. Whatever is missing was missing at times in training too.
+#[derive(Clone, Debug)]
 pub struct Laid<'a> {
     /// The class.
     pub class: u8,
-    /// Crops A and B.
-    pub crops: [(&'a Planes, (usize, usize)); 2],
+    /// Crops A and B as latents `[16, s, s]`, each with the phase (rows, columns) at which it is tiled. A class with one crop shows
+    /// it twice at the same phase, as in training.
+    pub crops: Option<[(&'a Planes, (usize, usize)); 2]>,
+    /// Mean embedding of the crops.
+    pub texture: Option<Vec<f32>>,
+    /// Amounts of stain and nuclei.
+    pub measures: Option<Measures>,
 }
 
 /// Indices of `n` positions into a crop of `size` cells, reflected at its edges, starting at `phase` in 0..2 * size.
@@ -24,7 +28,7 @@ pub fn unconditional(h: usize, w: usize) -> Planes {
     Planes::zeros(CHANNELS, h, w)
 }
 
-/// The condition `[35, h, w]` of a label map `[h, w]`, 0 = glass. Classes without a crop stay unknown: their field is zero and
+/// The condition `[56, h, w]` of a label map `[h, w]`, 0 = glass. Classes without a crop stay unknown: their field is zero and
 /// so is the known mask, which training showed too.
 pub fn build(labels: &[u8], h: usize, w: usize, laid: &[Laid<'_>]) -> Result<Planes> {
     if labels.len() != h * w {
@@ -32,20 +36,40 @@ pub fn build(labels: &[u8], h: usize, w: usize, laid: &[Laid<'_>]) -> Result<Pla
     }
     let mut out = unconditional(h, w);
     for class in laid {
-        for (slot, (crop, phase)) in class.crops.iter().enumerate() {
+        for (slot, (crop, phase)) in class.crops.iter().flatten().enumerate() {
             lay(&mut out, slot, labels, class.class, crop, *phase)?;
         }
-        mark(out.plane_mut(2 * LATENT), labels, class.class);
+        if class.crops.is_some() {
+            fill(out.plane_mut(MASKS), labels, class.class, 1.0);
+        }
+        if let Some(texture) = &class.texture {
+            if texture.len() != TEXTURE {
+                return Err(Error::internal(format!("a texture of {} numbers, not {TEXTURE}", texture.len())));
+            }
+            let scaled: Vec<f32> = texture.iter().map(|v| v / TEXTURE_UNIT).collect();
+            tell(&mut out, 2 * LATENT, MASKS + 1, labels, class.class, &scaled);
+        }
+        if let Some(m) = class.measures {
+            tell(&mut out, 2 * LATENT + TEXTURE, MASKS + 2, labels, class.class, &[m.haematoxylin, m.eosin, m.nuclei]);
+        }
     }
-    mark(out.plane_mut(2 * LATENT + 1), labels, 0);
-    boundary(out.plane_mut(2 * LATENT + 2), labels, h, w);
+    fill(out.plane_mut(MASKS + 3), labels, 0, 1.0);
+    boundary(out.plane_mut(MASKS + 4), labels, h, w);
     Ok(out)
 }
 
-/// Sets 1 wherever the label is `class`.
-fn mark(plane: &mut [f32], labels: &[u8], class: u8) {
+/// Writes numbers into the channels from `first` on wherever the label is `class`, and sets their mask there.
+fn tell(out: &mut Planes, first: usize, mask: usize, labels: &[u8], class: u8, values: &[f32]) {
+    for (i, v) in values.iter().enumerate() {
+        fill(out.plane_mut(first + i), labels, class, *v);
+    }
+    fill(out.plane_mut(mask), labels, class, 1.0);
+}
+
+/// Sets `value` wherever the label is `class`.
+fn fill(plane: &mut [f32], labels: &[u8], class: u8, value: f32) {
     for (p, _) in plane.iter_mut().zip(labels).filter(|(_, l)| **l == class) {
-        *p = 1.0;
+        *p = value;
     }
 }
 

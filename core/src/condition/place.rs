@@ -78,6 +78,18 @@ impl<'a> Places<'a> {
         drawn(&fit, stream.uniform()).or(best).unwrap_or_else(|| self.measured(0, 0))
     }
 
+    /// The place whose upper left corner is the cell corner nearest to (x, y) in level-0 pixels. An error where it holds no tissue.
+    pub fn at(&self, x: f64, y: f64) -> Result<Place> {
+        let cell = |v: f64| (v / self.map.cell_px).round().clamp(-1e9, 1e9) as i64;
+        let place = self.measured(cell(y), cell(x));
+        if place.tissue > 0.0 {
+            return Ok(place);
+        }
+        let (w, h) = (self.map.columns as f64 * self.map.cell_px, self.map.rows as f64 * self.map.cell_px);
+        let hint = format!("the map covers {w:.0} x {h:.0} level-0 pixels; choose a place with tissue on it");
+        Err(Error::parameter("at", format!("there is no tissue in the window at ({x:.0}, {y:.0})"), hint))
+    }
+
     /// A window around a tissue cell drawn evenly among all, kept inside the map where it fits.
     fn candidate(&self, stream: &mut Stream) -> Place {
         let (row, column) = self.tissue_cell(stream.below(self.above[self.map.rows] as usize) as u64);
@@ -123,7 +135,7 @@ impl<'a> Places<'a> {
         for (class, n) in counts.iter().enumerate().skip(1).filter(|(_, n)| **n > 0) {
             let share = f64::from(*n) / tissue;
             p.entropy -= share * share.ln();
-            if !crops::available(self.map, &p, class as u8).is_empty() {
+            if !crops::available(self.map, Some(&p), class as u8).is_empty() {
                 p.known += share;
             }
         }

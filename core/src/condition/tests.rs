@@ -45,7 +45,14 @@ fn the_crop_field_is_that_of_the_reference() {
             (class as u8, p, (number(&c[3][0]), number(&c[3][1])))
         })
         .collect();
-    let laid: Vec<_> = crops.chunks(2).map(|p| Laid { class: p[0].0, crops: [(&p[0].1, p[0].2), (&p[1].1, p[1].2)] }).collect();
+    let texture = |class: u8| [1, 3].contains(&class).then(|| (0..TEXTURE).map(|i| 2.0 * (10.0 * f32::from(class) + i as f32)).collect());
+    let measures = |class: u8| {
+        let k = f32::from(class);
+        [2, 3].contains(&class).then_some(Measures { haematoxylin: k, eosin: k + 1.0, nuclei: k + 2.0 })
+    };
+    let pair = |class: u8| crops.chunks(2).find(|p| p[0].0 == class).map(|p| [(&p[0].1, p[0].2), (&p[1].1, p[1].2)]);
+    let laid: Vec<_> =
+        (1..=3).map(|class| Laid { class, crops: pair(class), texture: texture(class), measures: measures(class) }).collect();
     let built = build(&labels, 8, 8, &laid).unwrap();
     let want: Vec<f32> =
         golden["planes"].as_array().unwrap().iter().flat_map(|p| p.as_array().unwrap()).map(|v| number(v) as f32).collect();
@@ -118,15 +125,15 @@ fn crops_are_two_lie_outside_the_window_and_are_missed_where_there_are_none() {
     let place = Place { row: 0, column: 22, cells: 16.0, x: 704.0, y: 0.0, side_px: 512.0, tissue: 1.0, entropy: 0.5, known: 1.0 };
     let mut seen = std::collections::BTreeSet::new();
     for tile in 0..64 {
-        let c = choose_crops(&m, &place, &[0, 1, 2, 3], 5, tile);
-        assert_eq!(c, choose_crops(&m, &place, &[0, 1, 2, 3], 5, tile));
+        let c = choose_crops(&m, Some(&place), &[0, 1, 2, 3], &OwnCrops::new(), 5, tile);
+        assert_eq!(c, choose_crops(&m, Some(&place), &[0, 1, 2, 3], &OwnCrops::new(), 5, tile));
         assert_eq!(c.unknown, [3]);
         let (one, two) = (c.known[0], c.known[1]);
         assert_eq!((one.0, two.0), (1, 2));
         assert!(one.1[0].index != one.1[1].index && one.1.iter().all(|c| [1, 2].contains(&c.index)), "{one:?}");
         assert!(two.1[0] == two.1[1] && two.1[0].index == 4, "{two:?}");
         assert!(one.1.iter().all(|c| c.phase.0 < 24 && c.phase.1 < 24));
-        assert_eq!(choose_crops(&m, &place, &[2], 5, tile).known, [two], "a class does not depend on the others");
+        assert_eq!(choose_crops(&m, Some(&place), &[2], &OwnCrops::new(), 5, tile).known, [two], "a class does not depend on the others");
         seen.insert((one.1[0].index, one.1[0].phase));
     }
     assert!(seen.len() > 32);

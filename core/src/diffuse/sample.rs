@@ -1,6 +1,6 @@
 //! From noise to latents. In: conditions, noise, settings. Out: latents with the spread of their last predictions.
 
-use super::{Denoiser, Field, Spread, dpmpp2m, euler, heun};
+use super::{Denoiser, Field, Guidance, Spread, Start, dpmpp2m, euler, heun};
 use crate::{Error, Job, Planes, Result};
 
 /// The velocity of a batch at a time.
@@ -47,8 +47,8 @@ pub struct Settings {
     pub sampler: Sampler,
     /// Intervals of the time grid.
     pub steps: usize,
-    /// Guidance scale, 1 = conditional only.
-    pub guidance: f32,
+    /// Guidance.
+    pub guidance: Guidance,
     /// Shift of the time grid, see [`times`].
     pub shift: f64,
     /// log2(mpp / 0.5).
@@ -71,28 +71,41 @@ pub fn times(steps: usize, shift: f64) -> Vec<f64> {
     (0..=n).map(|i| 1.0 - i as f64 / n as f64).map(|u| shift * u / (1.0 + (shift - 1.0) * u)).collect()
 }
 
-/// Denoises a batch: one noise `[c, h, w]` and one condition `[35, h, w]` an element. Elements never influence each other here, so
-/// a tile does not depend on its batch as long as the network's samples do not. Counts batch x steps items of the job's stage.
-pub fn denoise(
-    denoiser: &dyn Denoiser,
-    conditions: &[Planes],
-    noise: Vec<Planes>,
-    settings: &Settings,
-    job: &Job,
-) -> Result<Vec<Denoised>> {
+/// A batch to be denoised: one noise `[c, h, w]` and one condition `[56, h, w]` an element, and what all of them begin from.
+pub struct Batch<'a> {
+    /// Conditions.
+    pub conditions: &'a [Planes],
+    /// Noise.
+    pub noise: Vec<Planes>,
+    /// Real tissue to begin from, instead of noise alone.
+    pub start: Option<&'a Start>,
+}
+
+/// Denoises a batch. Elements never influence each other here, so a tile does not depend on its batch as long as the network's
+/// samples do not. Counts batch x steps items of the job's stage; `watch` sees the predicted clean latents of every step.
+pub fn denoise(denoiser: &dyn Denoiser, batch: Batch<'_>, settings: &Settings, job: &Job, watch: &mut Watch<'_>) -> Result<Vec<Denoised>> {
+    let Batch { conditions, noise, start } = batch;
     if conditions.len() != noise.len() {
         return Err(Error::internal(format!("{} conditions for {} latents", conditions.len(), noise.len())));
     }
+    start.iter().try_for_each(|s| noise.iter().try_for_each(|n| s.check(n)))?;
     let field = Field::new(denoiser, conditions, settings.guidance, settings.log2_mpp, job);
-    let grid = times(settings.steps, settings.shift);
+    let top = start.map_or(1.0, |s| s.strength);
+    let grid: Vec<f64> = times(settings.steps, settings.shift).iter().map(|t| top * t).collect();
     let mut spread = Spread::new(settings.steps, &noise);
     let items = noise.len() as u64;
-    let mut watch = |step: usize, z: &[Planes]| {
+    let mut see = |step: usize, z: &[Planes]| {
         spread.see(step, z);
         job.advance(items);
-        Ok(())
+        watch(step, z)
     };
-    let latents = settings.sampler.run(&mut |x, t| field.velocity(x, t), noise, &grid, &mut watch)?;
+    let x = start.map_or_else(|| noise.clone(), |s| noise.iter().map(|n| s.begin(n)).collect());
+    let mut velocity = |x: &[Planes], t: f64| {
+        let mut v = field.velocity(x, t)?;
+        start.iter().for_each(|s| v.iter_mut().zip(&noise).for_each(|(v, n)| s.pin(v, n)));
+        Ok(v)
+    };
+    let latents = settings.sampler.run(&mut velocity, x, &grid, &mut see)?;
     Ok(latents.into_iter().zip(spread.variance()).map(|(latents, spread)| Denoised { latents, spread }).collect())
 }
 

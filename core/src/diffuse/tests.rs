@@ -53,6 +53,10 @@ impl Denoiser for Gaussian {
     }
 }
 
+fn made(net: &dyn Denoiser, conditions: &[Planes], noise: Vec<Planes>, set: &Settings, job: &Job) -> crate::Result<Vec<Denoised>> {
+    denoise(net, Batch { conditions, noise, start: None }, set, job, &mut |_, _| Ok(()))
+}
+
 const N: usize = 2 * 8 * 8;
 
 fn noise(tile: u32) -> Planes {
@@ -66,13 +70,13 @@ fn asked_for(mean: f32) -> Planes {
 }
 
 fn settings(sampler: Sampler, steps: usize, guidance: f32) -> Settings {
-    Settings { sampler, steps, guidance, shift: 1.0, log2_mpp: 0.0 }
+    Settings { sampler, steps, guidance: Guidance::of(guidance), shift: 1.0, log2_mpp: 0.0 }
 }
 
 /// Largest distance from the closed form.
 fn error(sampler: Sampler, steps: usize, shift: f64, std: f64) -> f64 {
     let set = Settings { shift, ..settings(sampler, steps, 1.0) };
-    let out = denoise(&Gaussian::new(std), &[asked_for(0.7)], vec![noise(0)], &set, &Job::new()).unwrap();
+    let out = made(&Gaussian::new(std), &[asked_for(0.7)], vec![noise(0)], &set, &Job::new()).unwrap();
     let exact = noise(0).data.into_iter().map(|n| 0.7 + std * f64::from(n));
     out[0].latents.data.iter().zip(exact).map(|(a, b)| (f64::from(*a) - b).abs()).fold(0.0, f64::max)
 }
@@ -97,7 +101,7 @@ fn the_final_distribution_has_the_mean_and_spread_of_the_data() {
     for sampler in [Sampler::Euler, Sampler::Heun, Sampler::Dpmpp2m] {
         let x: Vec<Planes> = (0..40).map(noise).collect();
         let c = vec![asked_for(-1.5); x.len()];
-        let out = denoise(&Gaussian::new(0.3), &c, x, &settings(sampler, 50, 1.0), &Job::new()).unwrap();
+        let out = made(&Gaussian::new(0.3), &c, x, &settings(sampler, 50, 1.0), &Job::new()).unwrap();
         let all: Vec<f64> = out.iter().flat_map(|d| d.latents.data.iter().map(|v| f64::from(*v))).collect();
         let mean = all.iter().sum::<f64>() / all.len() as f64;
         let std = (all.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / all.len() as f64).sqrt();
@@ -109,7 +113,7 @@ fn the_final_distribution_has_the_mean_and_spread_of_the_data() {
 fn a_step_is_an_interval_and_costs_what_the_sampler_says() {
     for (sampler, calls) in [(Sampler::Euler, 5), (Sampler::Heun, 9), (Sampler::Dpmpp2m, 5)] {
         let (net, job) = (Gaussian::new(1.0), Job::new());
-        denoise(&net, &[asked_for(0.0)], vec![noise(0)], &settings(sampler, 5, 1.0), &job).unwrap();
+        made(&net, &[asked_for(0.0)], vec![noise(0)], &settings(sampler, 5, 1.0), &job).unwrap();
         assert_eq!((net.calls.load(Ordering::SeqCst), job.progress().done), (calls, 5), "{sampler:?}");
     }
 }
@@ -117,7 +121,7 @@ fn a_step_is_an_interval_and_costs_what_the_sampler_says() {
 #[test]
 fn guidance_one_is_the_conditional_pass_alone_and_others_share_one_call() {
     let net = Gaussian::new(0.5);
-    let run = |g: f32| denoise(&net, &[asked_for(1.0)], vec![noise(0)], &settings(Sampler::Heun, 32, g), &Job::new()).unwrap();
+    let run = |g: f32| made(&net, &[asked_for(1.0)], vec![noise(0)], &settings(Sampler::Heun, 32, g), &Job::new()).unwrap();
     let one = run(1.0);
     assert_eq!((net.calls.load(Ordering::SeqCst), net.largest.load(Ordering::SeqCst)), (63, 1));
     let two = run(2.0);
@@ -128,7 +132,7 @@ fn guidance_one_is_the_conditional_pass_alone_and_others_share_one_call() {
     }
     let near = run(1.0 + 1e-6);
     assert!(one[0].latents.data.iter().zip(&near[0].latents.data).all(|(a, b)| (a - b).abs() < 1e-4));
-    let none = denoise(&net, &[asked_for(0.0)], vec![noise(0)], &settings(Sampler::Heun, 32, 1.0), &Job::new()).unwrap();
+    let none = made(&net, &[asked_for(0.0)], vec![noise(0)], &settings(Sampler::Heun, 32, 1.0), &Job::new()).unwrap();
     assert_eq!(run(0.0), none);
 }
 
@@ -137,8 +141,8 @@ fn an_element_is_the_same_in_any_batch() {
     for sampler in [Sampler::Euler, Sampler::Heun, Sampler::Dpmpp2m] {
         let set = settings(sampler, 6, 1.5);
         let c = [asked_for(1.0), asked_for(-2.0), asked_for(0.3)];
-        let all = denoise(&Gaussian::new(0.5), &c, (0..3).map(noise).collect(), &set, &Job::new()).unwrap();
-        let alone = denoise(&Gaussian::new(0.5), &c[1..2], vec![noise(1)], &set, &Job::new()).unwrap();
+        let all = made(&Gaussian::new(0.5), &c, (0..3).map(noise).collect(), &set, &Job::new()).unwrap();
+        let alone = made(&Gaussian::new(0.5), &c[1..2], vec![noise(1)], &set, &Job::new()).unwrap();
         assert_eq!(alone[0], all[1]);
     }
 }
@@ -148,7 +152,7 @@ fn a_cancelled_job_stops_before_the_next_network_call() {
     for sampler in [Sampler::Euler, Sampler::Heun, Sampler::Dpmpp2m] {
         let job = std::sync::Arc::new(Job::new());
         let net = Gaussian { stop: Some((3, job.clone())), ..Gaussian::new(0.5) };
-        let e = denoise(&net, &[asked_for(0.0)], vec![noise(0)], &settings(sampler, 50, 1.0), &job).unwrap_err();
+        let e = made(&net, &[asked_for(0.0)], vec![noise(0)], &settings(sampler, 50, 1.0), &job).unwrap_err();
         assert!(matches!(e, Error::Cancelled));
         assert_eq!(net.calls.load(Ordering::SeqCst), 3, "{sampler:?}");
     }
@@ -165,7 +169,7 @@ fn spread_is_the_variance_of_the_last_predictions() {
     assert!((s.variance()[0].data[0] - 1.0 / 3.0).abs() < 1e-6);
     // a settled flow scores lower than a short one
     let run =
-        |steps| denoise(&Gaussian::new(0.5), &[asked_for(1.0)], vec![noise(0)], &settings(Sampler::Heun, steps, 1.0), &Job::new()).unwrap();
+        |steps| made(&Gaussian::new(0.5), &[asked_for(1.0)], vec![noise(0)], &settings(Sampler::Heun, steps, 1.0), &Job::new()).unwrap();
     let mean = |d: &Denoised| d.spread.data.iter().sum::<f32>();
     assert!(mean(&run(40)[0]) < mean(&run(4)[0]));
     assert!(run(1)[0].spread.data.iter().all(|v| *v == 0.0));
@@ -188,10 +192,67 @@ fn a_network_of_the_wrong_shape_is_an_error_and_time_runs_from_one_to_zero() {
             Ok(vec![Planes::zeros(1, 8, 8)])
         }
     }
-    let e = denoise(&Wrong, &[asked_for(0.0)], vec![noise(0)], &settings(Sampler::Euler, 2, 1.0), &Job::new());
+    let e = made(&Wrong, &[asked_for(0.0)], vec![noise(0)], &settings(Sampler::Euler, 2, 1.0), &Job::new());
     assert!(e.unwrap_err().to_string().contains("another shape"));
     assert_eq!(times(4, 1.0), [1.0, 0.75, 0.5, 0.25, 0.0]);
     let moved = times(4, 3.0);
     assert!(moved[0] == 1.0 && moved[4] == 0.0 && moved.windows(2).all(|w| w[0] > w[1]) && moved[2] > 0.7);
     assert!(Sampler::named("magic").is_err() && Sampler::named("dpmpp2m").unwrap() == Sampler::Dpmpp2m);
+}
+
+#[test]
+fn guidance_acts_in_its_interval_only_and_rescaling_keeps_the_spread() {
+    let net = Gaussian::new(0.5);
+    let run = |g: Guidance| {
+        let set = Settings { guidance: g, ..settings(Sampler::Euler, 10, 1.0) };
+        made(&net, &[asked_for(1.0)], vec![noise(0)], &set, &Job::new()).unwrap()
+    };
+    let all = run(Guidance::of(3.0));
+    assert_eq!(net.largest.swap(0, Ordering::SeqCst), 2);
+    assert_eq!(run(Guidance { interval: (2.0, 3.0), ..Guidance::of(3.0) }), run(Guidance::of(1.0)));
+    assert_eq!(net.largest.load(Ordering::SeqCst), 1, "outside the interval the conditional pass runs alone");
+    let upper = run(Guidance { interval: (0.5, 1.0), ..Guidance::of(3.0) });
+    assert!(upper != all && upper != run(Guidance::of(1.0)));
+    // one velocity by hand: with phi = 1 the guided velocity has the spread of the conditional one (arXiv 2305.08891, eq. 15)
+    let spread = |v: &Planes| {
+        let m = v.data.iter().sum::<f32>() / v.data.len() as f32;
+        (v.data.iter().map(|x| (x - m).powi(2)).sum::<f32>() / v.data.len() as f32).sqrt()
+    };
+    let mut asked = asked_for(0.0);
+    (0..64).for_each(|i| asked.data[i] = i as f32 / 16.0);
+    let job = Job::new();
+    let at = |g: Guidance| Field::new(&net, std::slice::from_ref(&asked), g, 0.0, &job).velocity(&[noise(3)], 0.7).unwrap().remove(0);
+    let (plain, guided) = (at(Guidance::of(1.0)), at(Guidance::of(4.0)));
+    let rescaled = at(Guidance { rescale: 1.0, ..Guidance::of(4.0) });
+    assert!(spread(&guided) > 1.2 * spread(&plain));
+    assert!((spread(&rescaled) / spread(&plain) - 1.0).abs() < 1e-3);
+    let factor = rescaled.data[5] / guided.data[5];
+    assert!(rescaled.data.iter().zip(&guided.data).all(|(r, g)| (r - factor * g).abs() < 1e-4), "one factor for all");
+}
+
+#[test]
+fn a_start_is_kept_where_the_mask_says_so_and_dissolved_as_far_as_the_strength_goes() {
+    let real = Planes::new(2, 8, 8, (0..N).map(|i| i as f32 / 50.0 - 1.0).collect()).unwrap();
+    let mut mask = Planes::zeros(1, 8, 8);
+    mask.data[..32].fill(1.0);
+    for sampler in [Sampler::Euler, Sampler::Heun, Sampler::Dpmpp2m] {
+        let run = |strength: f64, mask: Option<Planes>| {
+            let start = Start { latents: real.clone(), strength, mask };
+            let batch = Batch { conditions: &[asked_for(0.5)], noise: vec![noise(2)], start: Some(&start) };
+            denoise(&Gaussian::new(0.1), batch, &settings(sampler, 12, 1.0), &Job::new(), &mut |_, _| Ok(())).unwrap().remove(0).latents
+        };
+        let far = |a: &Planes| a.data.iter().zip(&real.data).map(|(a, b)| (a - b).abs()).sum::<f32>() / N as f32;
+        let (little, much) = (far(&run(0.05, None)), far(&run(0.9, None)));
+        assert!(little < 0.2 * much, "{sampler:?}: {little} {much}");
+        let kept = run(1.0, Some(mask.clone()));
+        for (i, (a, b)) in kept.data.iter().zip(&real.data).enumerate() {
+            let new = i % 64 < 32;
+            assert!(new || (a - b).abs() < 1e-4, "{sampler:?}: {a} at {i} was {b}");
+            assert!(!new || (a - 0.5).abs() < 0.6, "{sampler:?}: made anew by what is asked");
+        }
+    }
+    let bad = Start { latents: real, strength: 0.0, mask: None };
+    let batch = Batch { conditions: &[asked_for(0.5)], noise: vec![noise(2)], start: Some(&bad) };
+    let e = denoise(&Gaussian::new(0.1), batch, &settings(Sampler::Euler, 2, 1.0), &Job::new(), &mut |_, _| Ok(()));
+    assert!(e.unwrap_err().to_string().contains("strength"));
 }

@@ -73,7 +73,8 @@ impl DataSet {
     /// Writes a tile; its files come back.
     pub fn add(&mut self, tile: SyntheticTile, map: &SemanticMap) -> Result<Vec<PathBuf>> {
         self.admit(&tile)?;
-        let paths = write_tile(&self.dir, &tile, map)?;
+        let mut paths = self.inputs(&tile)?;
+        paths.extend(write_tile(&self.dir, &tile, map)?);
         let name = tile_name(tile.index);
         let mut present = tile.labels.clone();
         present.sort_unstable();
@@ -96,6 +97,20 @@ impl DataSet {
         self.written.extend(paths.iter().cloned());
         if self.shown.len() < sheet::ROWS {
             self.shown.push(tile);
+        }
+        Ok(paths)
+    }
+
+    /// Keeps the files that the user named for the run, once.
+    fn inputs(&self, tile: &SyntheticTile) -> Result<Vec<PathBuf>> {
+        let mut paths = Vec::new();
+        for input in tile.inputs.iter() {
+            let path = self.dir.join(&input.name);
+            if !path.is_file() {
+                path.parent().map_or(Ok(()), files::make_dir)?;
+                files::write(&path, &input.bytes)?;
+                paths.push(path);
+            }
         }
         Ok(paths)
     }

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use crate::{Error, Result};
 
 /// SHA-256, hex.
-pub(super) fn sha256(bytes: &[u8]) -> String {
+pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
 }
 
@@ -39,7 +39,7 @@ fn tempfile_beside(dir: &Path) -> std::io::Result<tempfile::NamedTempFile> {
 }
 
 /// Reads a regular file of at most `limit` bytes; a pipe or a device is refused, so nothing can hang.
-pub(super) fn read(path: &Path, limit: usize, hint: &str) -> Result<Vec<u8>> {
+pub fn read(path: &Path, limit: usize, hint: &str) -> Result<Vec<u8>> {
     let fail = |why: String| Error::file("cannot read", path, why, hint);
     let meta = fs::metadata(path).map_err(|e| fail(e.to_string()))?;
     if !meta.is_file() {
@@ -57,6 +57,11 @@ pub(super) fn read(path: &Path, limit: usize, hint: &str) -> Result<Vec<u8>> {
     let file = File::open(path).map_err(|e| fail(e.to_string()))?;
     file.take(limit as u64).read_to_end(&mut bytes).map_err(|e| fail(e.to_string()))?;
     Ok(bytes)
+}
+
+/// Reads a text file of at most `limit` bytes.
+pub fn read_text(path: &Path, limit: usize, hint: &str) -> Result<String> {
+    String::from_utf8(read(path, limit, hint)?).map_err(|_| Error::file("cannot read", path, "it is not UTF-8 text", hint))
 }
 
 /// The last part of a path.

@@ -31,9 +31,10 @@ mod tile_files;
 
 pub use contours::{Polygon, contours};
 pub use dataset::DataSet;
+pub use files::{read as read_file, read_text, sha256};
 pub use geojson::geojson;
 pub use map_files::{read_map, write_map};
 pub use picture::{legend, overlay};
 pub use privacy::scrubbed;
-pub use sheet::contact_sheet;
+pub use sheet::{columns, contact_sheet};
 pub use tile_files::{inspect, tile_name, write_tile};

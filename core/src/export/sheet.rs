@@ -11,15 +11,34 @@ use crate::synth::SyntheticTile;
 
 /// Most tiles on a sheet.
 pub(super) const ROWS: usize = 16;
+/// Largest side of a panel; larger tiles are shown smaller.
+const PANEL_PX: u32 = 512;
 const HEAD_PX: u32 = 60;
 const CAPTION_PX: u32 = 28;
 const GAP_PX: u32 = 10;
 const WARNING: [u8; 3] = [178, 24, 43];
 
+/// Pictures side by side: a titled column a set, a row a place. The first column is real tissue, the others are synthetic.
+pub fn columns(sets: &[(&str, Vec<RgbImage>)]) -> RgbImage {
+    let pictures = || sets.iter().flat_map(|(_, p)| p);
+    let (w, h) = (pictures().map(RgbImage::width).max().unwrap_or(1), pictures().map(RgbImage::height).max().unwrap_or(1));
+    let rows = sets.iter().map(|(_, p)| p.len()).max().unwrap_or(0) as u32;
+    let mut out = RgbImage::from_pixel(GAP_PX + sets.len() as u32 * (w + GAP_PX), HEAD_PX + rows * (h + GAP_PX), Rgb(PAPER));
+    text::draw(&mut out, GAP_PX, 10, 2, WARNING, "SYNTHETIC but for the first column");
+    for (j, (title, pictures)) in sets.iter().enumerate() {
+        let x = GAP_PX + j as u32 * (w + GAP_PX);
+        text::draw(&mut out, x, HEAD_PX - 18, 1, INK, &text::fitted(title, 1, w));
+        for (i, p) in pictures.iter().enumerate() {
+            imageops::replace(&mut out, p, i64::from(x), i64::from(HEAD_PX + i as u32 * (h + GAP_PX)));
+        }
+    }
+    out
+}
+
 /// Map | crops | tile | flags for the first tiles.
 pub fn contact_sheet(tiles: &[SyntheticTile], map: &SemanticMap) -> RgbImage {
     let tiles = &tiles[..tiles.len().min(ROWS)];
-    let side = tiles.iter().map(|t| t.rgb.width().max(t.rgb.height())).max().unwrap_or(256).max(128);
+    let side = tiles.iter().map(|t| t.rgb.width().max(t.rgb.height())).max().unwrap_or(256).clamp(128, PANEL_PX);
     let step = side + GAP_PX;
     let width = GAP_PX + 4 * step;
     let mut out = RgbImage::from_pixel(width, HEAD_PX + tiles.len() as u32 * (side + CAPTION_PX), Rgb(PAPER));
@@ -31,6 +50,7 @@ pub fn contact_sheet(tiles: &[SyntheticTile], map: &SemanticMap) -> RgbImage {
         let y = HEAD_PX + i as u32 * (side + CAPTION_PX);
         let panels = [asked(tile, map), crops(tile, map, side), tile.rgb.clone(), flags(tile)];
         for (j, panel) in panels.iter().enumerate() {
+            let panel = &smaller(panel, side);
             imageops::replace(&mut out, panel, i64::from(GAP_PX + j as u32 * step), i64::from(y));
         }
         for (j, caption) in captions(tile, map).iter().enumerate() {
@@ -39,6 +59,14 @@ pub fn contact_sheet(tiles: &[SyntheticTile], map: &SemanticMap) -> RgbImage {
         }
     }
     out
+}
+
+/// A panel no larger than its place.
+fn smaller(panel: &RgbImage, side: u32) -> RgbImage {
+    if panel.width().max(panel.height()) <= side {
+        return panel.clone();
+    }
+    imageops::resize(panel, side, side, imageops::FilterType::Triangle)
 }
 
 /// The requested map in legend colours; background is light grey.

@@ -96,6 +96,7 @@ fn tile(index: u32) -> SyntheticTile {
         },
         provenance: json!({"parameters": {"seed": 7, "n": 4, "first": 0, "steps": 20, "guidance": 1.7, "sampler": "heun", "out_dir": "/home/someone/out", "from": "map"},
             "model": {"sha256": "00ff"}, "index": index}),
+        inputs: std::sync::Arc::default(),
     }
 }
 

@@ -3,10 +3,13 @@
 
 use image::{RgbImage, imageops};
 
-use crate::{Encoder, Error, Planes, Result, condition, limits};
+use crate::{Encoder, Error, Planes, Result, condition};
 
 /// Side of a cell of the flag raster, in pixels.
 pub const CELL_PX: usize = 32;
+
+/// Side of the blocks of [`features`], in pixels.
+const BLOCK_PX: u32 = 512;
 
 /// What was asked for in a square of the raster.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -19,13 +22,26 @@ pub struct CellLabel {
 
 /// Dense features `[c, h/stride, w/stride]` of a picture. Its edges are mirrored by two strides first, so that cells there do
 /// not see the network's padding, and the features of the picture and of its turn by 90 degrees are averaged, as
-/// [`crate::embed`] does for the map's bank. Pictures too large for that margin are taken as they are.
+/// [`crate::embed`] does for the map's bank. Pictures larger than [`BLOCK_PX`] go block by block, each with what lies around it.
 pub fn features(encoder: &dyn Encoder, picture: &RgbImage) -> Result<Planes> {
     let stride = encoder.stride_px().max(1);
     let (w, h) = picture.dimensions();
-    let wide = 2 * stride;
-    let margin = if w.max(h) + 2 * wide <= limits::WINDOW_PX { wide } else { 0 };
-    let padded = mirrored(picture, margin);
+    let padded = mirrored(picture, 2 * stride);
+    let block = BLOCK_PX.max(stride) / stride * stride;
+    let mut out = Planes::zeros(encoder.channels(), (h / stride) as usize, (w / stride) as usize);
+    for y in (0..h / stride * stride).step_by(block as usize) {
+        for x in (0..w / stride * stride).step_by(block as usize) {
+            let (bw, bh) = (block.min(w - x) / stride * stride, block.min(h - y) / stride * stride);
+            let part = imageops::crop_imm(&padded, x, y, bw + 4 * stride, bh + 4 * stride).to_image();
+            let f = one_block(encoder, part, 2)?;
+            out.put(&f, (y / stride) as usize, (x / stride) as usize);
+        }
+    }
+    Ok(out)
+}
+
+/// Features of a block without its `margin` cells on each side.
+fn one_block(encoder: &dyn Encoder, padded: RgbImage, margin: usize) -> Result<Planes> {
     let turned = imageops::rotate90(&padded);
     // one window a call: a picture's features never depend on what else is embedded
     let a = one(encoder, padded)?;
@@ -40,8 +56,16 @@ pub fn features(encoder: &dyn Encoder, picture: &RgbImage) -> Result<Planes> {
         let (c, r, k) = (i / (rows * columns), i / columns % rows, i % columns);
         *v = 0.5 * (*v + b.at(c, k, rows - 1 - r));
     }
-    let cut = (margin / stride) as usize;
-    mean.cut(cut, cut, (h / stride) as usize, (w / stride) as usize)
+    mean.cut(margin, margin, rows.saturating_sub(2 * margin), columns.saturating_sub(2 * margin))
+}
+
+/// Mean embedding of a crop without its margin.
+pub fn texture(encoder: &dyn Encoder, crop: &RgbImage) -> Result<Vec<f32>> {
+    let f = features(encoder, crop)?;
+    let margin = (condition::MARGIN_PX / encoder.stride_px().max(1)) as usize;
+    let inner = f.cut(margin, margin, f.height.saturating_sub(2 * margin), f.width.saturating_sub(2 * margin))?;
+    let area = inner.area().max(1) as f32;
+    Ok((0..inner.channels).map(|c| inner.plane(c).iter().sum::<f32>() / area).collect())
 }
 
 /// Labels of the squares of `side` pixels of a picture `width` pixels wide.

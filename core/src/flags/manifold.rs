@@ -65,6 +65,16 @@ impl Manifold {
         self.spheres.get(&class).map(|s| (s.inverse_realism(row, None), s.threshold))
     }
 
+    /// The mean embedding of a class.
+    pub fn centroid_of(&self, class: u8) -> Option<&[f32]> {
+        self.centroids.get(&class).map(Vec::as_slice)
+    }
+
+    /// The class whose centroid is nearest to an embedding.
+    pub fn closest(&self, row: &[f32]) -> Option<u8> {
+        self.centroids.iter().min_by(|a, b| distance(row, a.1).total_cmp(&distance(row, b.1))).map(|(class, _)| *class)
+    }
+
     /// The class whose centroid is nearest to an embedding, with the distances to it and to the centroid of `own`.
     pub fn nearest(&self, row: &[f32], own: u8) -> Option<(u8, f32, f32)> {
         let declared = distance(row, self.centroids.get(&own)?);

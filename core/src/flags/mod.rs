@@ -28,7 +28,7 @@ mod scorer;
 #[cfg(test)]
 mod tests;
 
-pub use cells::{CELL_PX, CellLabel, cell_labels, features};
+pub use cells::{CELL_PX, CellLabel, cell_labels, features, texture};
 pub use hard::{Stain, StainLimits};
 pub use manifold::{Manifold, NEIGHBOURS};
 pub use scorer::{SCORES, Scorer, withheld};

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use image::RgbImage;
 
-use super::cells::{CELL_PX, CellLabel, cell_labels, features, pooled};
+use super::cells::{CELL_PX, CellLabel, cell_labels, features, pooled, texture};
 use super::hard::{Stain, StainLimits, densities, is_saturated};
 use super::manifold::Manifold;
 use super::{Flag, TileFlags};
-use crate::condition::{LATENT_PX, MARGIN_PX};
+use crate::condition::LATENT_PX;
 use crate::semantic_map::SemanticMap;
 use crate::{Encoder, Planes, Result};
 
@@ -68,11 +68,7 @@ impl<'a> Scorer<'a> {
 
     fn judged(&self, index: usize) -> Result<Option<Flag>> {
         let (Some(m), Some(crop)) = (&self.manifold, self.map.crops.get(index)) else { return Ok(None) };
-        let f = features(self.encoder, &crop.rgb)?;
-        let margin = (MARGIN_PX / self.encoder.stride_px()) as usize;
-        let inner = f.cut(margin, margin, f.height.saturating_sub(2 * margin), f.width.saturating_sub(2 * margin))?;
-        let area = inner.area().max(1) as f32;
-        let mean: Vec<f32> = (0..inner.channels).map(|c| inner.plane(c).iter().sum::<f32>() / area).collect();
+        let mean = texture(self.encoder, &crop.rgb)?;
         let Some((class, near, own)) = m.nearest(&mean, crop.class) else { return Ok(None) };
         let reason = || format!("A crop shown as {} looks more like {}.", self.name(crop.class), self.name(class));
         Ok((class != crop.class).then(|| Flag::tile("S6_BAD_CROP", reason()).against(own, near)))

@@ -138,7 +138,7 @@ fn without_a_bank_of_this_encoder_it_says_that_nothing_was_judged() {
     }
     let mut m = map();
     m.bank.classes.truncate(64 + 3);
-    m.bank.rows.truncate(3 * (64 + 3));
+    m.bank.rows.truncate(m.bank.channels * (64 + 3));
     let f = Scorer::new(&m, &Colors).score(&rgb, &labels, &spread(0.0)).unwrap();
     assert!(f.flags.iter().any(|f| f.code == "NOT_SCORED" && f.reason.contains("tumour")));
 }
@@ -160,7 +160,7 @@ fn features_do_not_depend_on_the_direction_of_texture_and_cells_take_the_majorit
     let rgb = tissue(PINK, 128, 1);
     let turned = image::imageops::rotate90(&rgb);
     let (a, b) = (features(&Colors, &rgb).unwrap(), features(&Colors, &turned).unwrap());
-    assert_eq!((a.height, a.width, a.channels), (8, 8, 3));
+    assert_eq!((a.height, a.width, a.channels), (8, 8, Colors.channels()));
     assert!((0..64).all(|i| (a.at(1, i / 8, i % 8) - b.at(1, i % 8, 7 - i / 8)).abs() < 1e-4));
     assert!(a.plane(0).iter().zip(Colors.embed(&[rgb]).unwrap()[0].plane(0)).all(|(a, b)| (a - b).abs() < 1e-4));
     let labels: Vec<u8> = (0..64 * 64).map(|i| if i % 64 < 40 { 3 } else { 7 }).collect();

@@ -33,11 +33,12 @@ pub(crate) fn map() -> SemanticMap {
         let class = 1 + (i % 2) as u8;
         Crop { class, x: 300 * i, y: 1600, rgb: tissue(if class == 1 { PINK } else { PURPLE }, 128, i as u64) }
     };
-    let mut bank = Bank { channels: 3, ..Bank::default() };
+    let mut bank = Bank { channels: condition::TEXTURE, ..Bank::default() };
     for (class, color) in [(1, PINK), (2, PURPLE)] {
         for i in 0..64 {
             bank.classes.push(class);
             bank.rows.extend(mean(&tissue(color, 32, 1000 + i), 0, 0, 32));
+            bank.rows.extend([0.0; condition::TEXTURE - 3]);
         }
     }
     SemanticMap {
@@ -133,11 +134,11 @@ impl Denoiser for Follow {
             let mut v = x.clone();
             let area = x.area();
             for (i, v) in v.data.iter_mut().enumerate() {
-                let mean = c.data[i] + 0.9 * c.plane(33)[i % area];
+                let mean = c.data[i] + 0.9 * c.plane(condition::MASKS + 3)[i % area];
                 let d = *v - (1.0 - t) * mean;
                 *v = d * t / total - mean - d * (1.0 - t) * var / total;
             }
-            if self.broken_on_pure && !c.plane(34).contains(&1.0) {
+            if self.broken_on_pure && !c.plane(condition::MASKS + 4).contains(&1.0) {
                 v.data[5] = f32::NAN;
             }
             v
@@ -146,7 +147,7 @@ impl Denoiser for Follow {
     }
 }
 
-/// Mean colours of 16 px cells.
+/// Mean colours of 16 px cells in the first 3 of 16 channels.
 pub(crate) struct Colors;
 
 impl Encoder for Colors {
@@ -157,7 +158,7 @@ impl Encoder for Colors {
         "colors-sha"
     }
     fn channels(&self) -> usize {
-        3
+        condition::TEXTURE
     }
     fn stride_px(&self) -> u32 {
         16
@@ -165,7 +166,7 @@ impl Encoder for Colors {
     fn embed(&self, windows: &[RgbImage]) -> Result<Vec<Planes>> {
         let one = |p: &RgbImage| {
             let (w, h) = (p.width() as usize / 16, p.height() as usize / 16);
-            let mut f = Planes::zeros(3, h, w);
+            let mut f = Planes::zeros(condition::TEXTURE, h, w);
             for i in 0..w * h {
                 let m = mean(p, (i % w * 16) as u32, (i / w * 16) as u32, 16);
                 (0..3).for_each(|c| f.plane_mut(c)[i] = m[c]);

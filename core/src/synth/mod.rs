@@ -10,16 +10,23 @@
 
 use image::RgbImage;
 
+mod assign;
 mod crops;
 #[cfg(test)]
+mod edit_tests;
+#[cfg(test)]
 pub(crate) mod fakes;
+mod inputs;
 mod plan;
 mod provenance;
 mod run;
 #[cfg(test)]
 mod tests;
 
+pub use inputs::InputFile;
+pub(crate) use inputs::Inputs;
 pub use provenance::fingerprint;
+pub(crate) use run::run_with;
 pub use run::{Nets, run};
 
 use crate::flags::TileFlags;
@@ -39,4 +46,6 @@ pub struct SyntheticTile {
     pub flags: TileFlags,
     /// Seed, parameters, model, encoder, ops, map and slide hashes, version: enough to make the tile again.
     pub provenance: serde_json::Value,
+    /// Files the user named for the run; a data set keeps them beside its tiles, and the provenance names them so.
+    pub inputs: std::sync::Arc<Vec<InputFile>>,
 }

@@ -1,34 +1,32 @@
-//! What one tile will be, before any network runs. In: map, parameters, tile index. Out: place, labels, crops.
+//! What one tile will be, before any network runs. In: map, layout, parameters, tile index. Out: labels, crops, condition.
 
 use super::crops::Encoded;
-use crate::condition::{self, CropChoice, LATENT_PX, Laid, Place, Places};
+use crate::condition::layout::Layout;
+use crate::condition::{self, Chosen, CropChoice, LATENT_PX, Laid, Measures, OwnCrops};
 use crate::semantic_map::SemanticMap;
-use crate::{Planes, Result, params, rng};
+use crate::{Error, Planes, Result, params, rng};
 
 /// A tile to be made.
 pub(super) struct Plan {
     pub(super) index: u32,
-    pub(super) place: Place,
-    /// One class a pixel.
-    pub(super) labels: Vec<u8>,
-    /// One class a latent cell, `[side, side]`.
-    pub(super) latent_labels: Vec<u8>,
+    pub(super) layout: Layout,
     /// Latent cells a side.
     pub(super) side: usize,
     pub(super) choice: CropChoice,
 }
 
 impl Plan {
-    pub(super) fn new(map: &SemanticMap, places: &Places<'_>, p: &params::Synth, index: u32) -> Self {
-        let place = places.choose(p.seed, index);
-        let side = (p.size_px / LATENT_PX) as usize;
-        let labels = condition::window_labels(map, &place, p.size_px as usize);
-        let latent_labels = condition::window_labels(map, &place, side);
-        let mut present = latent_labels.clone();
+    pub(super) fn new(map: &SemanticMap, layout: Layout, own: &OwnCrops, p: &params::Synth, index: u32) -> Self {
+        let side = (layout.labels.len() as f64).sqrt() as usize / LATENT_PX as usize;
+        let mut present = layout.latent_labels.clone();
         present.sort_unstable();
         present.dedup();
-        let choice = condition::choose_crops(map, &place, &present, p.seed, index);
-        Self { index, place, labels, latent_labels, side, choice }
+        let mixed = p.mix.iter().flatten().filter(|(l, _)| present.contains(l)).map(|(_, m)| m.with).collect::<Vec<_>>();
+        present.extend(mixed.into_iter().filter(|m| !layout.latent_labels.contains(m)));
+        present.sort_unstable();
+        present.dedup();
+        let choice = condition::choose_crops(map, layout.place.as_ref(), &present, own, p.seed, index);
+        Self { index, layout, side, choice }
     }
 
     /// Indices of the crops it shows.
@@ -36,18 +34,51 @@ impl Plan {
         self.choice.known.iter().flat_map(|(_, pair)| pair).map(|c| c.index)
     }
 
-    /// Its condition `[35, side, side]` from encoded crops.
-    pub(super) fn condition(&self, encoded: &Encoded<'_>) -> Result<Planes> {
+    fn pair(&self, class: u8) -> Option<&[Chosen; 2]> {
+        self.choice.known.iter().find(|(c, _)| *c == class).map(|(_, pair)| pair)
+    }
+
+    /// Its condition `[56, side, side]` from encoded crops.
+    pub(super) fn condition(&self, encoded: &Encoded<'_>, p: &params::Synth) -> Result<Planes> {
         let mut laid = Vec::new();
-        for (class, [a, b]) in &self.choice.known {
-            laid.push(Laid { class: *class, crops: [(encoded.get(a.index)?, a.phase), (encoded.get(b.index)?, b.phase)] });
+        for (class, pair) in &self.choice.known {
+            let mix = p.mix.as_ref().and_then(|m| m.get(class)).filter(|m| m.share > 0.0);
+            let other = mix.map(|m| self.pair(m.with).ok_or_else(|| no_crop(m.with))).transpose()?;
+            let share = mix.map_or(0.0, |m| m.share as f32);
+            // the first crop shows the class, the second what is mixed in
+            let [a, b] = match other {
+                Some(o) if share >= 1.0 => *o,
+                Some(o) => [pair[0], o[0]],
+                None => *pair,
+            };
+            let mut texture = encoded.texture(pair)?;
+            if let Some(o) = other {
+                texture.iter_mut().zip(encoded.texture(o)?).for_each(|(t, o)| *t += share * (o - *t));
+            }
+            let crops = [(&encoded.get(a.index)?.latents, a.phase), (&encoded.get(b.index)?.latents, b.phase)];
+            let asked = p.measures.as_ref().and_then(|m| m.get(class));
+            let measures = asked.map(|asked| encoded.measures(pair).map(|of| completed(asked, of))).transpose()?;
+            laid.push(Laid { class: *class, crops: Some(crops), texture: Some(texture), measures });
         }
-        condition::build(&self.latent_labels, self.side, self.side, &laid)
+        condition::build(&self.layout.latent_labels, self.side, self.side, &laid)
     }
 
     /// The noise it starts from.
     pub(super) fn noise(&self, seed: u64) -> Result<Planes> {
         let n = condition::LATENT * self.side * self.side;
         Planes::new(condition::LATENT, self.side, self.side, rng::noise(seed, self.index, 0, n))
+    }
+}
+
+fn no_crop(class: u8) -> Error {
+    Error::parameter("mix", format!("class {class} has no crop to mix in"), "name one under `crops`")
+}
+
+/// What was asked, and where nothing was, what the crops have.
+fn completed(asked: &params::Asked, of: Measures) -> Measures {
+    Measures {
+        haematoxylin: asked.haematoxylin.unwrap_or(of.haematoxylin),
+        eosin: asked.eosin.unwrap_or(of.eosin),
+        nuclei: asked.nuclei.unwrap_or(of.nuclei),
     }
 }

@@ -70,11 +70,11 @@ impl Common {
     pub(super) fn of(&self, map: &SemanticMap, plan: &Plan, made: &Made<'_>) -> Result<Value> {
         let parameters = params::Synth { n: 1, first: plan.index, from: None, out_dir: None, threads: 0, ..self.parameters.clone() };
         let parameters = serde_json::to_value(&parameters).map_err(|e| Error::internal(e.to_string()))?;
-        let p = &plan.place;
         let mut out = self.shared.clone();
         out["index"] = json!(plan.index);
         out["parameters"] = parameters;
-        out["place"] = json!({"x": p.x, "y": p.y, "side_px": p.side_px, "tissue": p.tissue, "entropy": p.entropy});
+        let at = plan.layout.place.as_ref();
+        out["place"] = json!(at.map(|p| json!({"x": p.x, "y": p.y, "side_px": p.side_px, "tissue": p.tissue, "entropy": p.entropy})));
         out["crops"] = crops(map, plan);
         out["classes_without_crop"] = json!(plan.choice.unknown);
         out["ops"] = json!(made.ops);

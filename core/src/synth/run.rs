@@ -1,22 +1,28 @@
 //! The run: plans in, tiles out, a few at a time.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use image::{Rgb, RgbImage};
+use image::{GrayImage, Rgb, RgbImage, imageops};
 
-use super::SyntheticTile;
 use super::crops::Encoded;
+use super::inputs::Inputs;
 use super::plan::Plan;
 use super::provenance::{Common, Made};
-use crate::condition::{CHANNELS, LATENT, LATENT_PX, Places};
-use crate::diffuse::{Denoised, Sampler, Settings, denoise};
+use super::{SyntheticTile, assign};
+use crate::condition::layout::{Layout, Layouts};
+use crate::condition::{CHANNELS, LATENT, LATENT_PX, TEXTURE};
+use crate::diffuse::windows::{self, Windowed};
+use crate::diffuse::{Batch, Denoised, Guidance, Sampler, Settings, Start, denoise};
 use crate::flags::{CELL_PX, Flag, Scorer, TileFlags, withheld};
 use crate::ops::{Applied, apply};
-use crate::semantic_map::SemanticMap;
+use crate::semantic_map::{Crop, SemanticMap};
 use crate::{Denoiser, Encoder, Error, Job, LatentCodec, Op, Planes, Result, limits, params};
 
 /// Tiles denoised at once unless the host says otherwise.
 const BATCH: usize = 4;
+/// Standard deviation of the seam between kept and new pixels, in pixels.
+const SEAM_PX: f32 = 3.0;
 /// log2(um/px / 0.5) of the tissue the denoiser was trained on (models/weights/CARD.md).
 const TRAINED_LOG2_MPP: std::ops::RangeInclusive<f64> = -1.0..=1.0;
 
@@ -60,13 +66,14 @@ impl<'a> Nets<'a> {
             ("codec", "pixels a latent cell", c.factor_px() as usize, LATENT_PX as usize),
             ("denoiser", "latent channels", d.channels(), LATENT),
             ("denoiser", "condition channels", d.condition_channels(), CHANNELS),
+            ("encoder", "channels", self.encoder.channels(), TEXTURE),
         ];
         match seen.into_iter().find(|(_, _, has, wanted)| has != wanted) {
             None => Ok(()),
             Some((file, what, has, wanted)) => Err(Error::Weights {
                 file: file.into(),
-                why: format!("it has {has} {what}, the crop field needs {wanted}"),
-                hint: "use codec and denoiser of one manifest".into(),
+                why: format!("it has {has} {what}, the condition needs {wanted}"),
+                hint: "use encoder, codec and denoiser of one manifest".into(),
             }),
         }
     }
@@ -83,14 +90,36 @@ pub fn run(
     sink: &mut dyn FnMut(SyntheticTile) -> Result<()>,
 ) -> Result<()> {
     job.check()?;
-    nets.check()?;
-    check(map, params)?;
-    let places = Places::new(map, params.size_px)?;
-    let mut loom = Loom::new(map, nets, ops, params, job)?;
     job.stage("denoise", u64::from(params.n) * u64::from(params.steps));
+    check(map, params)?;
+    run_with(map, nets, ops, Inputs::read(params, map)?, job, sink)
+}
+
+/// The same with inputs that were read or made before.
+pub(crate) fn run_with(
+    map: &SemanticMap,
+    nets: &Nets<'_>,
+    ops: &[Arc<dyn Op>],
+    mut inputs: Inputs,
+    job: &Job,
+    sink: &mut dyn FnMut(SyntheticTile) -> Result<()>,
+) -> Result<()> {
+    job.check()?;
+    nets.check()?;
+    let params = &inputs.told.clone();
+    check(map, params)?;
+    let extended = with_crops(map, std::mem::take(&mut inputs.crops));
+    let layout = match (inputs.source.take(), &inputs.init) {
+        (Some(source), _) => Layer::Drawn(Layouts::new(map, source, inputs.annotations.take(), inputs.size_px)?),
+        (None, Some(init)) => Layer::Fixed(assign::layout(map, nets.encoder, &init.rgb)?),
+        (None, None) => return Err(Error::internal("neither a layout nor a picture")),
+    };
+    let mut loom = Loom::new(map, &extended, nets, ops, &inputs, job)?;
     let indices: Vec<u32> = (params.first..params.first.saturating_add(params.n)).collect();
-    for chunk in indices.chunks(nets.batch.max(1)) {
-        let plans: Vec<Plan> = chunk.iter().map(|i| Plan::new(map, &places, params, *i)).collect();
+    let batch = if inputs.size_px as usize <= windows::SIDE * LATENT_PX as usize { nets.batch.max(1) } else { 1 };
+    for chunk in indices.chunks(batch) {
+        let plan = |i: &u32| Ok(Plan::new(&extended, layout.of(params.seed, *i)?, &inputs.own, params, *i));
+        let plans = chunk.iter().map(plan).collect::<Result<Vec<_>>>()?;
         for (plan, latents) in plans.iter().zip(loom.denoised(&plans)?) {
             job.check()?;
             let tile = loom.finished(plan, latents)?;
@@ -99,6 +128,31 @@ pub fn run(
         }
     }
     Ok(())
+}
+
+/// Where the layouts of a run come from.
+enum Layer<'a> {
+    Drawn(Layouts<'a>),
+    Fixed(Layout),
+}
+
+impl Layer<'_> {
+    fn of(&self, seed: u64, tile: u32) -> Result<Layout> {
+        match self {
+            Self::Drawn(l) => l.of(seed, tile),
+            Self::Fixed(l) => Ok(l.clone()),
+        }
+    }
+}
+
+/// The map with the user's crops behind its own.
+fn with_crops(map: &SemanticMap, crops: Vec<Crop>) -> Cow<'_, SemanticMap> {
+    if crops.is_empty() {
+        return Cow::Borrowed(map);
+    }
+    let mut map = map.clone();
+    map.crops.extend(crops);
+    Cow::Owned(map)
 }
 
 /// Whether map and parameters can be worked with; both may come from files.
@@ -111,7 +165,7 @@ fn check(map: &SemanticMap, p: &params::Synth) -> Result<()> {
         return damaged(format!("the map's scale is not positive: cell {} px, {} and {} um/px", map.cell_px, map.mpp, map.work_mpp));
     }
     let cells = f64::from(p.size_px) * map.work_mpp / (map.cell_px * map.mpp);
-    if !(0.5..=f64::from(limits::WINDOW_PX)).contains(&cells) {
+    if !(0.5..=f64::from(limits::TILE_PX)).contains(&cells) {
         return damaged(format!("a tile would cover {cells} cells of the map"));
     }
     for (field, value, limit) in [("n", p.n, limits::TILES), ("first", p.first, limits::TILES), ("steps", p.steps, limits::STEPS)] {
@@ -120,8 +174,8 @@ fn check(map: &SemanticMap, p: &params::Synth) -> Result<()> {
             return Err(Error::Limit { field: field.into(), value: value.to_string(), limit: limit.to_string(), hint });
         }
     }
-    if p.size_px == 0 || !p.size_px.is_multiple_of(CELL_PX as u32) || p.size_px > limits::WINDOW_PX {
-        let why = format!("{} is not a multiple of 32 up to {}", p.size_px, limits::WINDOW_PX);
+    if p.size_px == 0 || !p.size_px.is_multiple_of(CELL_PX as u32) || p.size_px > limits::TILE_PX {
+        let why = format!("{} is not a multiple of 32 up to {}", p.size_px, limits::TILE_PX);
         return Err(Error::parameter("size_px", why, "use 256"));
     }
     Ok(())
@@ -132,11 +186,14 @@ struct Loom<'a> {
     map: &'a SemanticMap,
     nets: &'a Nets<'a>,
     ops: &'a [Arc<dyn Op>],
+    inputs: &'a Inputs,
     params: &'a params::Synth,
     job: &'a Job,
     settings: Settings,
     encoded: Encoded<'a>,
     scorer: Scorer<'a>,
+    /// Latents of the picture to begin from.
+    real: Option<Planes>,
     common: Common,
 }
 
@@ -153,17 +210,28 @@ fn log2_mpp(mpp: f64, job: &Job) -> f32 {
 }
 
 impl<'a> Loom<'a> {
-    fn new(map: &'a SemanticMap, nets: &'a Nets<'a>, ops: &'a [Arc<dyn Op>], params: &'a params::Synth, job: &'a Job) -> Result<Self> {
+    /// `map` is the map as it came, `extended` the same with the user's crops.
+    fn new(
+        map: &SemanticMap,
+        extended: &'a SemanticMap,
+        nets: &'a Nets<'a>,
+        ops: &'a [Arc<dyn Op>],
+        inputs: &'a Inputs,
+        job: &'a Job,
+    ) -> Result<Self> {
+        let params = &inputs.told;
         let settings = Settings {
             sampler: Sampler::named(&params.sampler)?,
             steps: params.steps.max(1) as usize,
-            guidance: params.guidance as f32,
+            guidance: Guidance { scale: params.guidance as f32, rescale: params.rescale as f32, interval: params.interval.into() },
             shift: 1.0,
             log2_mpp: log2_mpp(map.work_mpp, job),
         };
-        let encoded = Encoded::new(map, nets.codec);
-        let scorer = Scorer::new(map, nets.encoder);
-        Ok(Self { map, nets, ops, params, job, settings, encoded, scorer, common: Common::new(map, nets, params) })
+        let encoded = Encoded::new(extended, nets.codec, nets.encoder);
+        let scorer = Scorer::new(extended, nets.encoder);
+        let real = inputs.init.as_ref().map(|i| windows::encode(nets.codec, &i.rgb, job)).transpose()?;
+        let common = Common::new(map, nets, params);
+        Ok(Self { map: extended, nets, ops, inputs, params, job, settings, encoded, scorer, real, common })
     }
 
     /// Latents of a few tiles.
@@ -172,26 +240,66 @@ impl<'a> Loom<'a> {
             self.job.check()?;
             self.encoded.prepare(index)?;
         }
-        let conditions = plans.iter().map(|p| p.condition(&self.encoded)).collect::<Result<Vec<_>>>()?;
-        let noise = plans.iter().map(|p| p.noise(self.params.seed)).collect::<Result<Vec<_>>>()?;
-        denoise(self.nets.denoiser, &conditions, noise, &self.settings, self.job)
+        let conditions = plans.iter().map(|p| p.condition(&self.encoded, self.params)).collect::<Result<Vec<_>>>()?;
+        let seed = self.params.noise_seed.unwrap_or(self.params.seed);
+        let noise = plans.iter().map(|p| p.noise(seed)).collect::<Result<Vec<_>>>()?;
+        let start = plans.first().and_then(|p| self.start(p)); // the same for all: a layout with a picture is fixed
+        let net = Windowed { inner: self.nets.denoiser, job: self.job };
+        let (every, mut done) = (self.params.preview_every as usize, 0);
+        let mut watch = |_: usize, z: &[Planes]| {
+            done += 1;
+            if let (true, Some(z)) = (every > 0 && done % every.max(1) == 0, z.first()) {
+                let picture = windows::decode(self.nets.codec, z, self.job)?;
+                self.job.publish(image::DynamicImage::ImageRgb8(picture).into_rgba8());
+            }
+            Ok(())
+        };
+        denoise(&net, Batch { conditions: &conditions, noise, start: start.as_ref() }, &self.settings, self.job, &mut watch)
+    }
+
+    /// What a tile begins from.
+    fn start(&self, plan: &Plan) -> Option<Start> {
+        let latents = self.real.clone()?;
+        let mask = self.mask(plan).map(|m| mask_latents(&m, plan.side));
+        Some(Start { latents, strength: self.params.strength, mask })
+    }
+
+    /// 255 where a pixel is made anew, 0 where the picture is kept; none where nothing is kept.
+    fn mask(&self, plan: &Plan) -> Option<Vec<u8>> {
+        let init = self.inputs.init.as_ref()?;
+        let drawn = self
+            .params
+            .inpaint
+            .as_ref()
+            .map(|labels| plan.layout.labels.iter().map(|l| if labels.contains(l) { 255 } else { 0 }).collect::<Vec<u8>>());
+        drawn.or_else(|| init.mask.clone())
+    }
+
+    /// The tile's pixels with those of the picture where it is kept, so that nothing outside the mask changes but for a seam of a
+    /// few pixels.
+    fn kept(&self, plan: &Plan, mut rgb: RgbImage) -> RgbImage {
+        if let (Some(init), Some(mask)) = (&self.inputs.init, self.mask(plan)) {
+            blend(&mut rgb, &init.rgb, &mask);
+        }
+        rgb
     }
 
     /// A tile from its latents.
     fn finished(&mut self, plan: &Plan, done: Denoised) -> Result<SyntheticTile> {
         if !done.latents.data.iter().all(|v| v.is_finite()) {
             self.job.note(format!("tile {} was withheld: its latents are not finite numbers", plan.index));
-            let grey = RgbImage::from_pixel(self.params.size_px, self.params.size_px, Rgb([128; 3]));
-            return self.tile(plan, grey, withheld(self.params.size_px), &Made { ops: &[], withheld: true, notes: &[] });
+            let grey = RgbImage::from_pixel(self.inputs.size_px, self.inputs.size_px, Rgb([128; 3]));
+            return self.tile(plan, grey, withheld(self.inputs.size_px), &Made { ops: &[], withheld: true, notes: &[] });
         }
-        let rgb = self.decoded(done.latents)?;
-        let before = self.scorer.score(&rgb, &plan.labels, &done.spread)?;
-        let Applied { rgb, changed, flags: raised, records, mut notes } = apply(self.ops, rgb, &plan.labels, &before.scores, self.job)?;
+        let rgb = self.kept(plan, self.decoded(&done.latents)?);
+        let labels = &plan.layout.labels;
+        let before = self.scorer.score(&rgb, labels, &done.spread)?;
+        let Applied { rgb, changed, flags: raised, records, mut notes } = apply(self.ops, rgb, labels, &before.scores, self.job)?;
         notes.iter().for_each(|n| self.job.note(format!("tile {}: {n}", plan.index)));
         let mut flags = before;
         if changed {
             // flags describe the pixels that are delivered; what an op cleared stays on record
-            let after = self.scorer.score(&rgb, &plan.labels, &done.spread)?;
+            let after = self.scorer.score(&rgb, labels, &done.spread)?;
             notes.extend(cleared(&flags.flags, &after.flags));
             flags = after;
         }
@@ -212,16 +320,42 @@ impl<'a> Loom<'a> {
         shown.dedup();
         let crops = shown.iter().filter_map(|i| self.map.crops.get(*i)).cloned().collect();
         let provenance = self.common.of(self.map, plan, made)?;
-        Ok(SyntheticTile { index: plan.index, rgb, labels: plan.labels.clone(), crops, flags, provenance })
+        Ok(SyntheticTile {
+            index: plan.index,
+            rgb,
+            labels: plan.layout.labels.clone(),
+            crops,
+            flags,
+            provenance,
+            inputs: self.inputs.files.clone(),
+        })
     }
 
-    fn decoded(&self, latents: Planes) -> Result<RgbImage> {
-        let rgb = self.nets.codec.decode(&[latents])?.pop().ok_or_else(|| Error::internal("the codec decoded nothing"))?;
-        let size = self.params.size_px;
+    fn decoded(&self, latents: &Planes) -> Result<RgbImage> {
+        let rgb = windows::decode(self.nets.codec, latents, self.job)?;
+        let size = self.inputs.size_px;
         if rgb.dimensions() != (size, size) {
             return Err(Error::internal(format!("the codec decoded {} x {} pixels for a tile of {size}", rgb.width(), rgb.height())));
         }
         Ok(rgb)
+    }
+}
+
+/// The mask by latent cell: 1 where any of its pixels is made anew, so that nothing new is held by a kept cell.
+fn mask_latents(mask: &[u8], side: usize) -> Planes {
+    let f = LATENT_PX as usize;
+    let any = |i: usize| (0..f * f).any(|k| mask[(i / side * f + k / f) * side * f + i % side * f + k % f] != 0);
+    let data = (0..side * side).map(|i| f32::from(u8::from(any(i)))).collect();
+    Planes { channels: 1, height: side, width: side, data }
+}
+
+/// Puts `kept` where the mask is 0; over the few pixels inside the mask's edge the two are mixed.
+fn blend(rgb: &mut RgbImage, kept: &RgbImage, mask: &[u8]) {
+    let soft = imageops::blur(&GrayImage::from_raw(rgb.width(), rgb.height(), mask.to_vec()).unwrap_or_default(), SEAM_PX);
+    for ((pixel, k), (m, s)) in rgb.pixels_mut().zip(kept.pixels()).zip(mask.iter().zip(soft.pixels())) {
+        // blurred, the mask is 1/2 at its edge: the mix begins there, so that kept pixels stay to the last bit
+        let share = if *m == 0 { 0.0 } else { ((f32::from(s.0[0]) / 255.0 - 0.5) * 2.0).clamp(0.0, 1.0) };
+        pixel.0.iter_mut().zip(k.0).for_each(|(p, k)| *p = (f32::from(k) + share * (f32::from(*p) - f32::from(k))).round() as u8);
     }
 }
 

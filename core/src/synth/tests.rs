@@ -8,7 +8,7 @@ use super::fakes::{Colors, Follow, PINK, PURPLE, Pooling, map};
 use super::*;
 use crate::ops::{Op, OpFlag, OpInput, OpOutput};
 use crate::semantic_map::SemanticMap;
-use crate::{Denoiser, Error, Job, Result, params};
+use crate::{Denoiser, Error, Job, Result, condition, params};
 
 fn parameters(text: &str) -> params::Synth {
     params::parse(text).unwrap()
@@ -233,7 +233,7 @@ fn networks_and_maps_that_do_not_fit_are_refused_before_any_work() {
             4
         }
         fn condition_channels(&self) -> usize {
-            35
+            condition::CHANNELS
         }
         fn velocity(&self, _: &[crate::Planes], _: &[crate::Planes], _: f32, _: f32) -> Result<Vec<crate::Planes>> {
             unreachable!()

@@ -52,7 +52,7 @@ fn velocities_are_the_same_bytes_for_any_threads_and_batch() {
     let g = Goldens::read();
     let net = |threads: usize| DenoiserNet::new(CpuOps::default(), cpu(threads), &g.weights("denoiser.")).unwrap();
     let planes = |seed: u64, c: usize| Planes::new(c, 20, 28, rng::noise(seed, 0, 0, c * 20 * 28)).unwrap();
-    let (x, c): (Vec<Planes>, Vec<Planes>) = (0..3).map(|i| (planes(i, 16), planes(10 + i, 35))).unzip();
+    let (x, c): (Vec<Planes>, Vec<Planes>) = (0..3).map(|i| (planes(i, 16), planes(10 + i, histoloom_core::condition::CHANNELS))).unzip();
     let one = net(1).velocity(&x, &c, 0.7, 0.0).unwrap();
     for threads in [2, 5] {
         assert_eq!(bits(&one), bits(&net(threads).velocity(&x, &c, 0.7, 0.0).unwrap()), "{threads} threads");
@@ -72,7 +72,7 @@ fn the_shipped_networks_load_once_and_fit_each_other() {
     let z = codec.encode(&w).unwrap();
     assert_eq!((z[0].channels, z[0].height, z[0].width), (denoiser.channels(), 8, 8));
     assert_eq!(codec.decode(&z).unwrap()[0].dimensions(), (64, 64));
-    assert_eq!(denoiser.condition_channels(), 2 * codec.channels() + 3);
+    assert_eq!(denoiser.condition_channels(), histoloom_core::condition::CHANNELS);
 }
 
 #[test]

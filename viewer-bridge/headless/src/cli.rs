@@ -118,24 +118,116 @@ pub struct Synth {
     /// Index of the first tile, counted from 0 [default: 0]
     #[arg(long)]
     pub first: Option<u32>,
-    /// Denoising steps [default: 20]
+    /// default, fast, or a TOML file of your own; it sets what is not given here [default: default]
+    #[arg(long, value_name = "NAME|FILE")]
+    pub preset: Option<String>,
+    /// Denoising steps, else those of the preset [default: 20]
     #[arg(long)]
     pub steps: Option<u32>,
-    /// Classifier-free guidance scale, 1 = none [default: 1.3]
+    /// Classifier-free guidance scale, 1 = none, else that of the preset [default: 2.0]
     #[arg(long, allow_negative_numbers = true)]
     pub guidance: Option<f64>,
-    /// euler, heun or dpmpp2m [default: dpmpp2m]
+    /// Share of the guided prediction that is rescaled against saturated colours, else that of the preset [default: 0]
+    #[arg(long)]
+    pub rescale: Option<f64>,
+    /// Lowest and highest noise level at which guidance acts, else those of the preset [default: 0,1]
+    #[arg(long, value_name = "LOW,HIGH", value_parser = pair)]
+    pub interval: Option<[f64; 2]>,
+    /// euler, heun or dpmpp2m, else that of the preset [default: dpmpp2m]
     #[arg(long)]
     pub sampler: Option<String>,
-    /// Tile side in pixels, a multiple of 32 [default: 256]
+    /// Tile side in pixels, a multiple of 32 up to 4096 [default: 256]
     #[arg(long, value_name = "PX")]
     pub size: Option<u32>,
+    /// What to show instead of what the map says.
+    #[command(flatten)]
+    pub edit: Edit,
     /// Ops applied to each tile in this order, separated by commas; `none` for none [default: gamut]
     #[arg(long, value_delimiter = ',')]
     pub ops: Option<Vec<String>>,
     /// Where to run.
     #[command(flatten)]
     pub place: Where,
+}
+
+/// Options of `synth` that edit map, crops and beginning.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Editing")]
+pub struct Edit {
+    /// Every tile has the map of this place: its upper left corner on the slide, level-0 pixels
+    #[arg(long, value_name = "X,Y", value_parser = pair, allow_hyphen_values = true)]
+    pub at: Option<[f64; 2]>,
+    /// Your own drawing as the map: a PNG of one grey value a class, 0 = background
+    #[arg(long, value_name = "PNG")]
+    pub labels: Option<String>,
+    /// GeoJSON annotations in level-0 pixels, painted over the map
+    #[arg(long, value_name = "FILE")]
+    pub regions: Option<String>,
+    /// An invented layout with this share of a class (0 = background); once for each class, summing to 1
+    #[arg(long, value_name = "LABEL=SHARE", value_parser = share)]
+    pub share: Vec<(u8, f64)>,
+    /// Show this crop for a class: a number of the map's crops or a PNG of tissue; up to twice a class
+    #[arg(long, value_name = "LABEL=N|PNG", value_parser = crop)]
+    pub crop: Vec<(u8, String)>,
+    /// Render a class as a mixture with another
+    #[arg(long, value_name = "LABEL:WITH:SHARE", value_parser = mix)]
+    pub mix: Vec<(u8, u8, f64)>,
+    /// Ask a class for an amount of haematoxylin, eosin or nuclei (share of area), for instance 3:nuclei=0.4
+    #[arg(long, value_name = "LABEL:NAME=VALUE", value_parser = ask)]
+    pub ask: Vec<(u8, String, f64)>,
+    /// Seed of the noise alone: places and crops stay those of --seed
+    #[arg(long)]
+    pub noise_seed: Option<u64>,
+    /// Begin from this picture of real tissue, as large as the tile
+    #[arg(long, value_name = "PNG")]
+    pub init: Option<String>,
+    /// How far --init is dissolved: near 0 keeps it, 1 forgets it [default: 0.6]
+    #[arg(long)]
+    pub strength: Option<f64>,
+    /// Make only the regions of these classes anew, keep the rest of --init
+    #[arg(long, value_name = "LABEL,...", value_delimiter = ',')]
+    pub inpaint: Option<Vec<u8>>,
+    /// Make only what is not 0 in this PNG anew, keep the rest of --init
+    #[arg(long, value_name = "PNG")]
+    pub mask: Option<String>,
+}
+
+/// `left SEPARATOR right`, the left side a label.
+fn labelled<'a>(text: &'a str, separator: char, form: &str) -> Result<(u8, &'a str), String> {
+    let (label, rest) = text.split_once(separator).ok_or_else(|| format!("write {form}"))?;
+    Ok((label.trim().parse().map_err(|_| format!("`{label}` is no label (1 to 100, 0 = background)"))?, rest.trim()))
+}
+
+fn number(text: &str) -> Result<f64, String> {
+    text.parse().map_err(|_| format!("`{text}` is no number"))
+}
+
+fn pair(text: &str) -> Result<[f64; 2], String> {
+    let (a, b) = text.split_once(',').ok_or("write two numbers with a comma between them")?;
+    Ok([number(a.trim())?, number(b.trim())?])
+}
+
+fn share(text: &str) -> Result<(u8, f64), String> {
+    let (label, value) = labelled(text, '=', "LABEL=SHARE, for instance 2=0.4")?;
+    Ok((label, number(value)?))
+}
+
+fn crop(text: &str) -> Result<(u8, String), String> {
+    labelled(text, '=', "LABEL=FILE or LABEL=NUMBER, for instance 2=crop.png").map(|(label, of)| (label, of.to_owned()))
+}
+
+fn mix(text: &str) -> Result<(u8, u8, f64), String> {
+    let form = "LABEL:WITH:SHARE, for instance 2:5:0.5";
+    let (label, rest) = labelled(text, ':', form)?;
+    let (with, value) = labelled(rest, ':', form)?;
+    Ok((label, with, number(value)?))
+}
+
+fn ask(text: &str) -> Result<(u8, String, f64), String> {
+    let form = "LABEL:NAME=VALUE, for instance 2:nuclei=0.3";
+    let (label, rest) = labelled(text, ':', form)?;
+    let (name, value) = rest.split_once('=').ok_or_else(|| format!("write {form}"))?;
+    Ok((label, name.trim().to_owned(), number(value.trim())?))
 }
 
 /// Options of `rerun`.

@@ -36,6 +36,7 @@ pub fn run(common: &Common, options: &Rerun, report: &Arc<Report>) -> Result<u8>
     make_out(out)?;
     refuse_own_folder(&file, out)?;
     let mut given = Given(parameters.clone().into_iter().filter(|(_, v)| !v.is_null()).collect());
+    inputs(&mut given.0, file.parent().unwrap_or(Path::new(".")))?;
     given.put("n", Some(1));
     given.put("first", provenance["index"].as_u64());
     given.put_dir("from", &map)?;
@@ -67,6 +68,27 @@ pub fn run(common: &Common, options: &Rerun, report: &Arc<Report>) -> Result<u8>
     });
     report.outcome(&lines, &value);
     Ok(if same { 0 } else { Kind::Other.code() })
+}
+
+/// Files of the run are named relative to the tile's folder, where the data set keeps them: points the parameters there.
+fn inputs(given: &mut serde_json::Map<String, Value>, beside: &Path) -> Result<()> {
+    let mut point = |value: &mut Value| match value.as_str() {
+        Some(name) if name.starts_with("inputs/") => {
+            let path = beside.join(name);
+            if !path.is_file() {
+                let why = format!("`{}` is missing: the tile was made with it; put it back from the data set", path.display());
+                return Err(Failure::input(why));
+            }
+            *value = path.display().to_string().into();
+            Ok(())
+        }
+        _ => Ok(()),
+    };
+    for key in ["labels", "regions", "init", "mask"] {
+        given.get_mut(key).map_or(Ok(()), &mut point)?;
+    }
+    let crops = given.get_mut("crops").and_then(Value::as_object_mut);
+    crops.into_iter().flat_map(|c| c.values_mut()).filter_map(Value::as_array_mut).flatten().try_for_each(point)
 }
 
 /// The new tile has the old one's name: it must not be written over it.

@@ -1,10 +1,13 @@
 //! `histoloom synth`: map folder in, tiles with labels and flags out.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+
+use serde_json::{Value, json};
 
 use super::{Given, make_out, ok, opened};
 use crate::callbacks::Viewer;
-use crate::cli::{Common, Synth};
+use crate::cli::{Common, Edit, Synth};
 use crate::error::{Failure, Result};
 use crate::report::Report;
 use crate::run;
@@ -24,11 +27,15 @@ pub fn run(common: &Common, options: &Synth, report: &Arc<Report>) -> Result<u8>
     given.put("seed", options.seed);
     given.put("first", options.first);
     given.put("steps", options.steps);
+    given.put("preset", options.preset.clone());
     given.put("guidance", options.guidance);
+    given.put("rescale", options.rescale);
+    given.put("interval", options.interval.map(|i| i.to_vec()));
     given.put("sampler", options.sampler.clone());
     given.put("size_px", options.size);
     let ops = options.ops.clone().map(|ops| ops.into_iter().filter(|o| o != "none").collect::<Vec<_>>());
     given.put("ops", ops);
+    edited(&mut given, &options.edit);
     given.put_place(&options.place);
     let context =
         library.context(&models, options.place.device.as_deref(), options.place.threads.unwrap_or(0), Viewer::new(None, report.clone()))?;
@@ -44,4 +51,31 @@ pub fn run(common: &Common, options: &Synth, report: &Arc<Report>) -> Result<u8>
     lines.push(format!("{} SYNTHETIC tile(s) in {}; start with contact_sheet.png", tiles.len(), options.out.display()));
     report.outcome(&lines, &ok(summary, "synth"));
     Ok(0)
+}
+
+/// The parameters that edit map, crops and beginning.
+fn edited(given: &mut Given, edit: &Edit) {
+    given.put("at", edit.at.map(|a| a.to_vec()));
+    given.put("labels", edit.labels.clone());
+    given.put("regions", edit.regions.clone());
+    given.put("noise_seed", edit.noise_seed);
+    given.put("init", edit.init.clone());
+    given.put("strength", edit.strength);
+    given.put("inpaint", edit.inpaint.clone());
+    given.put("mask", edit.mask.clone());
+    let mut crops: BTreeMap<u8, Vec<Value>> = BTreeMap::new();
+    for (label, crop) in &edit.crop {
+        let value = crop.parse::<u64>().map_or_else(|_| json!(crop), |index| json!(index));
+        crops.entry(*label).or_default().push(value);
+    }
+    let mut measures: BTreeMap<u8, BTreeMap<&str, f64>> = BTreeMap::new();
+    for (label, name, value) in &edit.ask {
+        measures.entry(*label).or_default().insert(name, *value);
+    }
+    let mix: BTreeMap<u8, Value> = edit.mix.iter().map(|(l, with, share)| (*l, json!({"with": with, "share": share}))).collect();
+    let shares: BTreeMap<u8, f64> = edit.share.iter().copied().collect();
+    given.put("crops", (!crops.is_empty()).then(|| json!(crops)));
+    given.put("measures", (!measures.is_empty()).then(|| json!(measures)));
+    given.put("mix", (!mix.is_empty()).then(|| json!(mix)));
+    given.put("shares", (!shares.is_empty()).then(|| json!(shares)));
 }

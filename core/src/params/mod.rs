@@ -15,6 +15,14 @@ use serde_json::{Map, Value, json};
 
 use crate::{Error, Result, limits};
 
+mod eval;
+mod presets;
+mod synth;
+
+pub use eval::Eval;
+pub use presets::PRESETS;
+pub use synth::{Asked, Crop, Mix, Synth, check_size};
+
 /// What a field may hold.
 enum Kind {
     Integer(i64, i64),
@@ -24,6 +32,8 @@ enum Kind {
     Flag,
     /// Checked by its own parser: a JSON array.
     List,
+    /// Checked by its own parser: a JSON object.
+    Object,
 }
 
 struct Field {
@@ -40,6 +50,10 @@ pub trait Params: DeserializeOwned + Serialize {
     const KIND: &'static str;
     #[doc(hidden)]
     fn table() -> Table;
+    /// Values that stand in for those not given, and stand behind those given.
+    fn preset(_given: &Map<String, Value>) -> Result<Map<String, Value>> {
+        Ok(Map::new())
+    }
     /// What a field table cannot say. Called last.
     fn check(&self) -> Result<()> {
         Ok(())
@@ -70,35 +84,6 @@ pub struct Cluster {
     pub crops_per_class: usize,
     /// Go on although the stain does not look like H&E.
     pub force: bool,
-}
-
-/// Parameters of a synth job: map and crops -> tiles.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Synth {
-    /// Folder of a cluster run; not needed when the job is given a result handle.
-    pub from: Option<String>,
-    /// Number of tiles.
-    pub n: u32,
-    /// Seed; tile i uses (seed, i).
-    pub seed: u64,
-    /// Index of the first tile, so that any single tile of a run can be made again.
-    pub first: u32,
-    /// Denoising steps.
-    pub steps: u32,
-    /// Classifier-free guidance scale, 1 = none.
-    pub guidance: f64,
-    /// Tile side in pixels, a multiple of 32.
-    pub size_px: u32,
-    /// Sampler.
-    pub sampler: String,
-    /// Names of ops applied in this order.
-    pub ops: Vec<String>,
-    /// `auto`, `cpu`, `gpu` or `gpu:N`.
-    pub device: String,
-    /// Worker threads, 0 = one a core. Never changes the result on the CPU.
-    pub threads: usize,
-    /// Folder for files; none are written without it.
-    pub out_dir: Option<String>,
 }
 
 const fn field(name: &'static str, kind: Kind, default: fn() -> Value, doc: &'static str) -> Field {
@@ -147,39 +132,6 @@ impl Params for Cluster {
     }
 }
 
-impl Params for Synth {
-    const KIND: &'static str = "synth";
-
-    fn table() -> Table {
-        Table(vec![
-            field("from", Kind::Text, || Value::Null, "Folder of a cluster run; not needed with a result handle"),
-            field("n", Kind::Integer(1, limits::TILES as i64), || json!(4), "Number of tiles"),
-            SEED,
-            field("first", Kind::Integer(0, limits::TILES as i64), || json!(0), "Index of the first tile of the run to make"),
-            field("steps", Kind::Integer(1, limits::STEPS as i64), || json!(20), "Denoising steps"),
-            field("guidance", Kind::Number(0.0, limits::GUIDANCE), || json!(1.3), "Classifier-free guidance scale, 1 = none"),
-            field("size_px", Kind::Integer(128, limits::WINDOW_PX as i64), || json!(256), "Tile side in pixels, a multiple of 32"),
-            field("sampler", Kind::Choice(&["euler", "heun", "dpmpp2m"]), || json!("dpmpp2m"), "Sampler"),
-            field("ops", Kind::List, || json!(["gamut"]), "Names of the ops applied to each tile, in this order"),
-            DEVICE,
-            THREADS,
-            OUT_DIR,
-        ])
-    }
-
-    fn check(&self) -> Result<()> {
-        if !self.size_px.is_multiple_of(32) {
-            let down = self.size_px / 32 * 32;
-            return Err(Error::parameter(
-                "size_px",
-                format!("{} is not a multiple of 32", self.size_px),
-                format!("try {down} or {}", down + 32),
-            ));
-        }
-        Ok(())
-    }
-}
-
 /// Parses and checks a parameter string; an empty one means all defaults.
 pub fn parse<P: Params>(text: &str) -> Result<P> {
     if text.len() > limits::PARAMETERS_BYTES {
@@ -201,9 +153,10 @@ pub fn parse<P: Params>(text: &str) -> Result<P> {
         let known: Vec<_> = table.0.iter().map(|f| f.name).collect();
         return Err(Error::parameter(unknown.clone(), format!("unknown for a {} job", P::KIND), format!("known are {}", known.join(", "))));
     }
+    let preset = P::preset(&given)?;
     let mut full = Map::new();
     for f in &table.0 {
-        let v = given.get(f.name).cloned().unwrap_or_else(f.default);
+        let v = given.get(f.name).or_else(|| preset.get(f.name)).cloned().unwrap_or_else(f.default);
         f.check(&v)?;
         full.insert(f.name.to_owned(), v);
     }
@@ -230,6 +183,7 @@ pub fn schema<P: Params>() -> Value {
             Kind::Choice(options) => json!({"type": "string", "enum": options}),
             Kind::Flag => json!({"type": "boolean"}),
             Kind::List => json!({"type": "array"}),
+            Kind::Object => json!({"type": "object"}),
         };
         if default.is_null() {
             s["type"] = json!([s["type"], "null"]);
@@ -259,6 +213,7 @@ impl Field {
             Kind::Text if !v.is_string() => wrong("a string"),
             Kind::Flag if !v.is_boolean() => wrong("true or false"),
             Kind::List if !v.is_array() => wrong("a list"),
+            Kind::Object if !v.is_object() => wrong("an object"),
             Kind::Choice(options) if !v.as_str().is_some_and(|s| options.contains(&s)) => wrong(&format!("one of {}", options.join(", "))),
             _ => Ok(()),
         }

@@ -1,0 +1,190 @@
+//! The evaluation: real tiles, tiles of every variant at the same places, distances, times, a sheet.
+
+use std::time::Instant;
+
+use image::RgbImage;
+use serde::Serialize;
+
+use super::frechet::{Features, distance};
+use super::{PATCH_PX, Variant, fidelity, variant};
+use crate::condition::layout::Source;
+use crate::condition::{Place, Places};
+use crate::flags::features;
+use crate::params::{self, Eval};
+use crate::semantic_map::SemanticMap;
+use crate::slide::{Region, read};
+use crate::synth::{Inputs, Nets, run_with};
+use crate::{Encoder, Error, Job, Result, TileSource, export};
+
+/// Tiles shown on the sheet.
+const SHOWN: usize = 8;
+
+/// A line of the table.
+#[derive(Clone, Debug, Serialize)]
+pub struct Line {
+    /// What the condition held.
+    pub variant: &'static str,
+    /// Frechet distance to the real tiles.
+    pub frechet: f64,
+}
+
+/// What was found.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// Tiles a variant.
+    pub tiles: u32,
+    /// Rows of a distance: squares of 128 px.
+    pub patches: usize,
+    /// Features of a row.
+    pub channels: usize,
+    /// Encoder of the features.
+    pub encoder_sha256: String,
+    /// Denoiser that was evaluated.
+    pub denoiser_sha256: String,
+    /// Distance between two halves of the real tiles: no set of tiles can be expected below it.
+    pub real_floor: f64,
+    /// One line a variant.
+    pub lines: Vec<Line>,
+    /// Autoencoder on the real tiles: mean PSNR in dB and SSIM.
+    pub autoencoder_psnr_db: f64,
+    /// See above.
+    pub autoencoder_ssim: f64,
+    /// Milliseconds a denoising step of one tile, everything around it shared out (median over tiles).
+    pub ms_a_step: f64,
+    /// Milliseconds a tile from plan to flags (median).
+    pub ms_a_tile: f64,
+}
+
+/// Real and synthetic tiles of one place.
+struct Set {
+    features: Features,
+    shown: Vec<RgbImage>,
+}
+
+impl Set {
+    fn new(channels: usize) -> Self {
+        Self { features: Features { channels, data: Vec::new() }, shown: Vec::new() }
+    }
+
+    fn add(&mut self, encoder: &dyn Encoder, rgb: RgbImage) -> Result<()> {
+        let f = features(encoder, &rgb)?;
+        let k = (PATCH_PX / encoder.stride_px().max(1)) as usize;
+        for r in (0..f.height).step_by(k) {
+            for c in (0..f.width).step_by(k) {
+                let part = f.cut(r, c, k.min(f.height - r), k.min(f.width - c))?;
+                let mean = |ch: usize| part.plane(ch).iter().map(|v| f64::from(*v)).sum::<f64>() / part.area() as f64;
+                self.features.data.extend((0..f.channels).map(mean));
+            }
+        }
+        if self.shown.len() < SHOWN {
+            self.shown.push(rgb);
+        }
+        Ok(())
+    }
+}
+
+/// Evaluates a model on a slide with its map. The sheet has a column a set, real tiles first.
+pub fn run(
+    source: &dyn TileSource,
+    map: &SemanticMap,
+    other: Option<&SemanticMap>,
+    nets: &Nets<'_>,
+    p: &Eval,
+    job: &Job,
+) -> Result<(Report, RgbImage)> {
+    let synth: params::Synth = params::parse(&serde_json::json!({"preset": p.preset, "seed": p.seed, "ops": []}).to_string())?;
+    let places = Places::new(map, synth.size_px)?;
+    let places: Vec<Place> = (0..p.n).map(|i| places.choose(p.seed, i)).collect();
+    job.stage("real tiles", u64::from(p.n));
+    let (mut real, mut quality) = (Set::new(nets.encoder.channels()), Vec::new());
+    for place in &places {
+        job.check()?;
+        let rgb = real_tile(source, place, synth.size_px)?;
+        let again = nets.codec.decode(&nets.codec.encode(std::slice::from_ref(&rgb))?)?;
+        let again = again.first().ok_or_else(|| Error::internal("the codec decoded nothing"))?;
+        quality.push((fidelity::psnr(&rgb, again), fidelity::ssim(&rgb, again)));
+        real.add(nets.encoder, rgb)?;
+        job.advance(1);
+    }
+    let floor = halves(&real.features, places.len());
+    let (mut lines, mut sets, mut times) = (Vec::new(), vec![("real", real.shown.clone())], Vec::new());
+    for v in Variant::ALL {
+        let Some(shown) = v.map(map, other)? else { continue };
+        job.stage(v.name(), u64::from(p.n) * u64::from(synth.steps));
+        let mut set = Set::new(nets.encoder.channels());
+        for (i, place) in places.iter().enumerate() {
+            let began = Instant::now();
+            let one = params::Synth { n: 1, first: i as u32, at: Some([place.x, place.y]), ..synth.clone() };
+            let rgb = tile(source, &shown, nets, v, &one, place, job)?;
+            if v == Variant::Elsewhere {
+                times.push(began.elapsed().as_secs_f64() * 1e3);
+            }
+            set.add(nets.encoder, rgb)?;
+        }
+        lines.push(Line { variant: v.name(), frechet: distance(&real.features, &set.features)? });
+        sets.push((v.name(), set.shown));
+    }
+    let mean = |f: fn(&(f64, f64)) -> f64| quality.iter().map(f).sum::<f64>() / quality.len().max(1) as f64;
+    let ms_a_tile = median(times);
+    let report = Report {
+        tiles: p.n,
+        patches: real.features.rows(),
+        channels: real.features.channels,
+        encoder_sha256: nets.encoder.sha256().into(),
+        denoiser_sha256: nets.denoiser.sha256().into(),
+        real_floor: distance(&floor.0, &floor.1)?,
+        lines,
+        autoencoder_psnr_db: mean(|q| q.0),
+        autoencoder_ssim: mean(|q| q.1),
+        ms_a_step: ms_a_tile / f64::from(synth.steps.max(1)),
+        ms_a_tile,
+    };
+    Ok((report, export::columns(&sets)))
+}
+
+/// The real tissue of a place.
+fn real_tile(source: &dyn TileSource, place: &Place, size_px: u32) -> Result<RgbImage> {
+    let downsample = place.side_px / f64::from(size_px);
+    read(source, &Region { x: place.x.round() as i64, y: place.y.round() as i64, downsample, width_px: size_px, height_px: size_px })
+}
+
+/// One tile of a variant.
+fn tile(
+    source: &dyn TileSource,
+    map: &SemanticMap,
+    nets: &Nets<'_>,
+    v: Variant,
+    p: &params::Synth,
+    place: &Place,
+    job: &Job,
+) -> Result<RgbImage> {
+    let p = params::Synth { guidance: if v == Variant::Unconditional { 0.0 } else { p.guidance }, ..p.clone() };
+    let mut inputs = Inputs::read(&p, map)?;
+    inputs.source = Some(Source::At([place.x, place.y]));
+    if v == Variant::InPlace {
+        let side = p.size_px as usize;
+        let labels = crate::condition::window_labels(map, place, side);
+        (inputs.crops, inputs.own) = variant::in_place(source, map, place, &labels, side)?;
+    }
+    let mut out = None;
+    run_with(map, nets, &[], inputs, job, &mut |tile| {
+        out = Some(tile.rgb);
+        Ok(())
+    })?;
+    out.ok_or_else(|| Error::internal("no tile was made"))
+}
+
+/// Rows of the even and of the odd tiles.
+fn halves(all: &Features, tiles: usize) -> (Features, Features) {
+    let row = all.data.len() / tiles.max(1);
+    let of = |odd: usize| Features {
+        channels: all.channels,
+        data: all.data.chunks(row.max(1)).enumerate().filter(|(i, _)| i % 2 == odd).flat_map(|(_, r)| r.iter().copied()).collect(),
+    };
+    (of(0), of(1))
+}
+
+fn median(mut v: Vec<f64>) -> f64 {
+    v.sort_by(f64::total_cmp);
+    v.get(v.len() / 2).copied().unwrap_or(f64::NAN)
+}

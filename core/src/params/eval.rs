@@ -1,0 +1,44 @@
+//! Parameters of an eval job.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{DEVICE, Kind, OUT_DIR, Params, SEED, THREADS, Table, field};
+
+/// Parameters of an eval job: a slide and its map -> how good the tiles are.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Eval {
+    /// Folder of the slide's map.
+    pub from: String,
+    /// Folder of another slide's map, whose crops are shown in one of the sets.
+    pub other: Option<String>,
+    /// Tiles a set.
+    pub n: u32,
+    /// Seed of places, crops and noise.
+    pub seed: u64,
+    /// Preset of the tiles.
+    pub preset: String,
+    /// `auto`, `cpu`, `gpu` or `gpu:N`.
+    pub device: String,
+    /// Worker threads, 0 = one a core.
+    pub threads: usize,
+    /// Folder for the report and the sheet.
+    pub out_dir: Option<String>,
+}
+
+impl Params for Eval {
+    const KIND: &'static str = "eval";
+
+    fn table() -> Table {
+        Table(vec![
+            field("from", Kind::Text, || json!(""), "Folder of the slide's map, made by a cluster job"),
+            field("other", Kind::Text, || Value::Null, "Folder of another slide's map, whose crops are shown in one of the sets"),
+            field("n", Kind::Integer(8, 4096), || json!(32), "Tiles a set"),
+            SEED,
+            field("preset", Kind::Text, || json!("default"), "Preset of the tiles"),
+            DEVICE,
+            THREADS,
+            OUT_DIR,
+        ])
+    }
+}

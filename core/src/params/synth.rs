@@ -1,0 +1,235 @@
+//! Parameters of a synth job.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::{DEVICE, Kind, OUT_DIR, Params, SEED, THREADS, Table, field, presets};
+use crate::{Error, Result, limits};
+
+/// Parameters of a synth job: map and crops -> tiles.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Synth {
+    /// Folder of a cluster run; not needed when the job is given a result handle.
+    pub from: Option<String>,
+    /// Number of tiles.
+    pub n: u32,
+    /// Seed; tile i uses (seed, i).
+    pub seed: u64,
+    /// Seed of the noise alone: places, layouts and crops stay those of `seed`.
+    pub noise_seed: Option<u64>,
+    /// Index of the first tile, so that any single tile of a run can be made again.
+    pub first: u32,
+    /// A preset's name or TOML file; it stands in for what is not given.
+    pub preset: String,
+    /// Denoising steps.
+    pub steps: u32,
+    /// Sampler.
+    pub sampler: String,
+    /// Classifier-free guidance scale, 1 = none.
+    pub guidance: f64,
+    /// Share of the guided prediction that is rescaled to the spread of the conditional one.
+    pub rescale: f64,
+    /// Lowest and highest noise level t at which guidance acts.
+    pub interval: [f64; 2],
+    /// Tile side in pixels, a multiple of 32. With `labels` it is their side.
+    pub size_px: u32,
+    /// Upper left corner on the slide, level-0 pixels: every tile has the map of this place.
+    pub at: Option<[f64; 2]>,
+    /// A label PNG: one grey value a class of the map, 0 = background.
+    pub labels: Option<String>,
+    /// GeoJSON annotations in level-0 pixels, painted over the map; classified by class name or label.
+    pub regions: Option<String>,
+    /// Tissue shares of invented layouts: label (0 = background) to share; they sum to 1.
+    pub shares: Option<BTreeMap<u8, f64>>,
+    /// Crops to show for a class instead of the map's: label to one or two crops.
+    pub crops: Option<BTreeMap<u8, Vec<Crop>>>,
+    /// Classes that are rendered as a mixture: label to what is mixed in.
+    pub mix: Option<BTreeMap<u8, Mix>>,
+    /// Amounts of stain and nuclei asked of a class, by label.
+    pub measures: Option<BTreeMap<u8, Asked>>,
+    /// A picture of real tissue to begin from, as large as the tile.
+    pub init: Option<String>,
+    /// How far the picture is dissolved into noise: 0 keeps it, 1 forgets it.
+    pub strength: f64,
+    /// Labels whose regions are made anew; the rest of `init` is kept.
+    pub inpaint: Option<Vec<u8>>,
+    /// A mask PNG: not 0 = made anew; the rest of `init` is kept.
+    pub mask: Option<String>,
+    /// Publishes a preview every so many steps, 0 = none.
+    pub preview_every: u32,
+    /// Names of ops applied in this order.
+    pub ops: Vec<String>,
+    /// `auto`, `cpu`, `gpu` or `gpu:N`.
+    pub device: String,
+    /// Worker threads, 0 = one a core. Never changes the result on the CPU.
+    pub threads: usize,
+    /// Folder for files; none are written without it.
+    pub out_dir: Option<String>,
+}
+
+/// A crop as the user names it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Crop {
+    /// Index into the map's crops.
+    Index(usize),
+    /// A picture of tissue at the map's working resolution.
+    File(String),
+}
+
+/// What is mixed into a class.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mix {
+    /// The other class.
+    pub with: u8,
+    /// Its share, 0..=1.
+    pub share: f64,
+}
+
+/// Amounts asked of a class; what is missing is taken from its crops.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Asked {
+    /// Mean amount of haematoxylin.
+    pub haematoxylin: Option<f32>,
+    /// Mean amount of eosin.
+    pub eosin: Option<f32>,
+    /// Share of nuclei.
+    pub nuclei: Option<f32>,
+}
+
+impl Params for Synth {
+    const KIND: &'static str = "synth";
+
+    fn table() -> Table {
+        let null = || Value::Null;
+        let mut fields = vec![
+            field("from", Kind::Text, null, "Folder of a cluster run; not needed with a result handle"),
+            field("n", Kind::Integer(1, limits::TILES as i64), || json!(4), "Number of tiles"),
+            SEED,
+            field("noise_seed", Kind::Integer(0, i64::MAX), null, "Seed of the noise alone; places, layouts and crops stay those of seed"),
+            field("first", Kind::Integer(0, limits::TILES as i64), || json!(0), "Index of the first tile of the run to make"),
+            field("preset", Kind::Text, || json!("default"), "default, fast, or a TOML file; stands in for what is not given"),
+            field("steps", Kind::Integer(1, limits::STEPS as i64), || json!(20), "Denoising steps"),
+            field("sampler", Kind::Choice(&["euler", "heun", "dpmpp2m"]), || json!("dpmpp2m"), "Sampler"),
+            field("guidance", Kind::Number(0.0, limits::GUIDANCE), || json!(2.0), "Classifier-free guidance scale, 1 = none"),
+            field("rescale", Kind::Number(0.0, 1.0), || json!(0.0), "Share of the guided prediction rescaled to the conditional spread"),
+            field("interval", Kind::List, || json!([0.0, 1.0]), "Lowest and highest noise level t at which guidance acts"),
+            field("size_px", Kind::Integer(128, limits::TILE_PX as i64), || json!(256), "Tile side in pixels, a multiple of 32"),
+        ];
+        fields.extend(Self::editing());
+        fields.extend([
+            field("preview_every", Kind::Integer(0, limits::STEPS as i64), || json!(0), "A preview every so many steps, 0 = none"),
+            field("ops", Kind::List, || json!(["gamut"]), "Names of the ops applied to each tile, in this order"),
+            DEVICE,
+            THREADS,
+            OUT_DIR,
+        ]);
+        Table(fields)
+    }
+
+    fn preset(given: &Map<String, Value>) -> Result<Map<String, Value>> {
+        match given.get("preset") {
+            None => presets::values("default"),
+            Some(Value::String(name)) => presets::values(name),
+            Some(_) => Ok(Map::new()), // the table complains
+        }
+    }
+
+    fn check(&self) -> Result<()> {
+        check_size(self.size_px)?;
+        let [low, high] = self.interval;
+        if !(0.0 <= low && low <= high && high <= 1.0) {
+            return Err(Error::parameter("interval", format!("[{low}, {high}] is not within 0..1 in this order"), "use [0, 1]"));
+        }
+        let layouts = [("at", self.at.is_some()), ("labels", self.labels.is_some()), ("shares", self.shares.is_some())];
+        let given: Vec<&str> = layouts.iter().filter(|(_, g)| *g).map(|(n, _)| *n).collect();
+        if let [first, second, ..] = given[..] {
+            return Err(Error::parameter(
+                second,
+                format!("is given beside `{first}`"),
+                "a tile's map comes from one of at, labels, shares",
+            ));
+        }
+        if self.regions.is_some() && (self.labels.is_some() || self.shares.is_some()) {
+            return Err(Error::parameter("regions", "annotations lie on the slide", "give them with `at`, or alone"));
+        }
+        self.check_shares()?;
+        self.check_classes()?;
+        self.check_start()
+    }
+}
+
+impl Synth {
+    /// The fields that edit map, crops and beginning.
+    fn editing() -> [super::Field; 11] {
+        let null = || Value::Null;
+        [
+            field("at", Kind::List, null, "Upper left corner on the slide in level-0 pixels, [x, y]: every tile has the map of this place"),
+            field("labels", Kind::Text, null, "Label PNG, one grey value a class, 0 = background: your own drawing as the map"),
+            field("regions", Kind::Text, null, "GeoJSON annotations in level-0 pixels, painted over the map"),
+            field("shares", Kind::Object, null, "Tissue shares of invented layouts, {\"label\": share, ...}, summing to 1; 0 = background"),
+            field("crops", Kind::Object, null, "Crops to show for a class, {\"label\": [index or PNG, ...]}: one or two"),
+            field("mix", Kind::Object, null, "Classes rendered as a mixture, {\"label\": {\"with\": label, \"share\": 0..1}}"),
+            field("measures", Kind::Object, null, "Asked of a class, {\"label\": {\"haematoxylin\": h, \"eosin\": e, \"nuclei\": share}}"),
+            field("init", Kind::Text, null, "PNG of real tissue to begin from, as large as the tile"),
+            field("strength", Kind::Number(0.0, 1.0), || json!(0.6), "How far init is dissolved into noise: 0 keeps it, 1 forgets it"),
+            field("inpaint", Kind::List, null, "Labels whose regions are made anew; the rest of init is kept"),
+            field("mask", Kind::Text, null, "Mask PNG, not 0 = made anew; the rest of init is kept"),
+        ]
+    }
+
+    fn check_shares(&self) -> Result<()> {
+        let Some(shares) = &self.shares else { return Ok(()) };
+        let sum: f64 = shares.values().sum();
+        if shares.values().any(|v| !(0.0..=1.0).contains(v)) || (sum - 1.0).abs() > 1e-3 {
+            return Err(Error::parameter("shares", format!("they sum to {sum}"), "give shares from 0 to 1 that sum to 1"));
+        }
+        Ok(())
+    }
+
+    fn check_classes(&self) -> Result<()> {
+        for (label, crops) in self.crops.iter().flatten() {
+            if !(1..=2).contains(&crops.len()) {
+                return Err(Error::parameter(format!("crops.{label}"), format!("{} crops", crops.len()), "give one or two"));
+            }
+        }
+        for (label, mix) in self.mix.iter().flatten() {
+            if !(0.0..=1.0).contains(&mix.share) {
+                return Err(Error::parameter(format!("mix.{label}"), format!("share {} is not in 0..1", mix.share), "try 0.5"));
+            }
+        }
+        for (label, m) in self.measures.iter().flatten() {
+            let in_range = |v: Option<f32>, high: f32| v.is_none_or(|v| (0.0..=high).contains(&v));
+            if !(in_range(m.haematoxylin, 2.0) && in_range(m.eosin, 2.0) && in_range(m.nuclei, 1.0)) {
+                let hint = "haematoxylin and eosin lie in 0..2, nuclei in 0..1";
+                return Err(Error::parameter(format!("measures.{label}"), "a value is out of range", hint));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_start(&self) -> Result<()> {
+        let needs = |field: &str| Error::parameter(field, "is given without `init`", "give the picture whose rest is kept");
+        match (&self.init, &self.inpaint, &self.mask) {
+            (None, Some(_), _) => Err(needs("inpaint")),
+            (None, _, Some(_)) => Err(needs("mask")),
+            (_, Some(_), Some(_)) => Err(Error::parameter("mask", "is given beside `inpaint`", "give one of them")),
+            (Some(_), ..) if self.strength <= 0.0 => Err(Error::parameter("strength", "0 changes nothing", "try 0.6")),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A multiple of 32.
+pub fn check_size(size_px: u32) -> Result<()> {
+    if size_px.is_multiple_of(32) {
+        return Ok(());
+    }
+    let down = size_px / 32 * 32;
+    let hint = if down >= 128 { format!("try {down} or {}", down + 32) } else { "try 128 or more".into() };
+    Err(Error::parameter("size_px", format!("{size_px} is not a multiple of 32"), hint))
+}
