@@ -21,6 +21,7 @@
 mod crops;
 mod field;
 mod labels;
+pub mod paper;
 mod place;
 #[cfg(test)]
 mod tests;
