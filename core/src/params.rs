@@ -101,6 +101,15 @@ pub struct Synth {
     pub out_dir: Option<String>,
 }
 
+/// Parameters of an import job: a published checkpoint -> weight files.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Import {
+    /// The checkpoint, `.ckpt` or `.safetensors`. Must be given.
+    pub file: Option<String>,
+    /// Folder for the weight files, new or empty. Must be given.
+    pub out_dir: Option<String>,
+}
+
 const fn field(name: &'static str, kind: Kind, default: fn() -> Value, doc: &'static str) -> Field {
     Field { name, kind, default, doc }
 }
@@ -175,6 +184,29 @@ impl Params for Synth {
                 format!("{} is not a multiple of 32", self.size_px),
                 format!("try {down} or {}", down + 32),
             ));
+        }
+        Ok(())
+    }
+}
+
+impl Params for Import {
+    const KIND: &'static str = "import";
+
+    fn table() -> Table {
+        Table(vec![
+            field("file", Kind::Text, || Value::Null, "Checkpoint in the CompVis layout, .ckpt or .safetensors; must be given"),
+            field("out_dir", Kind::Text, || Value::Null, "Folder for the weight files, new or empty; must be given"),
+        ])
+    }
+
+    fn check(&self) -> Result<()> {
+        for (name, given, hint) in [
+            ("file", &self.file, "name a checkpoint (.ckpt or .safetensors)"),
+            ("out_dir", &self.out_dir, "name a folder that is new or empty"),
+        ] {
+            if given.as_ref().is_none_or(String::is_empty) {
+                return Err(Error::parameter(name, "is missing", hint));
+            }
         }
         Ok(())
     }
@@ -285,6 +317,7 @@ mod tests {
         }
         let e = parse::<Synth>(r#"{"size_px": 250}"#).unwrap_err().to_string();
         assert!(e.contains("try 224 or 256"), "{e}");
+        assert!(parse::<Import>(r#"{"file": "a.ckpt"}"#).unwrap_err().to_string().contains("`out_dir`: is missing"));
         assert!(parse::<Synth>(r#"{"sampler": "magic"}"#).unwrap_err().to_string().contains("euler, heun"));
     }
 
@@ -301,6 +334,7 @@ mod tests {
         for (value, schema) in [
             (serde_json::to_value(parse::<Cluster>("").unwrap()).unwrap(), schema::<Cluster>()),
             (serde_json::to_value(parse::<Synth>("").unwrap()).unwrap(), schema::<Synth>()),
+            (serde_json::to_value(Import { file: None, out_dir: None }).unwrap(), schema::<Import>()),
         ] {
             let (a, b) = (value.as_object().unwrap(), schema["properties"].as_object().unwrap());
             assert_eq!(a.keys().collect::<Vec<_>>(), b.keys().collect::<Vec<_>>());

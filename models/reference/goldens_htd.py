@@ -1,9 +1,11 @@
 """Writes the golden numbers of the published network: ../tests/data/htd_goldens.safetensors. Weights are made up as in goldens.py, at
-small widths; names and shapes of the networks at full width are in the metadata.
+small widths; names and shapes of the networks at full width are in the metadata. Beside them htd_tiny.ckpt, a checkpoint as lightning
+writes it, whose tensors share storages so that it stays small, with what PyTorch makes of it.
 
     python goldens_htd.py
 """
 import json
+from collections import OrderedDict
 
 import numpy as np
 import torch
@@ -69,6 +71,43 @@ def condition():
             "reduced": net(nine)}, shapes
 
 
+def tiny():
+    """A checkpoint of the narrowest networks in the published layout, and outputs of its averaged weights."""
+    nets = {"unet": htd.Unet(6, 3, (32, 32, 32)), "vq": htd.Vq((32, 32, 32), codes=16), "rescaler": htd.Rescaler(8)}
+    base = goldens.made_up("htd_tiny", (40000,)) * 0.5
+    halves, upper = base.half(), base.bfloat16()
+
+    def laid(shape, values, offset):
+        stride = np.cumprod([1] + list(shape[:0:-1]))[::-1].tolist()
+        return torch.as_strided(values, shape, stride, offset)
+
+    state = OrderedDict()
+    betas = torch.from_numpy(1 - htd.alphas_cumprod() / np.concatenate([[1], htd.alphas_cumprod()[:-1]]))
+    state |= {"betas": betas.float(), "alphas_cumprod": torch.from_numpy(htd.alphas_cumprod()).float(), "logvar": torch.zeros(1000)}
+    for i, (k, v) in enumerate(nets["unet"].state_dict().items()):
+        state["model.diffusion_model." + k] = laid(v.shape, base, 0)
+        state["model_ema.diffusion_model" + k.replace(".", "")] = laid(v.shape, base, 7 * i + 1)
+    state |= {"model_ema.decay": torch.tensor(0.9999), "model_ema.num_updates": torch.tensor(7, dtype=torch.int)}
+    for i, (k, v) in enumerate(nets["vq"].state_dict().items()):
+        state["first_stage_model." + k] = laid(v.shape, halves, 11 * i)
+    last = "first_stage_model.decoder.conv_in.weight"  # channels last, as a model trained so saves it
+    state[last] = torch.as_strided(halves, (32, 3, 3, 3), (27, 1, 9, 3), 5)
+    state["first_stage_model.loss.logvar"] = torch.zeros(1)
+    state["cond_stage_model.channel_mapper.weight"] = laid((3, 8, 1, 1), upper, 100)
+    state._metadata = OrderedDict({"": {"version": 1}})
+    trainer = {"epoch": 3, "global_step": 2**40, "pytorch-lightning_version": "1.4.2", "state_dict": state, "callbacks": {},
+               "optimizer_states": [{"state": {0: {"step": 5, "exp_avg": base[:9]}}, "param_groups": [{"lr": 4.8e-5, "betas": (0.9, 0.999),
+                                     "amsgrad": False, "maximize": None, "params": [0]}]}], "lr_schedulers": []}
+    torch.save(trainer, OUT.with_name("htd_tiny.ckpt"))
+    nets["unet"].load_state_dict({k: state["model_ema.diffusion_model" + k.replace(".", "")] for k in nets["unet"].state_dict()})
+    for net, prefix in (("vq", "first_stage_model."), ("rescaler", "cond_stage_model.")):
+        nets[net].load_state_dict({k: state[prefix + k].float() for k in nets[net].state_dict()})
+    x, c, z = torch.randn(1, 3, 8, 8), torch.randn(1, 8, 32, 32), torch.randn(1, 3, 8, 8)
+    reduced = nets["rescaler"](c)
+    eps = nets["unet"](torch.cat([x, reduced], 1), torch.tensor([500]))
+    return {"tiny_x": x, "tiny_condition": c, "tiny_reduced": reduced, "tiny_eps": eps, "tiny_z": z, "tiny_decoded": nets["vq"].decode(z)}
+
+
 def main():
     torch.manual_seed(1)
     torch.set_num_threads(1)
@@ -78,6 +117,7 @@ def main():
             made, named = part()
             tensors |= made
             shapes |= named
+        tensors |= tiny()
     t, alpha, before, sigma = htd.schedule(200, 1.0)
     schedule = {k: [float(v[0]), float(v[100]), float(v[199])] for k, v in {"t": t, "a": alpha, "before": before, "sigma": sigma}.items()}
     meta = {"shapes": json.dumps(shapes), "full_size": json.dumps(full_size()), "schedule": json.dumps(schedule)}

@@ -91,13 +91,7 @@ pub type Eps<'a> = dyn FnMut(&[Planes], u32) -> Result<Vec<Planes>> + 'a;
 pub type Fresh<'a> = dyn FnMut(usize, usize) -> Vec<f32> + 'a;
 
 /// Runs the steps; `watch` sees the predicted clean latents of each. Without sigma `fresh` is not called.
-pub fn run(
-    eps: &mut Eps<'_>,
-    mut x: Vec<Planes>,
-    steps: &[Step],
-    fresh: &mut Fresh<'_>,
-    watch: &mut Watch<'_>,
-) -> Result<Vec<Planes>> {
+pub fn run(eps: &mut Eps<'_>, mut x: Vec<Planes>, steps: &[Step], fresh: &mut Fresh<'_>, watch: &mut Watch<'_>) -> Result<Vec<Planes>> {
     for (i, s) in steps.iter().enumerate() {
         let mut e = eps(&x, s.t)?;
         let (root, noise) = (s.alpha.sqrt(), (1.0 - s.alpha).sqrt());
@@ -193,7 +187,9 @@ mod tests {
         assert_eq!((s.len(), s[0].t, s[199].t), (200, 996, 1));
         // printed by models/reference/goldens_htd.py
         let near = |a: f64, b: f64| (a / b - 1.0).abs() < 1e-9;
-        assert!(near(s[0].alpha, 0.0001031144093443122) && near(s[0].next, 0.00011427887914658769) && near(s[0].sigma, 0.31256017473891745));
+        assert!(
+            near(s[0].alpha, 0.0001031144093443122) && near(s[0].next, 0.00011427887914658769) && near(s[0].sigma, 0.31256017473891745)
+        );
         assert!(near(s[99].alpha, 0.10678290900393723) && near(s[99].sigma, 0.20107902208796308));
         assert!(near(s[199].next, 0.9985) && near(s[199].sigma, 0.027433335352449108));
         assert!(s.iter().all(|s| s.t < 1000) && schedule(30, 1.0).unwrap().len() == 31, "1000 / 30 is 33, as published");
