@@ -32,7 +32,7 @@ pub struct Entry {
     pub sha256: String,
     /// Size of the file.
     pub bytes: u64,
-    /// `encoder`, `projection`, `autoencoder` or `denoiser`.
+    /// `encoder`, `projection`, `autoencoder` or `denoiser`; `htd_unet`, `htd_first_stage` or `htd_rescaler` of an import.
     pub kind: String,
     /// SPDX expression.
     pub licence: String,

@@ -57,10 +57,9 @@ pub struct Imported {
 /// Imports a checkpoint.
 pub fn run(file: &Path, out_dir: &Path, job: &Job) -> Result<Imported> {
     let source = source::Source::open(file)?;
-    let folder = write::Folder::begin(out_dir)?;
     let tensors = tensors::find(&source)?;
-    job.check()?;
     let found = checkpoint::read(&source, &tensors)?;
+    let folder = write::Folder::begin(out_dir)?;
     let source_sha256 = source.sha256(job)?;
     job.stage("import", found.networks.iter().map(|n| n.tensors.len() as u64).sum());
     let weights = if found.ema { "ema" } else { "plain" };

@@ -80,6 +80,10 @@ fn damaged<T>(why: impl Into<String>) -> Result<T> {
     Err(Refused::Damaged(why.into()))
 }
 
+fn foreign<T>(what: impl std::fmt::Display) -> Result<T> {
+    Err(Refused::Foreign(format!("it holds more than tensors: {what}")))
+}
+
 /// Index of a value.
 type Id = usize;
 
@@ -199,7 +203,7 @@ impl<'a> Machine<'a> {
             b'Q' => self.storage(),
             b'R' => self.reduce(),
             b'b' => self.build(),
-            _ => damaged(format!("instruction 0x{op:02x}, which torch.save does not write for tensors")),
+            _ => foreign(format!("instruction 0x{op:02x}, which torch.save does not write for tensors")),
         }
     }
 
@@ -239,7 +243,7 @@ impl<'a> Machine<'a> {
     fn protocol(&mut self) -> Result<()> {
         match self.take::<1>()? {
             [2] => Ok(()),
-            [n] => damaged(format!("pickle protocol {n}; torch.save writes 2")),
+            [n] => foreign(format!("pickle protocol {n}, torch.save writes 2")),
         }
     }
 
@@ -314,7 +318,7 @@ impl<'a> Machine<'a> {
             Some(known) => self.push(Value::Named(known)),
             None => {
                 let full: String = format!("{module}.{name}").chars().filter(|c| !c.is_control()).take(100).collect();
-                Err(Refused::Foreign(format!("it holds more than tensors: it names `{full}`, which was not called")))
+                foreign(format!("it names `{full}`, which was not called"))
             }
         }
     }
@@ -342,7 +346,7 @@ impl<'a> Machine<'a> {
         let made = match self.value(function)? {
             Value::Named(Name::OrderedDict) if arguments.is_empty() => Value::Dict(Vec::new()),
             Value::Named(Name::Rebuild) => Value::Tensor(Box::new(self.described(arguments)?)),
-            _ => return Err(Refused::Foreign("it holds more than tensors: it calls what is no known function".into())),
+            _ => return foreign("it calls what is no known function"),
         };
         self.push(made)
     }
@@ -375,7 +379,7 @@ impl<'a> Machine<'a> {
         self.pop()?;
         match self.stack.last().and_then(|id| self.values.get(*id)) {
             Some(Value::Dict(_)) => Ok(()),
-            _ => Err(Refused::Foreign("it holds more than tensors: it sets attributes of an object".into())),
+            _ => foreign("it sets attributes of an object"),
         }
     }
 }

@@ -17,7 +17,7 @@ fn tiny() -> std::path::PathBuf {
 /// Imports into a new folder; the error must leave no trace.
 pub(super) fn refusal(file: &Path) -> String {
     let dir = tempfile::tempdir().unwrap();
-    let why = import::run(file, &dir.path().join("out"), &Job::new()).err().expect("must be refused").to_string();
+    let why = import::run(file, &dir.path().join("out"), &Job::new()).expect_err("must be refused").to_string();
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "{why}: something was left behind");
     why
 }
