@@ -10,9 +10,9 @@ use std::collections::BTreeMap;
 use super::source::number;
 
 /// Largest pickle accepted, in bytes; those of checkpoints have about 1 MB.
-pub const PICKLE_BYTES: u64 = 16 << 20;
-/// Most values, entries of the stack or of the memo; checkpoints need some 100 000.
-const VALUES: usize = 2_000_000;
+pub const PICKLE_BYTES: u64 = 8 << 20;
+/// Most values, entries of the stack or of the memo; checkpoints need some 50 000.
+const VALUES: usize = 500_000;
 /// Longest name of a tensor or storage, in bytes: names are copied, and may be recalled by two bytes.
 const NAME_BYTES: usize = 500;
 /// Most axes of a tensor.

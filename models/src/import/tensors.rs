@@ -12,8 +12,8 @@ use super::zip;
 
 /// Largest tensor accepted, in values; the largest of the published networks has 19 million.
 const VALUES: u64 = 1 << 28;
-/// Largest safetensors header accepted, in bytes.
-const HEADER_BYTES: u64 = 16 << 20;
+/// Largest safetensors header accepted, in bytes; those of checkpoints have some 200 kB.
+const HEADER_BYTES: u64 = 4 << 20;
 
 /// One tensor.
 #[derive(Clone, Debug)]
@@ -128,7 +128,7 @@ fn of_safetensors(source: &Source) -> Result<Tensors> {
     let damaged = |why: String| source.refused(why, AGAIN);
     let size = number(&source.read(0, source.bytes.min(8))?, 0, 8).unwrap_or(u64::MAX);
     if size > HEADER_BYTES {
-        let known = "it is neither a zip of torch.save nor a safetensors file with a header of at most 16 MiB";
+        let known = "it is neither a zip of torch.save nor a safetensors file with a header of at most 4 MiB";
         return Err(source.refused(known, "give a checkpoint (.ckpt) or a .safetensors file"));
     }
     let header: BTreeMap<String, serde_json::Value> =
