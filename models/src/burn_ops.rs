@@ -8,7 +8,7 @@ use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor, TensorData};
 use histoloom_core::{Error, Planes, Result};
 
-use crate::ops::{After, Before, ConvSpec, Inverted, NORM_EPSILON, NormSpec, Ops};
+use crate::ops::{After, Before, ConvSpec, Inverted, NormSpec, Ops};
 
 /// Items handed to the device at once; bounds its memory (8 windows of 512 px take 0.8 GB in the widest layer).
 const BATCH: usize = 8;
@@ -31,6 +31,7 @@ pub struct Norm {
     gamma: Tensor<4>,
     beta: Tensor<4>,
     groups: usize,
+    epsilon: f32,
 }
 
 impl BurnOps {
@@ -60,7 +61,7 @@ fn normalised(x: &Tensor<4>, norm: &Norm) -> Tensor<4> {
     let [b, c, h, w] = x.dims();
     let grouped = x.clone().reshape([b, norm.groups, c / norm.groups * h * w]);
     let (variance, mean) = grouped.clone().var_mean_bias(2);
-    let y = (grouped - mean) / (variance + NORM_EPSILON).sqrt();
+    let y = (grouped - mean) / (variance + norm.epsilon).sqrt();
     y.reshape([b, c, h, w]) * norm.gamma.clone() + norm.beta.clone()
 }
 
@@ -80,7 +81,8 @@ impl Ops for BurnOps {
 
     fn norm_layer(&self, spec: &NormSpec<'_>) -> Norm {
         let c = spec.gamma.len();
-        Norm { gamma: self.tensor(spec.gamma, [1, c, 1, 1]), beta: self.tensor(spec.beta, [1, c, 1, 1]), groups: spec.groups }
+        let (gamma, beta) = (self.tensor(spec.gamma, [1, c, 1, 1]), self.tensor(spec.beta, [1, c, 1, 1]));
+        Norm { gamma, beta, groups: spec.groups, epsilon: spec.epsilon }
     }
 
     fn upload(&self, items: &[Planes]) -> Tensor<4> {
@@ -124,7 +126,7 @@ impl Ops for BurnOps {
             After::Plain => y,
             After::Silu => silu(y),
             After::Relu6 => relu6(y),
-            After::Add(other) => y + other.clone(),
+            After::Add(other) | After::AddToAll(other) => y + other.clone(),
         }
     }
 

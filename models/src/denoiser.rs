@@ -209,7 +209,7 @@ fn rise<O: Ops>(ops: &O, level: &[Res<O>], mut x: O::Map, skips: &mut Vec<O::Map
 }
 
 /// `[n, 1, 1]`: cosines, then sines of x at n/2 geometric frequencies from 1 down to 1e-4 (arXiv 1706.03762).
-fn scalar_features(x: f32, n: usize) -> Planes {
+pub(crate) fn scalar_features(x: f32, n: usize) -> Planes {
     let half = n / 2;
     let mut out = Planes::zeros(n, 1, 1);
     for i in 0..half {

@@ -24,6 +24,8 @@ pub mod burn_ops;
 pub mod cpu;
 pub mod denoiser;
 pub mod efficientnet_lite0;
+pub mod htd;
+pub mod import;
 pub mod nets;
 pub mod ops;
 pub mod pictures;
@@ -51,6 +53,7 @@ pub struct Engine {
     encoder: Slot<dyn Encoder>,
     codec: Slot<dyn LatentCodec>,
     denoiser: Slot<dyn Denoiser>,
+    paper: Mutex<Option<(PathBuf, htd::Paper)>>,
 }
 
 /// A network that may have been loaded.
@@ -80,6 +83,7 @@ impl Engine {
             encoder: Mutex::default(),
             codec: Mutex::default(),
             denoiser: Mutex::default(),
+            paper: Mutex::default(),
         })
     }
 
@@ -106,6 +110,21 @@ impl Engine {
                 Place::Gpu(ops, runner) => Arc::new(nets::CodecNet::load(ops.clone(), runner.clone(), &self.models_dir)?),
             })
         })
+    }
+
+    /// The published networks of a folder made by [`import::run`]; the last folder asked for is kept.
+    pub fn paper(&self, dir: &Path) -> Result<htd::Paper> {
+        let mut slot = self.paper.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, paper)) = slot.as_ref().filter(|(have, _)| have == dir) {
+            return Ok(paper.clone());
+        }
+        *slot = None; // two of them would take 2 GB
+        let paper = match &self.place {
+            Place::Cpu(ops) => htd::Paper::load(ops, &self.cpu, dir)?,
+            Place::Gpu(ops, runner) => htd::Paper::load(ops, runner, dir)?,
+        };
+        *slot = Some((dir.to_path_buf(), paper.clone()));
+        Ok(paper)
     }
 
     /// The denoiser.

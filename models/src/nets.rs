@@ -17,7 +17,7 @@ const PROJECTION: &str = "encoder_projection";
 const DENOISE_BATCH: usize = 16;
 
 /// Pictures of one size whose sides are multiples of `step`, not larger than core allows.
-fn check_pictures(what: &str, pictures: &[RgbImage], step: u32) -> Result<()> {
+pub(crate) fn check_pictures(what: &str, pictures: &[RgbImage], step: u32) -> Result<()> {
     let Some(first) = pictures.first() else { return Ok(()) };
     let (w, h) = first.dimensions();
     if pictures.iter().any(|p| p.dimensions() != (w, h)) {
@@ -42,7 +42,7 @@ fn check_side(what: &str, side_px: u32) -> Result<()> {
 }
 
 /// Planes of one shape with this many channels.
-fn check_planes(what: &str, planes: &[Planes], channels: usize, step: usize, cell_px: usize) -> Result<()> {
+pub(crate) fn check_planes(what: &str, planes: &[Planes], channels: usize, step: usize, cell_px: usize) -> Result<()> {
     let Some(first) = planes.first() else { return Ok(()) };
     let (h, w) = (first.height, first.width);
     let odd = |p: &Planes| p.channels != channels || p.height != h || p.width != w || p.data.len() != channels * h * w;
@@ -206,6 +206,12 @@ impl<O: Ops> DenoiserNet<O> {
         let net = runner.run(|| denoiser::Denoiser::load(&ops, w))?;
         Ok(Self { ops, runner, net, sha256: w.sha256().into() })
     }
+}
+
+/// Latents and condition of one item, stacked.
+pub(crate) fn stacked(x: &Planes, condition: &Planes) -> Planes {
+    let data = x.data.iter().chain(&condition.data).copied().collect();
+    Planes { channels: x.channels + condition.channels, height: x.height, width: x.width, data }
 }
 
 impl<O: Ops> Denoiser for DenoiserNet<O> {

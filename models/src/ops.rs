@@ -24,7 +24,7 @@ pub struct ConvSpec<'a> {
     pub pad: (usize, usize),
 }
 
-/// Group normalisation with its weights (epsilon 1e-5, PyTorch's default).
+/// Group normalisation with its weights.
 pub struct NormSpec<'a> {
     /// `[c]`.
     pub gamma: &'a [f32],
@@ -32,9 +32,11 @@ pub struct NormSpec<'a> {
     pub beta: &'a [f32],
     /// Number of groups, a divisor of c.
     pub groups: usize,
+    /// Added to the variance.
+    pub epsilon: f32,
 }
 
-/// Epsilon of every group normalisation.
+/// PyTorch's default epsilon, that of our own networks.
 pub const NORM_EPSILON: f32 = 1e-5;
 
 /// What happens to a convolution's input first.
@@ -61,6 +63,8 @@ pub enum After<'a, O: Ops> {
     Relu6,
     /// Another map of the same shape is added.
     Add(&'a O::Map),
+    /// `[1, c, 1, 1]` is added to every pixel of every item.
+    AddToAll(&'a O::Map),
 }
 
 /// MobileNet's inverted residual: expand, depthwise, project, and the input added where `residual`.

@@ -4,7 +4,7 @@
 use histoloom_core::{Planes, rng};
 
 use crate::cpu::CpuOps;
-use crate::ops::{After, Before, ConvSpec, NormSpec, Ops};
+use crate::ops::{After, Before, ConvSpec, NORM_EPSILON, NormSpec, Ops};
 
 /// Largest relative error accepted (RMS of the difference over RMS of the result).
 pub const TOLERANCE: f64 = 1e-3;
@@ -18,7 +18,7 @@ fn sample<O: Ops>(ops: &O) -> histoloom_core::Result<Vec<Planes>> {
     let zeros = vec![0.0; 3 * c];
     let spec = |weight, c_out, kernel, pad| ConvSpec { weight, bias: &zeros[..c_out], c_in: c, c_out, kernel, stride: 1, pad: (pad, pad) };
     let (conv, qkv) = (ops.conv_layer(&spec(&weight, c, 3, 1)), ops.conv_layer(&spec(&wide, 3 * c, 1, 0)));
-    let norm = ops.norm_layer(&NormSpec { gamma: &vec![1.0; c], beta: &vec![0.1; c], groups: 8 });
+    let norm = ops.norm_layer(&NormSpec { gamma: &vec![1.0; c], beta: &vec![0.1; c], groups: 8, epsilon: NORM_EPSILON });
     let x = ops.upload(&[x]);
     let h = ops.conv(&x, Before::NormSilu(&norm), &conv, After::Add(&x));
     let h = ops.attention(&ops.conv(&h, Before::Norm(&norm), &qkv, After::Plain), 2);

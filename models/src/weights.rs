@@ -10,7 +10,7 @@ use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::ops::{ConvSpec, NormSpec, Ops};
+use crate::ops::{ConvSpec, NORM_EPSILON, NormSpec, Ops};
 
 /// Largest weight file accepted, in bytes. The biggest network planned for has 0.9 GB.
 const FILE_BYTES: u64 = 2 << 30;
@@ -32,7 +32,7 @@ pub struct Entry {
     pub sha256: String,
     /// Size of the file.
     pub bytes: u64,
-    /// `encoder`, `projection`, `autoencoder` or `denoiser`.
+    /// `encoder`, `projection`, `autoencoder` or `denoiser`; `htd_unet`, `htd_first_stage` or `htd_rescaler` of an import.
     pub kind: String,
     /// SPDX expression.
     pub licence: String,
@@ -126,6 +126,11 @@ impl Weights {
         Ok(Self { file: file.into(), sha256, tensors })
     }
 
+    /// Name of the file.
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
     /// SHA-256 of the file, hex.
     pub fn sha256(&self) -> &str {
         &self.sha256
@@ -188,7 +193,7 @@ impl Weights {
             let why = format!("`{name}` normalises {channels} channels in {groups} groups");
             return Err(refused(&self.file, why, "use widths that are multiples of 16"));
         }
-        Ok(ops.norm_layer(&NormSpec { gamma, beta, groups }))
+        Ok(ops.norm_layer(&NormSpec { gamma, beta, groups, epsilon: NORM_EPSILON }))
     }
 }
 

@@ -312,7 +312,7 @@ int32_t hl_last_error(char *dst, uint64_t cap, uint64_t *needed);
 // Version, ABI, target and job kinds as JSON. [any thread] Errors: HL_E_ARGUMENT, HL_E_BUFFER.
 int32_t hl_build_info_json(char *dst, uint64_t cap, uint64_t *needed);
 
-// JSON schema (draft 2020-12) of the parameters of a job kind, "cluster" or "synth", for dialogs. [any thread]
+// JSON schema (draft 2020-12) of the parameters of a job kind, "cluster", "synth" or "import", for dialogs. [any thread]
 // Errors: HL_E_ARGUMENT, HL_E_UTF8, HL_E_UNSUPPORTED (kind), HL_E_BUFFER.
 int32_t hl_params_schema_json(const char *kind, char *dst, uint64_t cap, uint64_t *needed);
 
@@ -350,9 +350,10 @@ int32_t hl_slide_open(hl_context context, const struct hl_slide_desc *desc, hl_s
 // its pixels. 0 is fine. [any thread] Inside a callback it does not wait. Errors: HL_E_HANDLE.
 int32_t hl_slide_release(hl_slide slide);
 
-// Starts a job and returns at once; nothing is called back on this thread. [any thread] kind: "cluster" (slide -> map) or
-// "synth" (map -> tiles). params: a JSON object, NULL or "" for the defaults; see hl_params_schema_json. slide: for cluster, else 0.
-// input: for synth the result of a cluster job, or 0 when params name a folder in "from". The handle is the caller's to release.
+// Starts a job and returns at once; nothing is called back on this thread. [any thread] kind: "cluster" (slide -> map),
+// "synth" (map -> tiles) or "import" (a published checkpoint -> weight files). params: a JSON object, NULL or "" for the defaults; see
+// hl_params_schema_json. slide: for cluster, else 0. input: for synth the result of a cluster job, or 0 when params name a folder in
+// "from"; else 0. The handle is the caller's to release.
 // Errors: HL_E_HANDLE, HL_E_POISONED, HL_E_ARGUMENT, HL_E_UTF8, HL_E_UNSUPPORTED (kind), HL_E_PARAMETER, HL_E_LIMIT, HL_E_BUSY,
 // HL_E_MEMORY (no thread).
 int32_t hl_job_start(hl_context context,
@@ -373,7 +374,7 @@ int32_t hl_job_poll(hl_job job, struct hl_progress *progress);
 // (inside a callback).
 int32_t hl_job_wait(hl_job job, uint32_t timeout_ms);
 
-// Asks a job to stop; it does within 50 ms, or one denoising step or one embedding batch, callbacks aside. Any number of times.
+// Asks a job to stop; it does within 50 ms, or one denoising step, embedding batch or imported tensor, callbacks aside. Any number of times.
 // [any thread, callbacks too] Errors: HL_E_HANDLE.
 int32_t hl_job_cancel(hl_job job);
 
@@ -397,15 +398,16 @@ int32_t hl_job_release(hl_job job);
 // hl_result_tile_* have. [any thread] Errors: HL_E_HANDLE, HL_E_ARGUMENT, HL_E_BUFFER.
 int32_t hl_result_json(hl_result result, char *dst, uint64_t cap, uint64_t *needed);
 
-// The map as GeoJSON that QuPath imports, in level-0 pixels. [any thread] Errors: HL_E_HANDLE, HL_E_ARGUMENT, HL_E_BUFFER.
+// The map as GeoJSON that QuPath imports, in level-0 pixels. [any thread] Errors: HL_E_HANDLE, HL_E_ARGUMENT (also: an import's
+// result, which has no map), HL_E_BUFFER.
 int32_t hl_result_geojson(hl_result result, char *dst, uint64_t cap, uint64_t *needed);
 
 // The map's labels, one byte a cell, row by row, 0 = background; of synth jobs the map the tiles were made from. [any thread]
-// Errors: HL_E_HANDLE, HL_E_ARGUMENT, HL_E_BUFFER.
+// Errors: as hl_result_geojson.
 int32_t hl_result_labels(hl_result result, uint8_t *dst, uint64_t cap, uint64_t *needed, uint32_t *columns, uint32_t *rows);
 
 // The map in legend colours, RGBA, one pixel a cell, background transparent. [any thread]
-// Errors: HL_E_HANDLE, HL_E_ARGUMENT, HL_E_BUFFER.
+// Errors: as hl_result_geojson.
 int32_t hl_result_overlay(hl_result result, uint8_t *dst, uint64_t cap, uint64_t *needed, uint32_t *columns, uint32_t *rows);
 
 // Pixels of the index-th tile that the result keeps, RGB, rows without gaps. They are synthetic: a host that writes them to files

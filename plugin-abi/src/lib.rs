@@ -128,7 +128,7 @@ pub unsafe extern "C" fn hl_build_info_json(dst: *mut c_char, cap: u64, needed: 
     })
 }
 
-/// JSON schema (draft 2020-12) of the parameters of a job kind, "cluster" or "synth", for dialogs. [any thread]
+/// JSON schema (draft 2020-12) of the parameters of a job kind, "cluster", "synth" or "import", for dialogs. [any thread]
 /// Errors: HL_E_ARGUMENT, HL_E_UTF8, HL_E_UNSUPPORTED (kind), HL_E_BUFFER.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hl_params_schema_json(kind: *const c_char, dst: *mut c_char, cap: u64, needed: *mut u64) -> i32 {
@@ -250,9 +250,10 @@ pub extern "C" fn hl_slide_release(slide: hl_slide) -> i32 {
     })
 }
 
-/// Starts a job and returns at once; nothing is called back on this thread. [any thread] kind: "cluster" (slide -> map) or
-/// "synth" (map -> tiles). params: a JSON object, NULL or "" for the defaults; see hl_params_schema_json. slide: for cluster, else 0.
-/// input: for synth the result of a cluster job, or 0 when params name a folder in "from". The handle is the caller's to release.
+/// Starts a job and returns at once; nothing is called back on this thread. [any thread] kind: "cluster" (slide -> map),
+/// "synth" (map -> tiles) or "import" (a published checkpoint -> weight files). params: a JSON object, NULL or "" for the defaults; see
+/// hl_params_schema_json. slide: for cluster, else 0. input: for synth the result of a cluster job, or 0 when params name a folder in
+/// "from"; else 0. The handle is the caller's to release.
 /// Errors: HL_E_HANDLE, HL_E_POISONED, HL_E_ARGUMENT, HL_E_UTF8, HL_E_UNSUPPORTED (kind), HL_E_PARAMETER, HL_E_LIMIT, HL_E_BUSY,
 /// HL_E_MEMORY (no thread).
 #[unsafe(no_mangle)]
@@ -305,7 +306,7 @@ pub extern "C" fn hl_job_wait(job: hl_job, timeout_ms: u32) -> i32 {
     boundary::call(|entry| entry.job(job)?.wait(timeout_ms))
 }
 
-/// Asks a job to stop; it does within 50 ms, or one denoising step or one embedding batch, callbacks aside. Any number of times.
+/// Asks a job to stop; it does within 50 ms, or one denoising step, embedding batch or imported tensor, callbacks aside. Any number of times.
 /// [any thread, callbacks too] Errors: HL_E_HANDLE.
 #[unsafe(no_mangle)]
 pub extern "C" fn hl_job_cancel(job: hl_job) -> i32 {
@@ -377,18 +378,19 @@ pub unsafe extern "C" fn hl_result_json(result: hl_result, dst: *mut c_char, cap
     })
 }
 
-/// The map as GeoJSON that QuPath imports, in level-0 pixels. [any thread] Errors: HL_E_HANDLE, HL_E_ARGUMENT, HL_E_BUFFER.
+/// The map as GeoJSON that QuPath imports, in level-0 pixels. [any thread] Errors: HL_E_HANDLE, HL_E_ARGUMENT (also: an import's
+/// result, which has no map), HL_E_BUFFER.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hl_result_geojson(result: hl_result, dst: *mut c_char, cap: u64, needed: *mut u64) -> i32 {
     boundary::call(|entry| {
         // SAFETY: the header obliges the caller.
         let (found, to) = (entry.result(result)?, unsafe { Buffer::text(dst, cap, needed) }?);
-        to.fill_text(&histoloom_core::export::geojson(&found.map))
+        to.fill_text(&histoloom_core::export::geojson(found.map()?))
     })
 }
 
 /// The map's labels, one byte a cell, row by row, 0 = background; of synth jobs the map the tiles were made from. [any thread]
-/// Errors: HL_E_HANDLE, HL_E_ARGUMENT, HL_E_BUFFER.
+/// Errors: as hl_result_geojson.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hl_result_labels(
     result: hl_result,
@@ -402,12 +404,13 @@ pub unsafe extern "C" fn hl_result_labels(
         let found = entry.result(result)?;
         // SAFETY: the header obliges the caller.
         let (to, columns, rows) = unsafe { (Buffer::new(dst, cap, needed)?, Out::new(columns, "columns")?, Out::new(rows, "rows")?) };
-        picture(&to, &columns, &rows, (found.map.columns as u32, found.map.rows as u32, &found.map.labels))
+        let map = found.map()?;
+        picture(&to, &columns, &rows, (map.columns as u32, map.rows as u32, &map.labels))
     })
 }
 
 /// The map in legend colours, RGBA, one pixel a cell, background transparent. [any thread]
-/// Errors: HL_E_HANDLE, HL_E_ARGUMENT, HL_E_BUFFER.
+/// Errors: as hl_result_geojson.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hl_result_overlay(
     result: hl_result,
@@ -421,7 +424,7 @@ pub unsafe extern "C" fn hl_result_overlay(
         let found = entry.result(result)?;
         // SAFETY: the header obliges the caller.
         let (to, columns, rows) = unsafe { (Buffer::new(dst, cap, needed)?, Out::new(columns, "columns")?, Out::new(rows, "rows")?) };
-        let (w, h, rgba) = found.overlay();
+        let (w, h, rgba) = found.overlay()?;
         picture(&to, &columns, &rows, (w, h, &rgba))
     })
 }

@@ -4,10 +4,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use histoloom_core::params::{self, Cluster, Params, Synth};
+use histoloom_core::params::{self, Cluster, Import, Params, Synth};
 use histoloom_core::synth::{Nets, SyntheticTile};
 use histoloom_core::{Error, Job, export, semantic_map, synth};
-use histoloom_models::{DeviceReport, Engine};
+use histoloom_models::{DeviceReport, Engine, import};
 use histoloom_wasm_ops::Registry;
 use serde_json::{Value, json};
 
@@ -24,12 +24,17 @@ const KEPT_BYTES: u64 = 256 << 20;
 /// Most engines a context keeps, each with its networks (about 100 MB): one to work with and one to compare.
 const ENGINES: usize = 2;
 
+/// The job kinds for hosts.
+const KINDS: [&str; 3] = [Cluster::KIND, Synth::KIND, Import::KIND];
+
 /// What a job does, with checked parameters.
 pub enum Work {
     /// Slide to map.
     Cluster(Cluster),
     /// Map to tiles.
     Synth(Synth),
+    /// Checkpoint to weight files.
+    Import(Import),
     /// Callbacks only.
     Selftest(Selftest),
 }
@@ -110,13 +115,23 @@ pub fn prepare(kind: &str, text: &str, engines: &Engines, slide: bool, result: b
             let resolved = params::resolved(&p)?;
             Ok((Work::Synth(p), resolved))
         }
+        "import" if slide || result => wrong("reads a file; pass 0 for slide and input"),
+        "import" => {
+            let p: Import = params::parse(text)?;
+            let resolved = params::resolved(&p)?;
+            Ok((Work::Import(p), resolved))
+        }
         "selftest" => {
             let p = selftest::parse(text)?;
             let resolved = serde_json::to_string(&p).map_err(|e| Error::internal(e.to_string()))?;
             Ok((Work::Selftest(p), resolved))
         }
-        _ => Err(Failure::new(HL_E_UNSUPPORTED, format!("job kind `{kind}` is not known; known are cluster and synth"))),
+        _ => Err(unknown(kind)),
     }
+}
+
+fn unknown(kind: &str) -> Failure {
+    Failure::new(HL_E_UNSUPPORTED, format!("job kind `{kind}` is not known; known are {}", KINDS.join(", ")))
 }
 
 /// Pixels and labels of a tile.
@@ -147,6 +162,7 @@ pub fn run(work: Work, engines: &Engines, source: Option<HostSource>, from: Opti
             None => return Err(Failure::argument("slide", "is 0")),
         },
         Work::Synth(p) => synthesise(&p, engines, from, job)?,
+        Work::Import(p) => imported(&p, job)?,
     })
 }
 
@@ -182,15 +198,29 @@ fn cluster(p: &Cluster, engines: &Engines, source: &HostSource, job: &Job) -> hi
         "notes": job.notes(),
         "files": names(&files),
     });
-    Ok(ResultData { map: Arc::new(map), tiles: Vec::new(), summary })
+    Ok(ResultData { map: Some(Arc::new(map)), tiles: Vec::new(), summary })
 }
 
-fn synthesise(p: &Synth, engines: &Engines, from: Option<&ResultData>, job: &Job) -> histoloom_core::Result<ResultData> {
+fn imported(p: &Import, job: &Job) -> histoloom_core::Result<ResultData> {
+    let path = |given: &Option<String>| PathBuf::from(given.as_deref().unwrap_or_default());
+    let made = import::run(&path(&p.file), &path(&p.out_dir), job)?;
+    job.note(format!("licence of the imported weights: {}", import::LICENCE));
+    let summary = json!({
+        "kind": Import::KIND,
+        "imported": made,
+        "parameters": p,
+        "notes": job.notes(),
+        "files": names(&made.files),
+    });
+    Ok(ResultData { map: None, tiles: Vec::new(), summary })
+}
+
+fn synthesise(p: &Synth, engines: &Engines, from: Option<&ResultData>, job: &Job) -> Result<ResultData> {
     let engine = engine(engines, &p.device, p.threads, job)?;
     let map = match (from, &p.from) {
-        (Some(result), _) => result.map.clone(),
+        (Some(result), _) => result.map()?.clone(),
         (None, Some(dir)) => Arc::new(export::read_map(Path::new(dir))?),
-        (None, None) => return Err(Error::parameter("from", "is missing", "pass the result or the folder of a cluster job")),
+        (None, None) => return Err(Error::parameter("from", "is missing", "pass the result or the folder of a cluster job").into()),
     };
     let registry = Registry::shipped()?;
     let ops = p.ops.iter().map(|name| registry.get(name)).collect::<histoloom_core::Result<Vec<_>>>()?;
@@ -211,7 +241,7 @@ fn synthesise(p: &Synth, engines: &Engines, from: Option<&ResultData>, job: &Job
         "notes": job.notes(),
         "files": names(&files),
     });
-    Ok(ResultData { map, tiles: kept, summary })
+    Ok(ResultData { map: Some(map), tiles: kept, summary })
 }
 
 /// Tiles as they come: into files, into the summary, and into memory while there is room.
@@ -257,7 +287,8 @@ pub fn schema(kind: &str) -> Result<Value> {
     match kind {
         "cluster" => Ok(params::schema::<Cluster>()),
         "synth" => Ok(params::schema::<Synth>()),
-        _ => Err(Failure::new(HL_E_UNSUPPORTED, format!("job kind `{kind}` is not known; known are cluster and synth"))),
+        "import" => Ok(params::schema::<Import>()),
+        _ => Err(unknown(kind)),
     }
 }
 
@@ -285,7 +316,7 @@ pub fn build_info() -> Value {
         "arch": std::env::consts::ARCH,
         "os": std::env::consts::OS,
         "debug": cfg!(debug_assertions),
-        "kinds": ["cluster", "synth"],
+        "kinds": KINDS,
     })
 }
 

@@ -12,8 +12,8 @@ use crate::types::{HL_E_ARGUMENT, HL_E_INTERNAL};
 
 /// A job's result.
 pub struct ResultData {
-    /// The map made, or the one the tiles were made from.
-    pub map: Arc<SemanticMap>,
+    /// The map made, or the one the tiles were made from; import jobs have none.
+    pub map: Option<Arc<SemanticMap>>,
     /// Tiles of a synth job that are kept in memory.
     pub tiles: Vec<SyntheticTile>,
     /// What `hl_result_json` says.
@@ -24,16 +24,22 @@ pub struct ResultData {
 const OVERLAY_ALPHA: u8 = 255;
 
 impl ResultData {
+    /// The map.
+    pub fn map(&self) -> Result<&Arc<SemanticMap>> {
+        self.map.as_ref().ok_or_else(|| Failure::new(HL_E_ARGUMENT, "the result of an import job holds no map; pass that of a cluster job"))
+    }
+
     /// Columns, rows and one RGBA pixel a cell in legend colours.
-    pub fn overlay(&self) -> (u32, u32, Vec<u8>) {
+    pub fn overlay(&self) -> Result<(u32, u32, Vec<u8>)> {
+        let map = self.map()?;
         let mut colors = [[0u8; 4]; 256];
-        for class in &self.map.classes {
+        for class in &map.classes {
             let [r, g, b] = class.color;
             colors[usize::from(class.id)] = [r, g, b, OVERLAY_ALPHA];
         }
         colors[0] = [0; 4];
-        let rgba = self.map.labels.iter().flat_map(|l| colors[usize::from(*l)]).collect();
-        (self.map.columns as u32, self.map.rows as u32, rgba)
+        let rgba = map.labels.iter().flat_map(|l| colors[usize::from(*l)]).collect();
+        Ok((map.columns as u32, map.rows as u32, rgba))
     }
 
     /// One kept tile.

@@ -81,7 +81,7 @@ pub fn run(p: &Selftest, source: Option<&HostSource>, job: &Job) -> Result<Resul
         "kept": tiles.len(),
         "notes": job.notes(),
     });
-    Ok(ResultData { map: Arc::new(map), tiles, summary })
+    Ok(ResultData { map: Some(Arc::new(map)), tiles, summary })
 }
 
 /// Reads regions one beside the other over the slide; the mean colour comes back.

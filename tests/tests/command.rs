@@ -191,6 +191,32 @@ fn what_cannot_be_used_is_refused_with_what_to_try() {
     assert_eq!((json(&answer)["ok"].as_bool(), json(&answer)["error"]["exit_code"].as_i64()), (Some(false), Some(3)));
 }
 
+#[test]
+fn a_published_checkpoint_is_imported_and_another_file_is_refused() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let out = dir.path().join("c16");
+    let checkpoint = root().join("models/tests/data/htd_tiny.ckpt");
+    let import = |file: &Path| {
+        let mut c = histoloom();
+        c.args(["models", "import"]).arg(file).arg("--out").arg(&out);
+        c
+    };
+    let said = refused(&mut import(&dir.path().join("nowhere.ckpt")), 3);
+    assert!(said.contains("nowhere.ckpt"), "{said}");
+    let evil = dir.path().join("evil.ckpt");
+    std::fs::write(&evil, b"\x80\x02cos\nsystem\n.").expect("writable");
+    let said = refused(&mut import(&evil), 3);
+    assert!(said.contains("evil.ckpt") && said.contains("save_file") && !out.exists(), "{said}");
+    let made = json(&run(import(&checkpoint).arg("--json")));
+    assert_eq!((made["imported"]["classes"].as_u64(), made["ok"].as_bool()), (Some(2), Some(true)), "{made}");
+    assert!(made["files"].as_array().is_some_and(|f| f.iter().all(|f| Path::new(f.as_str().unwrap_or("")).is_file())), "{made}");
+    let said = refused(&mut import(&checkpoint), 1);
+    assert!(said.contains("new or empty"), "{said}");
+    let another = dir.path().join("again");
+    let told = run(histoloom().args(["models", "import"]).arg(&checkpoint).arg("--out").arg(&another));
+    assert!(String::from_utf8_lossy(&told.stdout).contains("licence: as the source states; ask its authors"));
+}
+
 /// The command passes on only what was given, so its help must state the library's defaults.
 #[test]
 fn help_states_the_defaults_of_the_library() {

@@ -123,6 +123,9 @@ static void part_values(hl_context context, hl_slide slide) {
     longest[(2 << 20) - 1] = '\0';
     CODE(hl_job_start(context, slide, "selftest", longest, 0, &o.handle), HL_E_LIMIT);
     free(longest);
+    CODE(hl_job_start(context, slide, "import", "{\"file\": \"a.ckpt\", \"out_dir\": \"b\"}", 0, &o.handle), HL_E_ARGUMENT);
+    CODE(hl_job_start(context, 0, "import", "{\"file\": \"a.ckpt\"}", 0, &o.handle), HL_E_PARAMETER);
+    CODE(hl_job_start(context, 0, "import", NULL, 0, &o.handle), HL_E_PARAMETER);
     hl_slide_desc d = slide_desc();
 #define REFUSED(field, value, code)                         \
     do {                                                    \

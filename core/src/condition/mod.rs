@@ -24,6 +24,7 @@ mod crops;
 mod field;
 mod labels;
 pub mod layout;
+pub mod paper;
 mod place;
 pub mod stain;
 #[cfg(test)]

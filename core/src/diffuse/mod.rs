@@ -18,6 +18,7 @@ use image::RgbImage;
 
 use crate::{Planes, Result};
 
+pub mod ddim;
 pub mod dpmpp2m;
 pub mod euler;
 mod guidance;

@@ -16,10 +16,12 @@ use serde_json::{Map, Value, json};
 use crate::{Error, Result, limits};
 
 mod eval;
+mod import;
 mod presets;
 mod synth;
 
 pub use eval::Eval;
+pub use import::Import;
 pub use presets::PRESETS;
 pub use synth::{Asked, Crop, Mix, Synth, check_size};
 
@@ -240,6 +242,7 @@ mod tests {
         }
         let e = parse::<Synth>(r#"{"size_px": 250}"#).unwrap_err().to_string();
         assert!(e.contains("try 224 or 256"), "{e}");
+        assert!(parse::<Import>(r#"{"file": "a.ckpt"}"#).unwrap_err().to_string().contains("`out_dir`: is missing"));
         assert!(parse::<Synth>(r#"{"sampler": "magic"}"#).unwrap_err().to_string().contains("euler, heun"));
     }
 
@@ -256,6 +259,7 @@ mod tests {
         for (value, schema) in [
             (serde_json::to_value(parse::<Cluster>("").unwrap()).unwrap(), schema::<Cluster>()),
             (serde_json::to_value(parse::<Synth>("").unwrap()).unwrap(), schema::<Synth>()),
+            (serde_json::to_value(Import { file: None, out_dir: None }).unwrap(), schema::<Import>()),
         ] {
             let (a, b) = (value.as_object().unwrap(), schema["properties"].as_object().unwrap());
             assert_eq!(a.keys().collect::<Vec<_>>(), b.keys().collect::<Vec<_>>());

@@ -4,18 +4,19 @@ use rayon::prelude::*;
 
 use super::store::Buffer;
 use super::{CpuOps, Map, math, simd};
-use crate::ops::{Before, NORM_EPSILON, NormSpec};
+use crate::ops::{Before, NormSpec};
 
 /// Group normalisation.
 pub struct Norm {
     gamma: Vec<f32>,
     beta: Vec<f32>,
     groups: usize,
+    epsilon: f32,
 }
 
 impl Norm {
     pub(super) fn new(s: &NormSpec<'_>) -> Self {
-        Self { gamma: s.gamma.to_vec(), beta: s.beta.to_vec(), groups: s.groups }
+        Self { gamma: s.gamma.to_vec(), beta: s.beta.to_vec(), groups: s.groups, epsilon: s.epsilon }
     }
 
     /// Scale and offset for every channel of one item `[h * w, c]`, film included.
@@ -28,7 +29,7 @@ impl Norm {
         let variance: Vec<f32> = grouped(&channel_sums(item, &centres, |v, m| (v - m) * (v - m)), size, count);
         let mut a = Affine { scale: vec![0.0; c], offset: vec![0.0; c] };
         for k in 0..c {
-            let s = self.gamma[k] / (variance[k / size] + NORM_EPSILON).sqrt();
+            let s = self.gamma[k] / (variance[k / size] + self.epsilon).sqrt();
             let (film_scale, film_shift) = film.map_or((1.0, 0.0), |f| (1.0 + f[k], f[c + k]));
             a.scale[k] = s * film_scale;
             a.offset[k] = (self.beta[k] - mean[k / size] * s) * film_scale + film_shift;

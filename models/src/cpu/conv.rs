@@ -52,6 +52,7 @@ impl Conv {
                 After::Silu => Finish::Silu,
                 After::Relu6 => Finish::Relu6,
                 After::Add(r) => Finish::Add(&r.data[first * c..(first + count) * c]),
+                After::AddToAll(r) => Finish::AddToAll(&r.data),
             };
             Tiles { x: source.data(), rows: &rows, taps: &taps, weights: &self.weights, out, places: &places, finish }.run();
         });

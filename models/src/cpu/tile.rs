@@ -81,6 +81,8 @@ pub enum Finish<'a> {
     Relu6,
     /// Added to these values, which lie at the same positions as the output.
     Add(&'a [f32]),
+    /// Added to these values, one an output channel.
+    AddToAll(&'a [f32]),
 }
 
 /// One matrix of output pixels.
@@ -161,6 +163,7 @@ impl Tiles<'_> {
             Finish::Silu => out.iter_mut().zip(line).for_each(|(o, v)| *o = super::math::silu(*v)),
             Finish::Relu6 => out.iter_mut().zip(line).for_each(|(o, v)| *o = v.clamp(0.0, 6.0)),
             Finish::Add(r) => out.iter_mut().zip(line).zip(&r[place..place + valid]).for_each(|((o, v), r)| *o = v + r),
+            Finish::AddToAll(r) => out.iter_mut().zip(line).zip(&r[channel..channel + valid]).for_each(|((o, v), r)| *o = v + r),
         }
     }
 }

@@ -2,6 +2,9 @@
 
 mod determinism;
 mod gpu;
+mod hostile_checkpoints;
+mod htd;
+mod imports;
 mod operations;
 mod parity;
 mod weight_files;
@@ -34,6 +37,16 @@ fn flex() -> BurnOps {
     BurnOps::new(burn::tensor::Device::flex())
 }
 
+/// A file of goldens.
+fn data(file: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(file)
+}
+
+fn meta(bytes: &[u8], key: &str) -> serde_json::Value {
+    let (_, header) = SafeTensors::read_metadata(bytes).unwrap();
+    serde_json::from_str(&header.metadata().as_ref().unwrap()[key]).unwrap()
+}
+
 /// Inputs and PyTorch's outputs, and the made-up weights they belong to; see `reference/goldens.py`.
 struct Goldens {
     bytes: Vec<u8>,
@@ -42,11 +55,18 @@ struct Goldens {
 
 impl Goldens {
     fn read() -> Self {
-        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/goldens.safetensors");
-        let bytes = std::fs::read(path).unwrap();
-        let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
-        let shapes = serde_json::from_str(&header.metadata().as_ref().unwrap()["shapes"]).unwrap();
+        Self::named("goldens.safetensors")
+    }
+
+    fn named(file: &str) -> Self {
+        let bytes = std::fs::read(data(file)).unwrap();
+        let shapes = serde_json::from_value(meta(&bytes, "shapes")).unwrap();
         Self { bytes, shapes }
+    }
+
+    /// An entry of the metadata.
+    fn meta(&self, key: &str) -> serde_json::Value {
+        meta(&self.bytes, key)
     }
 
     /// A tensor `[b, c, h, w]`, one block an item.

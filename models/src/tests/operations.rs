@@ -34,6 +34,8 @@ fn convolved<O: Ops>(ops: &O, case: Case) -> Vec<Planes> {
     let mut out = ops.download(ops.conv(&x, Before::Plain, &layer, After::Add(&plain))).unwrap();
     out.extend(ops.download(ops.conv(&x, Before::Plain, &layer, After::Silu)).unwrap());
     out.extend(ops.download(ops.conv(&x, Before::Plain, &layer, After::Relu6)).unwrap());
+    let each = ops.upload(&[Planes::new(c_out, 1, 1, noise(3, c_out)).unwrap()]);
+    out.extend(ops.download(ops.conv(&x, Before::Plain, &layer, After::AddToAll(&each))).unwrap());
     out
 }
 
@@ -91,7 +93,7 @@ fn inverted_residuals_agree_with_burn_flex_across_strips_and_strides() {
 
 fn normed<O: Ops>(ops: &O) -> Vec<Planes> {
     let (c, h, w) = (48, 9, 11);
-    let norm = ops.norm_layer(&NormSpec { gamma: &noise(7, c), beta: &noise(8, c), groups: 16 });
+    let norm = ops.norm_layer(&NormSpec { gamma: &noise(7, c), beta: &noise(8, c), groups: 16, epsilon: 1e-2 });
     let film = ops.upload(&[Planes::new(2 * c, 1, 1, noise(9, 2 * c)).unwrap()]);
     let weight = noise(10, c * c * 9);
     let layer = ops.conv_layer(&ConvSpec { weight: &weight, bias: &noise(11, c), c_in: c, c_out: c, kernel: 3, stride: 1, pad: (1, 1) });

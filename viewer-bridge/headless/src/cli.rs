@@ -54,10 +54,30 @@ pub enum Command {
     /// Make a tile again from the parameters in its PNG and compare
     #[command(after_help = EXIT_CODES)]
     Rerun(Rerun),
+    /// Models of others
+    Models {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: Models,
+    },
     /// Print a completion script for a shell
     Completions {
         /// The shell
         shell: clap_complete::Shell,
+    },
+}
+
+/// The commands of `models`.
+#[derive(Debug, Subcommand)]
+pub enum Models {
+    /// Make weight files of a published checkpoint (HTD-LDM in the CompVis layout); nothing of it is executed
+    #[command(after_help = EXIT_CODES)]
+    Import {
+        /// The checkpoint: .ckpt of PyTorch, or .safetensors
+        file: PathBuf,
+        /// Folder for the weight files, new or empty
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
     },
 }
 

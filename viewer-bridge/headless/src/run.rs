@@ -35,7 +35,7 @@ pub fn job(context: &Context<'_>, kind: &str, slide: u64, params: &Value, report
 fn follow(context: &Context<'_>, kind: &str, slide: u64, params: &Value, report: &Report) -> Result<Value> {
     let job = context.start(kind, slide, params)?;
     let resolved = job.params()?;
-    report.loud(&format!("{kind}: {}", told(&resolved)));
+    report.loud(format!("{kind}: {}", told(&resolved)).trim_end_matches(": "));
     let mut cancelled = false;
     while !job.wait(LOOK_MS)? {
         report.step(&job.poll()?);
@@ -53,9 +53,9 @@ fn follow(context: &Context<'_>, kind: &str, slide: u64, params: &Value, report:
 /// The parameters in one line, the seed first; folders are told elsewhere.
 fn told(resolved: &Value) -> String {
     let word = |v: &Value| v.as_str().map_or_else(|| v.to_string(), str::to_owned);
-    let mut parts = vec![format!("seed {}", resolved["seed"])];
+    let mut parts: Vec<String> = resolved.get("seed").map(|seed| format!("seed {seed}")).into_iter().collect();
     for (key, v) in resolved.as_object().into_iter().flatten() {
-        if !(v.is_null() || ["seed", "out_dir", "from", "roi"].contains(&key.as_str())) {
+        if !(v.is_null() || ["seed", "out_dir", "from", "file", "roi"].contains(&key.as_str())) {
             parts.push(format!("{key} {}", word(v)));
         }
     }

@@ -3,6 +3,7 @@
 mod cluster;
 mod doctor;
 mod inspect;
+mod models;
 mod rerun;
 mod synth;
 
@@ -12,7 +13,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use crate::cli::{Cli, Command, Common, Where};
+use crate::cli::{Cli, Command, Common, Models, Where};
 use crate::error::{Failure, Kind, Result};
 use crate::report::Report;
 
@@ -24,6 +25,7 @@ pub fn run(cli: Cli, report: &Arc<Report>) -> Result<u8> {
         Command::Synth(options) => synth::run(&cli.common, &options, report),
         Command::Inspect { file } => inspect::run(&cli.common, &file, report),
         Command::Rerun(options) => rerun::run(&cli.common, &options, report),
+        Command::Models { command: Models::Import { file, out } } => models::import(&cli.common, &file, &out, report),
         Command::Completions { shell } => {
             use clap::CommandFactory;
             // into memory first: the generator panics where a pipe is closed early
