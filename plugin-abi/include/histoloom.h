@@ -312,7 +312,7 @@ int32_t hl_last_error(char *dst, uint64_t cap, uint64_t *needed);
 // Version, ABI, target and job kinds as JSON. [any thread] Errors: HL_E_ARGUMENT, HL_E_BUFFER.
 int32_t hl_build_info_json(char *dst, uint64_t cap, uint64_t *needed);
 
-// JSON schema (draft 2020-12) of the parameters of a job kind, "cluster", "synth" or "import", for dialogs. [any thread]
+// JSON schema (draft 2020-12) of the parameters of a job kind, "cluster", "synth", "eval" or "import", for dialogs. [any thread]
 // Errors: HL_E_ARGUMENT, HL_E_UTF8, HL_E_UNSUPPORTED (kind), HL_E_BUFFER.
 int32_t hl_params_schema_json(const char *kind, char *dst, uint64_t cap, uint64_t *needed);
 
@@ -351,8 +351,8 @@ int32_t hl_slide_open(hl_context context, const struct hl_slide_desc *desc, hl_s
 int32_t hl_slide_release(hl_slide slide);
 
 // Starts a job and returns at once; nothing is called back on this thread. [any thread] kind: "cluster" (slide -> map),
-// "synth" (map -> tiles) or "import" (a published checkpoint -> weight files). params: a JSON object, NULL or "" for the defaults; see
-// hl_params_schema_json. slide: for cluster, else 0. input: for synth the result of a cluster job, or 0 when params name a folder in
+// "synth" (map -> tiles), "eval" (slide and the folder of its map -> how good the tiles are) or "import" (a published checkpoint ->
+// weight files). params: a JSON object, NULL or "" for the defaults; see hl_params_schema_json. slide: for cluster and eval, else 0. input: for synth the result of a cluster job, or 0 when params name a folder in
 // "from"; else 0. The handle is the caller's to release.
 // Errors: HL_E_HANDLE, HL_E_POISONED, HL_E_ARGUMENT, HL_E_UTF8, HL_E_UNSUPPORTED (kind), HL_E_PARAMETER, HL_E_LIMIT, HL_E_BUSY,
 // HL_E_MEMORY (no thread).

@@ -4,9 +4,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use histoloom_core::params::{self, Cluster, Import, Params, Synth};
+use histoloom_core::params::{self, Cluster, Eval, Import, Params, Synth};
 use histoloom_core::synth::{Nets, SyntheticTile};
-use histoloom_core::{Error, Job, export, semantic_map, synth};
+use histoloom_core::{Error, Job, eval, export, semantic_map, synth};
 use histoloom_models::{DeviceReport, Engine, import};
 use histoloom_wasm_ops::Registry;
 use serde_json::{Value, json};
@@ -25,16 +25,18 @@ const KEPT_BYTES: u64 = 256 << 20;
 const ENGINES: usize = 2;
 
 /// The job kinds for hosts.
-const KINDS: [&str; 3] = [Cluster::KIND, Synth::KIND, Import::KIND];
+const KINDS: [&str; 4] = [Cluster::KIND, Synth::KIND, Import::KIND, Eval::KIND];
 
 /// What a job does, with checked parameters.
 pub enum Work {
     /// Slide to map.
     Cluster(Cluster),
     /// Map to tiles.
-    Synth(Synth),
+    Synth(Box<Synth>),
     /// Checkpoint to weight files.
     Import(Import),
+    /// Slide and its map to figures.
+    Eval(Eval),
     /// Callbacks only.
     Selftest(Selftest),
 }
@@ -113,13 +115,20 @@ pub fn prepare(kind: &str, text: &str, engines: &Engines, slide: bool, result: b
             }
             check_memory(&p)?;
             let resolved = params::resolved(&p)?;
-            Ok((Work::Synth(p), resolved))
+            Ok((Work::Synth(Box::new(p)), resolved))
         }
         "import" if slide || result => wrong("reads a file; pass 0 for slide and input"),
         "import" => {
             let p: Import = params::parse(text)?;
             let resolved = params::resolved(&p)?;
             Ok((Work::Import(p), resolved))
+        }
+        "eval" if !slide => wrong("reads real tiles; open the slide and pass its handle"),
+        "eval" if result => wrong("takes no earlier result; name the map's folder in \"from\""),
+        "eval" => {
+            let p: Eval = params::parse(&engines.completed(text))?;
+            let resolved = params::resolved(&p)?;
+            Ok((Work::Eval(p), resolved))
         }
         "selftest" => {
             let p = selftest::parse(text)?;
@@ -163,6 +172,10 @@ pub fn run(work: Work, engines: &Engines, source: Option<HostSource>, from: Opti
         },
         Work::Synth(p) => synthesise(&p, engines, from, job)?,
         Work::Import(p) => imported(&p, job)?,
+        Work::Eval(p) => match source {
+            Some(source) => evaluate(&p, engines, &source, job)?,
+            None => return Err(Failure::argument("slide", "is 0")),
+        },
     })
 }
 
@@ -215,6 +228,25 @@ fn imported(p: &Import, job: &Job) -> histoloom_core::Result<ResultData> {
     Ok(ResultData { map: None, tiles: Vec::new(), summary })
 }
 
+fn evaluate(p: &Eval, engines: &Engines, source: &HostSource, job: &Job) -> histoloom_core::Result<ResultData> {
+    let engine = engine(engines, &p.device, p.threads, job)?;
+    let map = export::read_map(Path::new(&p.from))?;
+    let other = p.other.as_ref().map(|dir| export::read_map(Path::new(dir))).transpose()?;
+    let (codec, denoiser, encoder) = (engine.codec()?, engine.denoiser()?, engine.encoder()?);
+    let nets = Nets::new(&*codec, &*denoiser, &*encoder).on(&engine.device().name);
+    let (report, sheet) = eval::run(source, &map, other.as_ref(), &nets, p, job)?;
+    let files = p.out_dir.as_ref().map(|dir| export::write_report(Path::new(dir), &report, &sheet)).transpose()?.unwrap_or_default();
+    let summary = json!({
+        "kind": Eval::KIND,
+        "report": report,
+        "parameters": p,
+        "device": device_json(engine.device()),
+        "notes": job.notes(),
+        "files": names(&files),
+    });
+    Ok(ResultData { map: Some(Arc::new(map)), tiles: Vec::new(), summary })
+}
+
 fn synthesise(p: &Synth, engines: &Engines, from: Option<&ResultData>, job: &Job) -> Result<ResultData> {
     let engine = engine(engines, &p.device, p.threads, job)?;
     let map = match (from, &p.from) {
@@ -226,6 +258,8 @@ fn synthesise(p: &Synth, engines: &Engines, from: Option<&ResultData>, job: &Job
     let ops = p.ops.iter().map(|name| registry.get(name)).collect::<histoloom_core::Result<Vec<_>>>()?;
     let (codec, denoiser, encoder) = (engine.codec()?, engine.denoiser()?, engine.encoder()?);
     let nets = Nets::new(&*codec, &*denoiser, &*encoder).on(&engine.device().name);
+    let published = p.model.as_ref().map(|dir| engine.paper(Path::new(dir))).transpose()?;
+    let nets = published.as_ref().map_or(nets, |own| nets.published(&*own.codec, &*own.denoiser));
     let mut tiles = Tiles::begin(p, &map)?;
     synth::run(&map, &nets, &ops, p, job, &mut |tile| tiles.take(tile, &map))?;
     let Tiles { kept, lines, set, .. } = tiles;
@@ -288,6 +322,7 @@ pub fn schema(kind: &str) -> Result<Value> {
         "cluster" => Ok(params::schema::<Cluster>()),
         "synth" => Ok(params::schema::<Synth>()),
         "import" => Ok(params::schema::<Import>()),
+        "eval" => Ok(params::schema::<Eval>()),
         _ => Err(unknown(kind)),
     }
 }

@@ -215,6 +215,55 @@ fn a_published_checkpoint_is_imported_and_another_file_is_refused() {
     let another = dir.path().join("again");
     let told = run(histoloom().args(["models", "import"]).arg(&checkpoint).arg("--out").arg(&another));
     assert!(String::from_utf8_lossy(&told.stdout).contains("licence: as the source states; ask its authors"));
+
+    // and it makes tiles of a map with as many classes, repeatably
+    let at = |name: &str| dir.path().join(name);
+    run(histoloom()
+        .args(["cluster", "--k", "2", "--device", "cpu", "--roi"])
+        .arg(region(dir.path()))
+        .arg("--out")
+        .arg(at("map"))
+        .arg(sample()));
+    let synth = |more: &[&str]| {
+        let mut c = histoloom();
+        c.args(["synth", "--device", "cpu", "-n", "1", "--steps", "5", "--from"]).arg(at("map")).arg("--out").arg(at("tiles")).args(more);
+        c.arg("--model").arg(&out);
+        c
+    };
+    run(&mut synth(&["--preset", "paper"]));
+    let tile = at("tiles/tile_0001.png");
+    let said = refused(histoloom().arg("rerun").arg("--from").arg(at("map")).arg(&tile), 3);
+    assert!(said.contains("`c16`") && said.contains("--model"), "{said}");
+    let same = json(&run(histoloom().args(["rerun", "--json", "--from"]).arg(at("map")).arg("--model").arg(&out).arg(&tile)));
+    assert_eq!(same["same_file"], true, "{same}");
+    assert!(refused(&mut synth(&[]), 2).contains("preset paper"));
+    assert!(refused(&mut synth(&["--preset", "paper", "--guidance", "2"]), 2).contains("`guidance`"));
+}
+
+/// The distances themselves are figures, not promises; that they are made, ordered and written is tested.
+#[test]
+fn a_model_is_evaluated_against_the_real_tissue_of_a_slide() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| dir.path().join(name);
+    run(histoloom()
+        .args(["cluster", "--k", "2", "--device", "cpu", "--roi"])
+        .arg(region(dir.path()))
+        .arg("--out")
+        .arg(at("map"))
+        .arg(sample()));
+    std::fs::write(at("quick.toml"), "steps = 2\n").expect("written");
+    let eval = |n: &str| {
+        let mut c = histoloom();
+        c.args(["eval", "--device", "cpu", "--json", "-n", n, "--preset"]).arg(at("quick.toml"));
+        c.arg(sample()).arg("--from").arg(at("map")).arg("--other").arg(at("map")).arg("--out").arg(at("eval"));
+        c
+    };
+    assert!(refused(&mut eval("8"), 2).contains("from 10"), "before any tile is made");
+    let found = json(&run(&mut eval("10")));
+    let lines = found["report"]["lines"].as_array().expect("lines");
+    assert_eq!((lines.len(), found["report"]["patches"].as_u64()), (6, Some(40)), "{found}");
+    assert!(lines.iter().all(|l| l["frechet"].as_f64().is_some_and(f64::is_finite)), "{found}");
+    assert!(at("eval/eval.png").is_file() && at("eval/eval.json").is_file());
 }
 
 /// The command passes on only what was given, so its help must state the library's defaults.

@@ -106,7 +106,8 @@ pub fn run(
         real.add(nets.encoder, rgb)?;
         job.advance(1);
     }
-    let floor = halves(&real.features, places.len());
+    let (even, odd) = halves(&real.features, places.len());
+    let real_floor = distance(&even, &odd)?;
     let (mut lines, mut sets, mut times) = (Vec::new(), vec![("real", real.shown.clone())], Vec::new());
     for v in Variant::ALL {
         let Some(shown) = v.map(map, other)? else { continue };
@@ -132,7 +133,7 @@ pub fn run(
         channels: real.features.channels,
         encoder_sha256: nets.encoder.sha256().into(),
         denoiser_sha256: nets.denoiser.sha256().into(),
-        real_floor: distance(&floor.0, &floor.1)?,
+        real_floor,
         lines,
         autoencoder_psnr_db: mean(|q| q.0),
         autoencoder_ssim: mean(|q| q.1),

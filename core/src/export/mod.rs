@@ -5,7 +5,8 @@
 //! |---|---|
 //! | [`write_map`] | `overlay.png labels.png thumbnail.png legend.png map.geojson crops/class_03_1.png bank.f32 map.json` |
 //! | [`write_tile`] | `tile_0001.png tile_0001_labels.png tile_0001_flags.png tile_0001_flags.json` |
-//! | [`DataSet`] | the tiles, `contact_sheet.png`, `manifest.json` |
+//! | [`DataSet`] | the tiles, `inputs/`, `contact_sheet.png`, `manifest.json` |
+//! | [`write_report`] | `eval.json eval.png` |
 //!
 //! Every file is written beside its place and renamed, so that a reader sees the old file or the whole new one. `map.json` comes
 //! last and holds the SHA-256 of what belongs to it: a folder caught half-way is told from a whole one. No path and no text of
@@ -22,6 +23,7 @@ mod map_files;
 mod picture;
 mod png_text;
 mod privacy;
+mod report;
 mod sheet;
 mod sidecar;
 #[cfg(test)]
@@ -36,5 +38,6 @@ pub use geojson::geojson;
 pub use map_files::{read_map, write_map};
 pub use picture::{legend, overlay};
 pub use privacy::scrubbed;
+pub use report::write_report;
 pub use sheet::{columns, contact_sheet};
 pub use tile_files::{inspect, tile_name, write_tile};

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::{Error, Result};
+
 use super::{DEVICE, Kind, OUT_DIR, Params, SEED, THREADS, Table, field};
 
 /// Parameters of an eval job: a slide and its map -> how good the tiles are.
@@ -33,12 +35,19 @@ impl Params for Eval {
         Table(vec![
             field("from", Kind::Text, || json!(""), "Folder of the slide's map, made by a cluster job"),
             field("other", Kind::Text, || Value::Null, "Folder of another slide's map, whose crops are shown in one of the sets"),
-            field("n", Kind::Integer(8, 4096), || json!(32), "Tiles a set"),
+            field("n", Kind::Integer(10, 4096), || json!(32), "Tiles a set"),
             SEED,
             field("preset", Kind::Text, || json!("default"), "Preset of the tiles"),
             DEVICE,
             THREADS,
             OUT_DIR,
         ])
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.from.is_empty() {
+            return Err(Error::parameter("from", "is missing", "give the folder of the slide's map, made by a cluster job"));
+        }
+        Ok(())
     }
 }

@@ -259,6 +259,7 @@ mod tests {
         for (value, schema) in [
             (serde_json::to_value(parse::<Cluster>("").unwrap()).unwrap(), schema::<Cluster>()),
             (serde_json::to_value(parse::<Synth>("").unwrap()).unwrap(), schema::<Synth>()),
+            (serde_json::to_value(parse::<Eval>(r#"{"from": "map"}"#).unwrap()).unwrap(), schema::<Eval>()),
             (serde_json::to_value(Import { file: None, out_dir: None }).unwrap(), schema::<Import>()),
         ] {
             let (a, b) = (value.as_object().unwrap(), schema["properties"].as_object().unwrap());

@@ -9,7 +9,11 @@ use crate::export::read_text;
 use crate::{Error, Result};
 
 /// The presets that ship, with the text of their files.
-pub const PRESETS: [(&str, &str); 2] = [("default", include_str!("presets/default.toml")), ("fast", include_str!("presets/fast.toml"))];
+pub const PRESETS: [(&str, &str); 3] = [
+    ("default", include_str!("presets/default.toml")),
+    ("fast", include_str!("presets/fast.toml")),
+    ("paper", include_str!("presets/paper.toml")),
+];
 /// Largest file of the user's, in bytes.
 const FILE_BYTES: usize = 64 << 10;
 
@@ -34,7 +38,7 @@ fn parsed(name: &str, text: &str) -> Result<Map<String, Value>> {
     let values: Map<String, Value> = toml::from_str(text).map_err(|e| {
         Error::parameter("preset", format!("`{name}` is not TOML as expected: {}", e.message()), "compare it with a shipped one")
     })?;
-    let allowed = ["steps", "sampler", "guidance", "rescale", "interval"];
+    let allowed = ["steps", "sampler", "eta", "guidance", "rescale", "interval"];
     match values.keys().find(|k| !allowed.contains(&k.as_str())) {
         None => Ok(values),
         Some(k) => Err(Error::parameter("preset", format!("`{name}` sets `{k}`"), format!("a preset sets {}", allowed.join(", ")))),
@@ -54,7 +58,7 @@ mod tests {
         let again = of(&params::resolved(&fast).unwrap());
         assert_eq!(again, fast);
         let e = params::parse::<Synth>(r#"{"preset": "slow"}"#).unwrap_err().to_string();
-        assert!(e.contains("`preset`") && e.contains("default, fast"), "{e}");
+        assert!(e.contains("`preset`") && e.contains("default, fast, paper"), "{e}");
     }
 
     #[test]

@@ -27,6 +27,10 @@ pub struct Synth {
     pub steps: u32,
     /// Sampler.
     pub sampler: String,
+    /// Fresh noise of the ddim sampler, 0 = none.
+    pub eta: f64,
+    /// Folder of an imported model, to be used instead of the default one.
+    pub model: Option<String>,
     /// Classifier-free guidance scale, 1 = none.
     pub guidance: f64,
     /// Share of the guided prediction that is rescaled to the spread of the conditional one.
@@ -112,9 +116,11 @@ impl Params for Synth {
             SEED,
             field("noise_seed", Kind::Integer(0, i64::MAX), null, "Seed of the noise alone; places, layouts and crops stay those of seed"),
             field("first", Kind::Integer(0, limits::TILES as i64), || json!(0), "Index of the first tile of the run to make"),
-            field("preset", Kind::Text, || json!("default"), "default, fast, or a TOML file; stands in for what is not given"),
+            field("preset", Kind::Text, || json!("default"), "default, fast, paper, or a TOML file; stands in for what is not given"),
             field("steps", Kind::Integer(1, limits::STEPS as i64), || json!(20), "Denoising steps"),
-            field("sampler", Kind::Choice(&["euler", "heun", "dpmpp2m"]), || json!("dpmpp2m"), "Sampler"),
+            field("sampler", Kind::Choice(&["euler", "heun", "dpmpp2m", "ddim"]), || json!("dpmpp2m"), "Sampler; ddim for imported models"),
+            field("eta", Kind::Number(0.0, 1.0), || json!(0.0), "Fresh noise of the ddim sampler, 0 = none"),
+            field("model", Kind::Text, null, "Folder of an imported model, instead of the default one; use the preset paper with it"),
             field("guidance", Kind::Number(0.0, limits::GUIDANCE), || json!(2.0), "Classifier-free guidance scale, 1 = none"),
             field("rescale", Kind::Number(0.0, 1.0), || json!(0.0), "Share of the guided prediction rescaled to the conditional spread"),
             field("interval", Kind::List, || json!([0.0, 1.0]), "Lowest and highest noise level t at which guidance acts"),
@@ -157,6 +163,7 @@ impl Params for Synth {
         if self.regions.is_some() && (self.labels.is_some() || self.shares.is_some()) {
             return Err(Error::parameter("regions", "annotations lie on the slide", "give them with `at`, or alone"));
         }
+        self.check_model()?;
         self.check_shares()?;
         self.check_classes()?;
         self.check_start()
@@ -180,6 +187,25 @@ impl Synth {
             field("inpaint", Kind::List, null, "Labels whose regions are made anew; the rest of init is kept"),
             field("mask", Kind::Text, null, "Mask PNG, not 0 = made anew; the rest of init is kept"),
         ]
+    }
+
+    /// Imported networks have a sampler of their own and none of what the default model was trained for.
+    fn check_model(&self) -> Result<()> {
+        let bad = |field: &str, why: &str| Err(Error::parameter(field, why, "use the preset paper, and only with `model`"));
+        if self.model.is_some() != (self.sampler == "ddim") {
+            return bad(
+                "sampler",
+                if self.model.is_some() { "an imported model is sampled by ddim" } else { "ddim samples imported models" },
+            );
+        }
+        if self.model.is_none() {
+            return Ok(());
+        }
+        let unknown = [("init", self.init.is_some()), ("mix", self.mix.is_some()), ("measures", self.measures.is_some())];
+        if let Some((field, _)) = unknown.iter().find(|(_, given)| *given) {
+            return Err(Error::parameter(*field, "an imported model was not trained for it", "leave it out, or use the default model"));
+        }
+        if (self.guidance - 1.0).abs() > f64::EPSILON { bad("guidance", "an imported model knows none") } else { Ok(()) }
     }
 
     fn check_shares(&self) -> Result<()> {

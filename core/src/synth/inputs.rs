@@ -94,6 +94,8 @@ impl Inputs {
             _ => Some(Source::Anywhere),
         };
         told.size_px = size_px;
+        told.model =
+            p.model.as_ref().map(|m| Path::new(m).file_name().map_or_else(|| "model".into(), |n| n.to_string_lossy().into_owned()));
         if p.preset.to_lowercase().ends_with(".toml") {
             told.preset = "default".into(); // its values are told one by one, and a path is nobody's business
         }

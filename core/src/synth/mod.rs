@@ -19,6 +19,7 @@ pub(crate) mod fakes;
 mod inputs;
 mod plan;
 mod provenance;
+mod published;
 mod run;
 #[cfg(test)]
 mod tests;

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use super::plan::Plan;
 use super::run::Nets;
 use crate::condition::Chosen;
+use crate::diffuse::ddim::EpsDenoiser;
 use crate::semantic_map::SemanticMap;
 use crate::{Error, Result, params};
 
@@ -57,7 +58,7 @@ impl Common {
             "map": {"sha256": fingerprint(map), "work_mpp": map.work_mpp, "mpp": map.mpp, "hashes": hashes},
             "models": {
                 "codec": {"sha256": nets.codec.sha256()},
-                "denoiser": {"sha256": nets.denoiser.sha256()},
+                "denoiser": {"sha256": nets.published.map_or_else(|| nets.denoiser.sha256(), EpsDenoiser::sha256)},
                 "encoder": {"id": nets.encoder.id(), "sha256": nets.encoder.sha256()},
             },
             "device": nets.device,

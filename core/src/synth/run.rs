@@ -9,9 +9,10 @@ use super::crops::Encoded;
 use super::inputs::Inputs;
 use super::plan::Plan;
 use super::provenance::{Common, Made};
-use super::{SyntheticTile, assign};
+use super::{SyntheticTile, assign, published};
 use crate::condition::layout::{Layout, Layouts};
 use crate::condition::{CHANNELS, LATENT, LATENT_PX, TEXTURE};
+use crate::diffuse::ddim::EpsDenoiser;
 use crate::diffuse::windows::{self, Windowed};
 use crate::diffuse::{Batch, Denoised, Guidance, Sampler, Settings, Start, denoise};
 use crate::flags::{CELL_PX, Flag, Scorer, TileFlags, withheld};
@@ -37,6 +38,8 @@ pub struct Nets<'a> {
     pub encoder: &'a dyn Encoder,
     /// The device they run on, as provenance should name it.
     pub device: Option<&'a str>,
+    /// An imported network, used instead of `denoiser`; the codec is then its own.
+    pub published: Option<&'a dyn EpsDenoiser>,
     /// Tiles denoised at once, at least 1. It changes memory and speed only, as long as a network's samples do not depend on
     /// their batch.
     pub batch: usize,
@@ -45,7 +48,12 @@ pub struct Nets<'a> {
 impl<'a> Nets<'a> {
     /// Networks on a device nobody named, four tiles at once.
     pub fn new(codec: &'a dyn LatentCodec, denoiser: &'a dyn Denoiser, encoder: &'a dyn Encoder) -> Self {
-        Self { codec, denoiser, encoder, device: None, batch: BATCH }
+        Self { codec, denoiser, encoder, published: None, device: None, batch: BATCH }
+    }
+
+    /// The same with an imported network and its own codec.
+    pub fn published(self, codec: &'a dyn LatentCodec, network: &'a dyn EpsDenoiser) -> Self {
+        Self { codec, published: Some(network), ..self }
     }
 
     /// Names the device.
@@ -61,6 +69,9 @@ impl<'a> Nets<'a> {
     /// Whether they fit each other and the crop field.
     fn check(&self) -> Result<()> {
         let (c, d) = (self.codec, self.denoiser);
+        if self.published.is_some() {
+            return Ok(()); // its loader has checked them
+        }
         let seen = [
             ("codec", "latent channels", c.channels(), LATENT),
             ("codec", "pixels a latent cell", c.factor_px() as usize, LATENT_PX as usize),
@@ -122,7 +133,7 @@ pub(crate) fn run_with(
         let plans = chunk.iter().map(plan).collect::<Result<Vec<_>>>()?;
         for (plan, latents) in plans.iter().zip(loom.denoised(&plans)?) {
             job.check()?;
-            let tile = loom.finished(plan, latents)?;
+            let tile = loom.finished(plan, &latents)?;
             job.publish(image::DynamicImage::ImageRgb8(tile.rgb.clone()).into_rgba8());
             sink(tile)?;
         }
@@ -221,7 +232,7 @@ impl<'a> Loom<'a> {
     ) -> Result<Self> {
         let params = &inputs.told;
         let settings = Settings {
-            sampler: Sampler::named(&params.sampler)?,
+            sampler: if nets.published.is_some() { Sampler::Euler } else { Sampler::named(&params.sampler)? },
             steps: params.steps.max(1) as usize,
             guidance: Guidance { scale: params.guidance as f32, rescale: params.rescale as f32, interval: params.interval.into() },
             shift: 1.0,
@@ -236,6 +247,9 @@ impl<'a> Loom<'a> {
 
     /// Latents of a few tiles.
     fn denoised(&mut self, plans: &[Plan]) -> Result<Vec<Denoised>> {
+        if let Some(network) = self.nets.published {
+            return published::denoised(network, self.map, plans, self.params, self.job);
+        }
         for index in plans.iter().flat_map(Plan::crops) {
             self.job.check()?;
             self.encoded.prepare(index)?;
@@ -285,7 +299,7 @@ impl<'a> Loom<'a> {
     }
 
     /// A tile from its latents.
-    fn finished(&mut self, plan: &Plan, done: Denoised) -> Result<SyntheticTile> {
+    fn finished(&mut self, plan: &Plan, done: &Denoised) -> Result<SyntheticTile> {
         if !done.latents.data.iter().all(|v| v.is_finite()) {
             self.job.note(format!("tile {} was withheld: its latents are not finite numbers", plan.index));
             let grey = RgbImage::from_pixel(self.inputs.size_px, self.inputs.size_px, Rgb([128; 3]));

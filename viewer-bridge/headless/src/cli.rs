@@ -45,7 +45,10 @@ pub enum Command {
     Cluster(Cluster),
     /// Make synthetic tiles with labels and flags from a map
     #[command(after_help = EXIT_CODES)]
-    Synth(Synth),
+    Synth(Box<Synth>),
+    /// Measure how good the tiles of a slide's map are: distances to its real tissue with parts of the condition left out
+    #[command(after_help = EXIT_CODES)]
+    Eval(Eval),
     /// Show what a tile, a map folder or a JSON file of ours says of itself
     Inspect {
         /// PNG or JSON file, or a map's folder
@@ -138,7 +141,10 @@ pub struct Synth {
     /// Index of the first tile, counted from 0 [default: 0]
     #[arg(long)]
     pub first: Option<u32>,
-    /// default, fast, or a TOML file of your own; it sets what is not given here [default: default]
+    /// The folder of an imported model (`histoloom models import`); use it with --preset paper
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<PathBuf>,
+    /// default, fast, paper, or a TOML file of your own; it sets what is not given here [default: default]
     #[arg(long, value_name = "NAME|FILE")]
     pub preset: Option<String>,
     /// Denoising steps, else those of the preset [default: 20]
@@ -153,7 +159,10 @@ pub struct Synth {
     /// Lowest and highest noise level at which guidance acts, else those of the preset [default: 0,1]
     #[arg(long, value_name = "LOW,HIGH", value_parser = pair)]
     pub interval: Option<[f64; 2]>,
-    /// euler, heun or dpmpp2m, else that of the preset [default: dpmpp2m]
+    /// Fresh noise of the ddim sampler, 0 = none, else that of the preset [default: 0.0]
+    #[arg(long)]
+    pub eta: Option<f64>,
+    /// euler, heun or dpmpp2m (ddim for imported models), else that of the preset [default: dpmpp2m]
     #[arg(long)]
     pub sampler: Option<String>,
     /// Tile side in pixels, a multiple of 32 up to 4096 [default: 256]
@@ -250,6 +259,34 @@ fn ask(text: &str) -> Result<(u8, String, f64), String> {
     Ok((label, name.trim().to_owned(), number(value.trim())?))
 }
 
+/// Options of `eval`.
+#[derive(Debug, Args)]
+pub struct Eval {
+    /// The slide
+    pub slide: PathBuf,
+    /// The folder of its map, made by `cluster`
+    #[arg(long, value_name = "DIR")]
+    pub from: PathBuf,
+    /// The folder of another slide's map, whose crops are shown in one of the sets
+    #[arg(long, value_name = "DIR")]
+    pub other: Option<PathBuf>,
+    /// Folder for eval.json and eval.png, made if it is not there
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Tiles a set, at least 10 [default: 32]
+    #[arg(short)]
+    pub n: Option<u32>,
+    /// Seed of places, crops and noise [default: 1]
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Preset of the tiles [default: default]
+    #[arg(long)]
+    pub preset: Option<String>,
+    /// Where to run.
+    #[command(flatten)]
+    pub place: Where,
+}
+
 /// Options of `rerun`.
 #[derive(Debug, Args)]
 pub struct Rerun {
@@ -258,6 +295,9 @@ pub struct Rerun {
     /// The folder of the map it was made from [default: `map` beside the tile's folder, or beside the tile]
     #[arg(long, value_name = "DIR")]
     pub from: Option<PathBuf>,
+    /// The folder of the imported model, where one made the tile
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<PathBuf>,
     /// Folder for the new tile; without it nothing is kept
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,

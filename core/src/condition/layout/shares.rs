@@ -55,10 +55,9 @@ impl Shares {
         let mut offsets = vec![0.0; fields.len()];
         for round in 0..ROUNDS {
             let mut area = vec![0usize; fields.len()];
-            for i in 0..n * n {
-                let value = |k: usize| values[k][i] + offsets[k];
-                area[(1..fields.len()).fold(0, |b, k| if value(k) > value(b) { k } else { b })] += 1;
-            }
+            let value = |k: usize, i: usize| values[k][i] + offsets[k];
+            let winner = |i: usize| (1..fields.len()).fold(0, |b, k| if value(k, i) > value(b, i) { k } else { b });
+            (0..n * n).for_each(|i| area[winner(i)] += 1);
             let step = 2.0 / (1.0 + round as f64 / 10.0);
             for (k, o) in offsets.iter_mut().enumerate() {
                 *o += step * (self.0[k].1 - area[k] as f64 / (n * n) as f64);

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod doctor;
+mod eval;
 mod inspect;
 mod models;
 mod rerun;
@@ -23,6 +24,7 @@ pub fn run(cli: Cli, report: &Arc<Report>) -> Result<u8> {
         Command::Doctor => doctor::run(&cli.common, report),
         Command::Cluster(options) => cluster::run(&cli.common, &options, report),
         Command::Synth(options) => synth::run(&cli.common, &options, report),
+        Command::Eval(options) => eval::run(&cli.common, &options, report),
         Command::Inspect { file } => inspect::run(&cli.common, &file, report),
         Command::Rerun(options) => rerun::run(&cli.common, &options, report),
         Command::Models { command: Models::Import { file, out } } => models::import(&cli.common, &file, &out, report),

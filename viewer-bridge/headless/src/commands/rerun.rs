@@ -36,6 +36,13 @@ pub fn run(common: &Common, options: &Rerun, report: &Arc<Report>) -> Result<u8>
     make_out(out)?;
     refuse_own_folder(&file, out)?;
     let mut given = Given(parameters.clone().into_iter().filter(|(_, v)| !v.is_null()).collect());
+    match (given.0.get("model").and_then(Value::as_str), &options.model) {
+        (None, _) => {}
+        (Some(_), Some(dir)) => given.put_dir("model", dir)?,
+        (Some(name), None) => {
+            return Err(Failure::input(format!("`{shown}` was made by the imported model `{name}`; give its folder with --model")));
+        }
+    }
     inputs(&mut given.0, file.parent().unwrap_or(Path::new(".")))?;
     given.put("n", Some(1));
     given.put("first", provenance["index"].as_u64());

@@ -28,6 +28,8 @@ pub fn run(common: &Common, options: &Synth, report: &Arc<Report>) -> Result<u8>
     given.put("first", options.first);
     given.put("steps", options.steps);
     given.put("preset", options.preset.clone());
+    given.put("eta", options.eta);
+    options.model.as_ref().map_or(Ok(()), |dir| given.put_dir("model", dir))?;
     given.put("guidance", options.guidance);
     given.put("rescale", options.rescale);
     given.put("interval", options.interval.map(|i| i.to_vec()));
