@@ -28,6 +28,7 @@ def peers(threads):
     except ImportError:
         return {}
     import autoencoder
+    import condition
     import denoiser
     import efficientnet_lite0
 
@@ -36,7 +37,7 @@ def peers(threads):
     trunk = efficientnet_lite0.load(f"{WEIGHTS}/efficientnet_lite0.safetensors")
     (enc, dec), net = autoencoder.load(), denoiser.Denoiser().eval()
     net.load_state_dict({k: v.float() for k, v in load_file(f"{WEIGHTS}/he_denoiser.safetensors").items()})
-    rgb, z, c = torch.rand(1, 3, 320, 320) * 255, torch.randn(2, 16, 32, 32), torch.randn(2, 35, 32, 32)
+    rgb, z, c = torch.rand(1, 3, 320, 320) * 255, torch.randn(2, 16, 32, 32), torch.randn(2, condition.CHANNELS, 32, 32)
     t = torch.full((2,), 0.5)
     picture = torch.rand(1, 3, 256, 256)
     return {

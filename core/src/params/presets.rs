@@ -54,7 +54,7 @@ mod tests {
         let of = |text: &str| params::parse::<Synth>(text).unwrap();
         assert_eq!(of(""), of(r#"{"preset": "default"}"#));
         let fast = of(r#"{"preset": "fast", "guidance": 2.5}"#);
-        assert_eq!((fast.steps, fast.guidance, fast.interval), (10, 2.5, [0.5, 1.0]));
+        assert_eq!((fast.steps, fast.guidance, fast.interval), (10, 2.5, [0.4, 1.0]));
         let again = of(&params::resolved(&fast).unwrap());
         assert_eq!(again, fast);
         let e = params::parse::<Synth>(r#"{"preset": "slow"}"#).unwrap_err().to_string();

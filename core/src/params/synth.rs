@@ -121,7 +121,7 @@ impl Params for Synth {
             field("sampler", Kind::Choice(&["euler", "heun", "dpmpp2m", "ddim"]), || json!("dpmpp2m"), "Sampler; ddim for imported models"),
             field("eta", Kind::Number(0.0, 1.0), || json!(0.0), "Fresh noise of the ddim sampler, 0 = none"),
             field("model", Kind::Text, null, "Folder of an imported model, instead of the default one; use the preset paper with it"),
-            field("guidance", Kind::Number(0.0, limits::GUIDANCE), || json!(2.0), "Classifier-free guidance scale, 1 = none"),
+            field("guidance", Kind::Number(0.0, limits::GUIDANCE), || json!(3.0), "Classifier-free guidance scale, 1 = none"),
             field("rescale", Kind::Number(0.0, 1.0), || json!(0.0), "Share of the guided prediction rescaled to the conditional spread"),
             field("interval", Kind::List, || json!([0.0, 1.0]), "Lowest and highest noise level t at which guidance acts"),
             field("size_px", Kind::Integer(128, limits::TILE_PX as i64), || json!(256), "Tile side in pixels, a multiple of 32"),

@@ -150,7 +150,7 @@ pub struct Synth {
     /// Denoising steps, else those of the preset [default: 20]
     #[arg(long)]
     pub steps: Option<u32>,
-    /// Classifier-free guidance scale, 1 = none, else that of the preset [default: 2.0]
+    /// Classifier-free guidance scale, 1 = none, else that of the preset [default: 3.0]
     #[arg(long, allow_negative_numbers = true)]
     pub guidance: Option<f64>,
     /// Share of the guided prediction that is rescaled against saturated colours, else that of the preset [default: 0]
