@@ -119,6 +119,8 @@ fn drawings_crops_and_pictures_of_the_users_make_tiles_that_can_be_made_again() 
     run(&mut synth("anew", &["--init", "real.png", "--size", "128", "--inpaint", "1,2", "--strength", "0.8", "--preset", "fast"]));
     run(&mut synth("shares", &["--share", "1=0.5", "--share", "2=0.3", "--share", "0=0.2", "--size", "160"]));
     run(&mut synth("place", &["--at", "700,1000", "--size", "384", "--guidance", "1"]));
+    let seams = seam(&image::open(at("place/tile_0001.png")).expect("a PNG").into_rgb8(), &[128, 256]);
+    assert!(seams < 1.3, "pixels differ {seams:.2} times as much across the borders of windows as beside them");
     std::fs::remove_file(at("drawing.png")).and_then(|()| std::fs::remove_file(at("real.png"))).expect("removed");
     for out in ["drawn", "anew", "shares", "place"] {
         let same = json(&run(histoloom().args(["rerun", "--json", "--from"]).arg(at("map")).arg(at(out).join("tile_0001.png"))));
@@ -141,6 +143,19 @@ fn drawings_crops_and_pictures_of_the_users_make_tiles_that_can_be_made_again() 
         let said = String::from_utf8_lossy(&out.stderr).into_owned();
         assert!(!out.status.success() && said.contains(needle), "{more:?}: {said}");
     }
+}
+
+/// Mean difference of neighbours across columns and rows `at`, over that 8 and 16 px beside them (the grid of the autoencoder is 8 px).
+fn seam(rgb: &image::RgbImage, at: &[u32]) -> f64 {
+    let step = |x: u32| {
+        let pairs = (0..rgb.height()).flat_map(|y| {
+            let across = rgb.get_pixel(x - 1, y).0.into_iter().zip(rgb.get_pixel(x, y).0);
+            across.chain(rgb.get_pixel(y, x - 1).0.into_iter().zip(rgb.get_pixel(y, x).0))
+        });
+        pairs.map(|(a, b)| f64::from(a.abs_diff(b))).sum::<f64>()
+    };
+    let beside = |x: u32| [x - 16, x - 8, x + 8, x + 16].into_iter().map(step).sum::<f64>() / 4.0;
+    at.iter().map(|x| step(*x)).sum::<f64>() / at.iter().map(|x| beside(*x)).sum::<f64>()
 }
 
 #[test]
