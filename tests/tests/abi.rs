@@ -81,7 +81,7 @@ fn a_c_host_runs_cluster_and_synth_on_a_real_slide() {
         .arg(r#""n": 2, "steps": 3, "size_px": 128, "seed": 5"#));
     let lines: Vec<serde_json::Value> =
         String::from_utf8_lossy(&said.stdout).lines().map(|l| serde_json::from_str(l).expect("a summary a line")).collect();
-    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert_eq!(lines.len(), 3, "{lines:?}");
     assert_eq!(lines[0]["map"]["classes"].as_array().map(Vec::len), Some(4));
     assert_eq!(lines[1]["kept"], 2);
     for summary in &lines {
@@ -92,7 +92,9 @@ fn a_c_host_runs_cluster_and_synth_on_a_real_slide() {
     }
     let progress = String::from_utf8_lossy(&said.stderr).into_owned();
     assert!(progress.contains("items/s") && progress.contains("ETA"), "{progress}");
-    for name in ["map/overlay.png", "map/labels.png", "map/map.geojson", "tiles/tile_0001.png", "tiles/contact_sheet.png"] {
+    for name in
+        ["map/overlay.png", "map/labels.png", "map/map.geojson", "tiles/tile_0001.png", "tiles/contact_sheet.png", "edited/tile_0001.png"]
+    {
         assert!(out.join(name).is_file(), "{name} is missing");
     }
     let tile = image::open(out.join("tiles/tile_0001.png")).expect("a PNG").into_rgb8();

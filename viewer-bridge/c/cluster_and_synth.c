@@ -1,5 +1,5 @@
 /* A whole host in one file: opens a slide with OpenSlide, lends it to libhistoloom through read_region, makes a map, and
- * synthesises tiles from it. Files go into OUT/map and OUT/tiles.
+ * synthesises tiles from it, and one more with classes edited. Files go into OUT/map, OUT/tiles and OUT/edited.
  *
  *     cluster_and_synth MODELS_DIR SLIDE OUT_DIR [CLUSTER_MEMBERS [SYNTH_MEMBERS]]
  *
@@ -181,18 +181,25 @@ static int fetch_overlay(hl_result map) {
 
 static int work(hl_context context, openslide_t *slide, const char *out, const char *more_cluster, const char *more_synth) {
     hl_slide handle = 0;
-    hl_result map = 0, tiles = 0;
+    hl_result map = 0, tiles = 0, edited = 0;
     char *cluster = parameters(out, "map", more_cluster), *synth = parameters(out, "tiles", more_synth);
+    /* half of the tile is to be class 1, half class 2 with fewer nuclei and some of class 1 mixed in */
+    char *edit = parameters(out, "edited",
+                            "\"n\": 1, \"size_px\": 128, \"steps\": 3, \"shares\": {\"1\": 0.5, \"2\": 0.5}, "
+                            "\"measures\": {\"2\": {\"nuclei\": 0.1}}, \"mix\": {\"2\": {\"with\": 1, \"share\": 0.3}}");
     int32_t code = open_slide(context, slide, &handle);
-    int bad = cluster == NULL || synth == NULL;
+    int bad = cluster == NULL || synth == NULL || edit == NULL;
     if (code != HL_OK) bad = failed("hl_slide_open", code);
     bad = bad || run(context, handle, "cluster", cluster, 0, &map) || fetch_overlay(map);
     bad = bad || run(context, 0, "synth", synth, map, &tiles);
+    bad = bad || run(context, 0, "synth", edit, map, &edited);
+    hl_result_release(edited);
     hl_result_release(tiles);
     hl_result_release(map);
     hl_slide_release(handle);
     free(cluster);
     free(synth);
+    free(edit);
     return bad;
 }
 
