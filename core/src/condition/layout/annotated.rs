@@ -63,28 +63,31 @@ impl Annotations {
     /// Paints them over labels `[side, side]` of a place.
     pub fn paint(&self, labels: &mut [u8], side: usize, place: &Place) {
         let step = place.side_px / side as f64;
-        let mut crossings = Vec::new();
         for (class, rings) in &self.features {
-            for (row, line) in labels.chunks_exact_mut(side).enumerate() {
-                let y = place.y + (row as f64 + 0.5) * step;
-                crossings.clear();
-                rings.iter().for_each(|r| cross(r, y, &mut crossings));
-                crossings.sort_by(f64::total_cmp);
-                for pair in crossings.chunks_exact(2) {
+            let mut crossings = vec![Vec::new(); side];
+            rings.iter().for_each(|r| cross(r, place, step, &mut crossings));
+            for (line, at) in labels.chunks_exact_mut(side).zip(&mut crossings) {
+                at.sort_by(f64::total_cmp);
+                for pair in at.chunks_exact(2) {
                     // pixels whose middle lies between two crossings (even-odd rule)
-                    let at = |x: f64| ((x - place.x) / step - 0.5).ceil().clamp(0.0, side as f64) as usize;
-                    line[at(pair[0])..at(pair[1])].fill(*class);
+                    let [from, to] = [pair[0], pair[1]].map(|x| ((x - place.x) / step - 0.5).ceil().clamp(0.0, side as f64) as usize);
+                    line[from..to].fill(*class);
                 }
             }
         }
     }
 }
 
-/// Where a closed ring crosses a horizontal line.
-fn cross(ring: &Ring, y: f64, out: &mut Vec<f64>) {
-    for (a, b) in ring.iter().zip(ring.iter().cycle().skip(1)) {
-        if (a[1] <= y) != (b[1] <= y) {
-            out.push(a[0] + (y - a[1]) / (b[1] - a[1]) * (b[0] - a[0]));
+/// Where a closed ring crosses the middles of the pixel rows, row by row.
+fn cross(ring: &Ring, place: &Place, step: f64, out: &mut [Vec<f64>]) {
+    // the first row whose middle lies at or below y
+    let row = |y: f64| ((y - place.y) / step - 0.5).ceil().clamp(0.0, out.len() as f64) as usize;
+    let edges: Vec<_> =
+        ring.iter().zip(ring.iter().cycle().skip(1)).map(|(a, b)| (a, b, row(a[1].min(b[1]))..row(a[1].max(b[1])))).collect();
+    for (a, b, rows) in edges {
+        for r in rows {
+            let y = place.y + (r as f64 + 0.5) * step;
+            out[r].push(a[0] + (y - a[1]) / (b[1] - a[1]) * (b[0] - a[0]));
         }
     }
 }
