@@ -77,8 +77,8 @@ pub struct Batch<'a> {
     pub conditions: &'a [Planes],
     /// Noise.
     pub noise: Vec<Planes>,
-    /// Real tissue to begin from, instead of noise alone.
-    pub start: Option<&'a Start>,
+    /// Real tissue to begin from, one an element; empty where all begin from noise alone.
+    pub start: &'a [Start],
 }
 
 /// Denoises a batch. Elements never influence each other here, so a tile does not depend on its batch as long as the network's
@@ -88,9 +88,12 @@ pub fn denoise(denoiser: &dyn Denoiser, batch: Batch<'_>, settings: &Settings, j
     if conditions.len() != noise.len() {
         return Err(Error::internal(format!("{} conditions for {} latents", conditions.len(), noise.len())));
     }
-    start.iter().try_for_each(|s| noise.iter().try_for_each(|n| s.check(n)))?;
+    if !start.is_empty() && start.len() != noise.len() {
+        return Err(Error::internal(format!("{} beginnings for {} latents", start.len(), noise.len())));
+    }
+    start.iter().zip(&noise).try_for_each(|(s, n)| s.check(n))?;
     let field = Field::new(denoiser, conditions, settings.guidance, settings.log2_mpp, job);
-    let top = start.map_or(1.0, |s| s.strength);
+    let top = start.first().map_or(1.0, |s| s.strength);
     let grid: Vec<f64> = times(settings.steps, settings.shift).iter().map(|t| top * t).collect();
     let mut spread = Spread::new(settings.steps, &noise);
     let items = noise.len() as u64;
@@ -99,10 +102,10 @@ pub fn denoise(denoiser: &dyn Denoiser, batch: Batch<'_>, settings: &Settings, j
         job.advance(items);
         watch(step, z)
     };
-    let x = start.map_or_else(|| noise.clone(), |s| noise.iter().map(|n| s.begin(n)).collect());
+    let x = if start.is_empty() { noise.clone() } else { start.iter().zip(&noise).map(|(s, n)| s.begin(n)).collect() };
     let mut velocity = |x: &[Planes], t: f64| {
         let mut v = field.velocity(x, t)?;
-        start.iter().for_each(|s| v.iter_mut().zip(&noise).for_each(|(v, n)| s.pin(v, n)));
+        start.iter().zip(v.iter_mut().zip(&noise)).for_each(|(s, (v, n))| s.pin(v, n));
         Ok(v)
     };
     let latents = settings.sampler.run(&mut velocity, x, &grid, &mut see)?;

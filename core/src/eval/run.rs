@@ -93,6 +93,7 @@ pub fn run(
     job: &Job,
 ) -> Result<(Report, RgbImage)> {
     let synth: params::Synth = params::parse(&serde_json::json!({"preset": p.preset, "seed": p.seed, "ops": []}).to_string())?;
+    belongs(source, map)?;
     let places = Places::new(map, synth.size_px)?;
     let places: Vec<Place> = (0..p.n).map(|i| places.choose(p.seed, i)).collect();
     job.stage("real tiles", u64::from(p.n));
@@ -141,6 +142,24 @@ pub fn run(
         ms_a_tile,
     };
     Ok((report, export::columns(&sets)))
+}
+
+/// An error where the map cannot be that of the slide.
+fn belongs(source: &dyn TileSource, map: &SemanticMap) -> Result<()> {
+    let (info, px) = (source.info(), map.cell_px);
+    let covers = |cells: usize, size: u64| ((cells as f64 - 1.0) * px..=(cells as f64 + 1.0) * px).contains(&(size as f64));
+    let scale = info.mpp.is_none_or(|m| (m.get() / map.mpp - 1.0).abs() < 0.01);
+    if covers(map.columns, info.width_px) && covers(map.rows, info.height_px) && scale {
+        return Ok(());
+    }
+    let of = format!(
+        "the slide has {} x {} px, the map covers {:.0} x {:.0}",
+        info.width_px,
+        info.height_px,
+        map.columns as f64 * px,
+        map.rows as f64 * px
+    );
+    Err(Error::parameter("from", format!("the map is another slide's: {of}"), "give the folder of this slide's map"))
 }
 
 /// The real tissue of a place.

@@ -106,7 +106,13 @@ impl DataSet {
         let mut paths = Vec::new();
         for input in tile.inputs.iter() {
             let path = self.dir.join(&input.name);
-            if !path.is_file() {
+            if path.is_file() {
+                let there = files::read(&path, input.bytes.len().max(1), "choose another folder, or put the file back")?;
+                if there != input.bytes {
+                    let why = "it was changed since the tiles of this folder were made with it";
+                    return Err(Error::file("cannot use", &path, why, "choose another folder, or delete that file"));
+                }
+            } else {
                 path.parent().map_or(Ok(()), files::make_dir)?;
                 files::write(&path, &input.bytes)?;
                 paths.push(path);

@@ -199,7 +199,7 @@ impl Synth {
             );
         }
         if self.model.is_none() {
-            return Ok(());
+            return if self.eta > 0.0 { bad("eta", "only the ddim sampler adds fresh noise") } else { Ok(()) };
         }
         let unknown = [("init", self.init.is_some()), ("mix", self.mix.is_some()), ("measures", self.measures.is_some())];
         if let Some((field, _)) = unknown.iter().find(|(_, given)| *given) {

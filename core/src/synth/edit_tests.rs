@@ -187,6 +187,16 @@ fn a_real_tile_is_the_beginning_and_what_the_mask_keeps_stays_to_the_last_bit() 
     assert!(new > 128 * 128 / 2, "{new}");
     let t = one(&json!({"init": init, "inpaint": [2], "steps": 3}));
     assert!(t.rgb.pixels().zip(real.pixels()).zip(&t.labels).filter(|(_, l)| **l != 2).all(|((a, b), _)| a == b));
+    let several = json!({"init": init, "shares": {"1": 0.5, "2": 0.5}, "inpaint": [2], "strength": 1, "steps": 3, "n": 3});
+    let all = make(&map(), &several).unwrap();
+    let alone = json!({"init": init, "shares": {"1": 0.5, "2": 0.5}, "inpaint": [2], "strength": 1, "steps": 3, "n": 1, "first": 2});
+    assert_eq!(one(&alone).rgb, all[2].rgb, "a mask of its own for each tile");
+    let black = dir.path().join("black.png");
+    GrayImage::new(256, 256).save(&black).unwrap();
+    let e = error(&json!({"init": init, "mask": black}));
+    assert!(e.contains("`mask`") && e.contains("0 everywhere"), "{e}");
+    let nothing = one(&json!({"init": init, "labels": drawing(dir.path(), 256, 256, 1, 1), "inpaint": [2], "steps": 1}));
+    assert!(nothing.provenance["notes"].to_string().contains("nothing was made anew"), "{}", nothing.provenance["notes"]);
     for (text, needle) in [
         (json!({"inpaint": [2]}), "without `init`"),
         (json!({"init": init, "size_px": 128}), "256 x 256"),

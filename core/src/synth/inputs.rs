@@ -94,8 +94,7 @@ impl Inputs {
             _ => Some(Source::Anywhere),
         };
         told.size_px = size_px;
-        told.model =
-            p.model.as_ref().map(|m| Path::new(m).file_name().map_or_else(|| "model".into(), |n| n.to_string_lossy().into_owned()));
+        told.model = p.model.as_ref().map(|_| "imported".into()); // which one it is, its hash tells
         if p.preset.to_lowercase().ends_with(".toml") {
             told.preset = "default".into(); // its values are told one by one, and a path is nobody's business
         }
@@ -117,16 +116,24 @@ impl Inputs {
 /// An error where the parameters name a class that the map does not have.
 fn check_labels(p: &params::Synth, map: &SemanticMap) -> Result<()> {
     let mixes = p.mix.iter().flatten().flat_map(|(l, m)| [*l, m.with]);
-    layout::known(map, "mix", mixes)?;
-    layout::known(map, "measures", p.measures.iter().flatten().map(|(l, _)| *l))?;
+    tissue(map, "mix", mixes)?;
+    tissue(map, "measures", p.measures.iter().flatten().map(|(l, _)| *l))?;
     layout::known(map, "inpaint", p.inpaint.iter().flatten().copied())
+}
+
+/// An error unless every label is a tissue class of the map; background has neither crops nor stain.
+fn tissue(map: &SemanticMap, field: &str, labels: impl IntoIterator<Item = u8> + Clone) -> Result<()> {
+    if labels.clone().into_iter().any(|l| l == 0) {
+        return Err(Error::parameter(field, "0 is the background, which has no tissue", "name a class of the map"));
+    }
+    layout::known(map, field, labels)
 }
 
 /// The crops the user named: those of files, and indices by class, files counted on from the map's crops.
 fn own_crops(p: &params::Synth, map: &SemanticMap, reader: &mut Reader, told: &mut params::Synth) -> Result<(Vec<Crop>, OwnCrops)> {
     let (mut crops, mut own) = (Vec::new(), OwnCrops::new());
     for (class, wanted) in p.crops.iter().flatten() {
-        layout::known(map, "crops", [*class])?;
+        tissue(map, "crops", [*class])?;
         let field = format!("crops.{class}");
         for (i, crop) in wanted.iter().enumerate() {
             let index = match crop {
@@ -200,6 +207,9 @@ fn init(p: &params::Synth, size_px: u32, reader: &mut Reader, told: &mut params:
         told.mask = Some(name);
         let Grey { width, height, values } = grey_png("mask", &bytes)?;
         size("mask", (width, height))?;
+        if values.iter().all(|v| *v == 0) {
+            return Err(Error::parameter("mask", "it is 0 everywhere, so nothing would be made anew", "mark what is to be made with 255"));
+        }
         mask = Some(values.into_iter().map(|v| if v == 0 { 0 } else { 255 }).collect());
     }
     Ok(Some(Init { rgb, mask }))

@@ -257,7 +257,7 @@ impl<'a> Loom<'a> {
         let conditions = plans.iter().map(|p| p.condition(&self.encoded, self.params)).collect::<Result<Vec<_>>>()?;
         let seed = self.params.noise_seed.unwrap_or(self.params.seed);
         let noise = plans.iter().map(|p| p.noise(seed)).collect::<Result<Vec<_>>>()?;
-        let start = plans.first().and_then(|p| self.start(p)); // the same for all: a layout with a picture is fixed
+        let start: Vec<Start> = plans.iter().filter_map(|p| self.start(p)).collect();
         let net = Windowed { inner: self.nets.denoiser, job: self.job };
         let (every, mut done) = (self.params.preview_every as usize, 0);
         let mut watch = |_: usize, z: &[Planes]| {
@@ -268,7 +268,7 @@ impl<'a> Loom<'a> {
             }
             Ok(())
         };
-        denoise(&net, Batch { conditions: &conditions, noise, start: start.as_ref() }, &self.settings, self.job, &mut watch)
+        denoise(&net, Batch { conditions: &conditions, noise, start: &start }, &self.settings, self.job, &mut watch)
     }
 
     /// What a tile begins from.
@@ -319,6 +319,9 @@ impl<'a> Loom<'a> {
         }
         for class in &plan.choice.unknown {
             notes.push(format!("class {class} has no crop outside this window: its region was left to the model"));
+        }
+        if self.inputs.init.as_ref().is_some_and(|i| i.rgb == rgb) {
+            notes.push("nothing was made anew: this is the picture it began from (the mask or the classes to inpaint hold nothing)".into());
         }
         let mut crops: Vec<usize> = plan.crops().collect();
         crops.dedup();

@@ -36,12 +36,14 @@ pub fn run(common: &Common, options: &Rerun, report: &Arc<Report>) -> Result<u8>
     make_out(out)?;
     refuse_own_folder(&file, out)?;
     let mut given = Given(parameters.clone().into_iter().filter(|(_, v)| !v.is_null()).collect());
+    // its values are told one by one; a file named here would be somebody else's
+    if given.0.get("preset").and_then(Value::as_str).is_some_and(|p| !["default", "fast", "paper"].contains(&p)) {
+        given.0.remove("preset");
+    }
     match (given.0.get("model").and_then(Value::as_str), &options.model) {
         (None, _) => {}
         (Some(_), Some(dir)) => given.put_dir("model", dir)?,
-        (Some(name), None) => {
-            return Err(Failure::input(format!("`{shown}` was made by the imported model `{name}`; give its folder with --model")));
-        }
+        (Some(_), None) => return Err(Failure::input(format!("`{shown}` was made by an imported model; give its folder with --model"))),
     }
     inputs(&mut given.0, file.parent().unwrap_or(Path::new(".")))?;
     given.put("n", Some(1));
@@ -80,7 +82,11 @@ pub fn run(common: &Common, options: &Rerun, report: &Arc<Report>) -> Result<u8>
 /// Files of the run are named relative to the tile's folder, where the data set keeps them: points the parameters there.
 fn inputs(given: &mut serde_json::Map<String, Value>, beside: &Path) -> Result<()> {
     let mut point = |value: &mut Value| match value.as_str() {
-        Some(name) if name.starts_with("inputs/") => {
+        Some(name) if !kept(name) => {
+            let why = format!("the tile names `{name}`, which no data set of ours holds; its text was edited");
+            Err(Failure::input(why))
+        }
+        Some(name) => {
             let path = beside.join(name);
             if !path.is_file() {
                 let why = format!("`{}` is missing: the tile was made with it; put it back from the data set", path.display());
@@ -89,13 +95,19 @@ fn inputs(given: &mut serde_json::Map<String, Value>, beside: &Path) -> Result<(
             *value = path.display().to_string().into();
             Ok(())
         }
-        _ => Ok(()),
+        None => Ok(()),
     };
     for key in ["labels", "regions", "init", "mask"] {
         given.get_mut(key).map_or(Ok(()), &mut point)?;
     }
     let crops = given.get_mut("crops").and_then(Value::as_object_mut);
     crops.into_iter().flat_map(|c| c.values_mut()).filter_map(Value::as_array_mut).flatten().try_for_each(point)
+}
+
+/// Whether a name is one that a data set gives to the files it keeps: nothing outside the tile's folder is ever read.
+fn kept(name: &str) -> bool {
+    let Some((stem, ending)) = name.strip_prefix("inputs/").map(|n| n.split_once('.').unwrap_or((n, ""))) else { return false };
+    stem.len() == 16 && stem.bytes().all(|b| b.is_ascii_hexdigit()) && ending.bytes().all(|b| b.is_ascii_alphanumeric())
 }
 
 /// The new tile has the old one's name: it must not be written over it.

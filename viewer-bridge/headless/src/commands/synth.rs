@@ -18,6 +18,10 @@ pub fn run(common: &Common, options: &Synth, report: &Arc<Report>) -> Result<u8>
         let hint = "give the --out folder of `histoloom cluster`";
         return Err(Failure::input(format!("there is no map in `{}` (no map.json); {hint}", options.from.display())));
     }
+    if let Some(dir) = options.model.as_ref().filter(|d| !d.join("manifest.json").is_file()) {
+        let hint = "give the --out folder of `histoloom models import`";
+        return Err(Failure::input(format!("there is no imported model in `{}` (no manifest.json); {hint}", dir.display())));
+    }
     let (library, models) = opened(common)?;
     make_out(&options.out)?;
     let mut given = Given::default();
