@@ -229,6 +229,7 @@ fn imported(p: &Import, job: &Job) -> histoloom_core::Result<ResultData> {
 }
 
 fn evaluate(p: &Eval, engines: &Engines, source: &HostSource, job: &Job) -> histoloom_core::Result<ResultData> {
+    p.out_dir.as_ref().map_or(Ok(()), |dir| export::check_report(Path::new(dir)))?;
     let engine = engine(engines, &p.device, p.threads, job)?;
     let map = export::read_map(Path::new(&p.from))?;
     let other = p.other.as_ref().map(|dir| export::read_map(Path::new(dir))).transpose()?;

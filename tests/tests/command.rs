@@ -138,6 +138,10 @@ fn drawings_crops_and_pictures_of_the_users_make_tiles_that_can_be_made_again() 
         (&["--labels", "drawing.png"][..], "drawing.png"),
         (&["--at", "0,0"][..], "no tissue"),
         (&["--size", "200"][..], "192 or 224"),
+        (&["--guidance", "nan"][..], "no finite number"),
+        (&["--strength", "0.5"][..], "without `init`"),
+        (&["--mix", "1:1:0.5"][..], "with itself"),
+        (&["--mix", "1:2:0.5", "--mix", "1:3:0.5"][..], "given twice"),
     ] {
         let out = synth("bad", more).output().expect("the command runs");
         let said = String::from_utf8_lossy(&out.stderr).into_owned();

@@ -3,9 +3,9 @@
 //!
 //! A class is shown to the denoiser as raw tissue: one or two crops of it are encoded, mirror-tiled and laid inside the class's
 //! region ([`build`]). Beside the pixels stands the crops' texture, the mean of their embeddings, and, where somebody asks for them,
-//! [`Measures`] of stain and nuclei. The crops always lie outside the target window, so nothing of the answer is shown. Labels only
-//! point to crops: any number of classes works and their order means nothing. The unconditional pass sees all zeros, which is what
-//! training's dropout showed.
+//! [`Measures`] of stain and nuclei. Crops the map brings always lie outside the target window, so nothing of the answer is shown;
+//! those a user names are shown wherever they lie. Labels only point to crops: any number of classes works and their order means
+//! nothing. The unconditional pass sees all zeros, which is what training's dropout showed.
 //!
 //! Units: map cells for places, level-0 pixels where said, latent cells of 8 px for the condition. Fails only on a map that holds
 //! no tissue or crops whose latents have the wrong shape. The reference in Python is models/reference/condition.py.

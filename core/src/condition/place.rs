@@ -87,7 +87,19 @@ impl<'a> Places<'a> {
         }
         let (w, h) = (self.map.columns as f64 * self.map.cell_px, self.map.rows as f64 * self.map.cell_px);
         let hint = format!("the map covers {w:.0} x {h:.0} level-0 pixels; choose a place with tissue on it");
-        Err(Error::parameter("at", format!("there is no tissue in the window at ({x:.0}, {y:.0})"), hint))
+        Err(Error::parameter("at", format!("there is no tissue in the window at ({x:?}, {y:?})"), hint))
+    }
+
+    /// The place whose middle is nearest to a point in level-0 pixels, kept inside the map where it fits; none where it holds no
+    /// tissue.
+    pub fn around(&self, [x, y]: [f64; 2]) -> Option<Place> {
+        let side = self.cells.ceil().max(1.0) as i64;
+        let corner = |at: f64, cells: usize| {
+            let first = (at / self.map.cell_px - self.cells / 2.0).round().clamp(-1e9, 1e9) as i64;
+            let outside = first + side <= 0 || first >= cells as i64;
+            if outside || side > cells as i64 { first } else { first.clamp(0, cells as i64 - side) }
+        };
+        Some(self.measured(corner(y, self.map.rows), corner(x, self.map.columns))).filter(|p| p.tissue > 0.0)
     }
 
     /// A window around a tissue cell drawn evenly among all, kept inside the map where it fits.

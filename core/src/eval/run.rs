@@ -13,7 +13,7 @@ use crate::flags::features;
 use crate::params::{self, Eval};
 use crate::semantic_map::SemanticMap;
 use crate::slide::{Region, read};
-use crate::synth::{Inputs, Nets, run_with};
+use crate::synth::{Inputs, Nets, fingerprint, run_with};
 use crate::{Encoder, Error, Job, Result, TileSource, export};
 
 /// Tiles shown on the sheet.
@@ -33,6 +33,16 @@ pub struct Line {
 pub struct Report {
     /// Tiles a variant.
     pub tiles: u32,
+    /// Seed of places, crops and noise.
+    pub seed: u64,
+    /// Preset of the tiles.
+    pub preset: String,
+    /// The map, as provenance of tiles names it.
+    pub map_sha256: String,
+    /// The map of the other slide, if there was one.
+    pub other_map_sha256: Option<String>,
+    /// Where the networks ran.
+    pub device: Option<String>,
     /// Rows of a distance: squares of 128 px.
     pub patches: usize,
     /// Features of a row.
@@ -92,7 +102,7 @@ pub fn run(
     p: &Eval,
     job: &Job,
 ) -> Result<(Report, RgbImage)> {
-    let synth: params::Synth = params::parse(&serde_json::json!({"preset": p.preset, "seed": p.seed, "ops": []}).to_string())?;
+    let synth = p.tiles()?;
     belongs(source, map)?;
     let places = Places::new(map, synth.size_px)?;
     let places: Vec<Place> = (0..p.n).map(|i| places.choose(p.seed, i)).collect();
@@ -130,6 +140,11 @@ pub fn run(
     let ms_a_tile = median(times);
     let report = Report {
         tiles: p.n,
+        seed: p.seed,
+        preset: synth.preset.clone(),
+        map_sha256: fingerprint(map),
+        other_map_sha256: other.map(fingerprint),
+        device: nets.device.map(Into::into),
         patches: real.features.rows(),
         channels: real.features.channels,
         encoder_sha256: nets.encoder.sha256().into(),

@@ -38,6 +38,6 @@ pub use geojson::geojson;
 pub use map_files::{read_map, write_map};
 pub use picture::{legend, overlay};
 pub use privacy::scrubbed;
-pub use report::write_report;
+pub use report::{check_report, write_report};
 pub use sheet::{columns, contact_sheet};
 pub use tile_files::{inspect, tile_name, write_tile};

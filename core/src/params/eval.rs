@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::{Error, Result};
 
-use super::{DEVICE, Kind, OUT_DIR, Params, SEED, THREADS, Table, field};
+use super::{DEVICE, Kind, OUT_DIR, Params, SEED, Synth, THREADS, Table, field, parse};
 
 /// Parameters of an eval job: a slide and its map -> how good the tiles are.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -48,6 +48,21 @@ impl Params for Eval {
         if self.from.is_empty() {
             return Err(Error::parameter("from", "is missing", "give the folder of the slide's map, made by a cluster job"));
         }
+        let synth = self.tiles()?;
+        if synth.sampler == "ddim" {
+            return Err(Error::parameter(
+                "preset",
+                format!("`{}` is for imported models, eval judges the default one", self.preset),
+                "use default or fast",
+            ));
+        }
         Ok(())
+    }
+}
+
+impl Eval {
+    /// The parameters of its tiles.
+    pub fn tiles(&self) -> Result<Synth> {
+        parse(&json!({"preset": self.preset, "seed": self.seed, "ops": []}).to_string())
     }
 }

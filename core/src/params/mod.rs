@@ -23,7 +23,7 @@ mod synth;
 pub use eval::Eval;
 pub use import::Import;
 pub use presets::PRESETS;
-pub use synth::{Asked, Crop, Mix, Synth, check_size};
+pub use synth::{Asked, Crop, Mix, STRENGTH, Synth, check_size};
 
 /// What a field may hold.
 enum Kind {

@@ -8,6 +8,9 @@ use serde_json::{Map, Value, json};
 use super::{DEVICE, Kind, OUT_DIR, Params, SEED, THREADS, Table, field, presets};
 use crate::{Error, Result, limits};
 
+/// The strength of a picture to begin from, where none is given: the layout stays, nuclei and texture are new.
+pub const STRENGTH: f64 = 0.6;
+
 /// Parameters of a synth job: map and crops -> tiles.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Synth {
@@ -55,8 +58,8 @@ pub struct Synth {
     pub measures: Option<BTreeMap<u8, Asked>>,
     /// A picture of real tissue to begin from, as large as the tile.
     pub init: Option<String>,
-    /// How far the picture is dissolved into noise: 0 keeps it, 1 forgets it.
-    pub strength: f64,
+    /// How far the picture is dissolved into noise: near 0 keeps it, 1 forgets it. [`STRENGTH`] where it is not given.
+    pub strength: Option<f64>,
     /// Labels whose regions are made anew; the rest of `init` is kept.
     pub inpaint: Option<Vec<u8>>,
     /// A mask PNG: not 0 = made anew; the rest of `init` is kept.
@@ -183,7 +186,12 @@ impl Synth {
             field("mix", Kind::Object, null, "Classes rendered as a mixture, {\"label\": {\"with\": label, \"share\": 0..1}}"),
             field("measures", Kind::Object, null, "Asked of a class, {\"label\": {\"haematoxylin\": h, \"eosin\": e, \"nuclei\": share}}"),
             field("init", Kind::Text, null, "PNG of real tissue to begin from, as large as the tile"),
-            field("strength", Kind::Number(0.0, 1.0), || json!(0.6), "How far init is dissolved into noise: 0 keeps it, 1 forgets it"),
+            field(
+                "strength",
+                Kind::Number(0.0, 1.0),
+                null,
+                "How far init is dissolved into noise: near 0 keeps it, 1 forgets it; 0.6 if not given",
+            ),
             field("inpaint", Kind::List, null, "Labels whose regions are made anew; the rest of init is kept"),
             field("mask", Kind::Text, null, "Mask PNG, not 0 = made anew; the rest of init is kept"),
         ]
@@ -200,6 +208,9 @@ impl Synth {
         }
         if self.model.is_none() {
             return if self.eta > 0.0 { bad("eta", "only the ddim sampler adds fresh noise") } else { Ok(()) };
+        }
+        if self.rescale > 0.0 {
+            return bad("rescale", "an imported model knows no guidance to rescale");
         }
         let unknown = [("init", self.init.is_some()), ("mix", self.mix.is_some()), ("measures", self.measures.is_some())];
         if let Some((field, _)) = unknown.iter().find(|(_, given)| *given) {
@@ -219,11 +230,15 @@ impl Synth {
 
     fn check_classes(&self) -> Result<()> {
         for (label, crops) in self.crops.iter().flatten() {
-            if !(1..=2).contains(&crops.len()) {
-                return Err(Error::parameter(format!("crops.{label}"), format!("{} crops", crops.len()), "give one or two"));
+            let (most, hint) = if self.model.is_some() { (1, "an imported model shows one crop a class") } else { (2, "give one or two") };
+            if !(1..=most).contains(&crops.len()) {
+                return Err(Error::parameter(format!("crops.{label}"), format!("{} crops", crops.len()), hint));
             }
         }
         for (label, mix) in self.mix.iter().flatten() {
+            if mix.with == *label {
+                return Err(Error::parameter(format!("mix.{label}"), "a class is mixed with itself", "name another class"));
+            }
             if !(0.0..=1.0).contains(&mix.share) {
                 return Err(Error::parameter(format!("mix.{label}"), format!("share {} is not in 0..1", mix.share), "try 0.5"));
             }
@@ -241,10 +256,13 @@ impl Synth {
     fn check_start(&self) -> Result<()> {
         let needs = |field: &str| Error::parameter(field, "is given without `init`", "give the picture whose rest is kept");
         match (&self.init, &self.inpaint, &self.mask) {
+            (None, ..) if self.strength.is_some() => {
+                Err(Error::parameter("strength", "is given without `init`", "give the picture to begin from"))
+            }
             (None, Some(_), _) => Err(needs("inpaint")),
             (None, _, Some(_)) => Err(needs("mask")),
             (_, Some(_), Some(_)) => Err(Error::parameter("mask", "is given beside `inpaint`", "give one of them")),
-            (Some(_), ..) if self.strength <= 0.0 => Err(Error::parameter("strength", "0 changes nothing", "try 0.6")),
+            (Some(_), ..) if self.strength.is_some_and(|s| s <= 0.0) => Err(Error::parameter("strength", "0 changes nothing", "try 0.6")),
             _ => Ok(()),
         }
     }

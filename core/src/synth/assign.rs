@@ -40,5 +40,5 @@ pub(super) fn layout(map: &SemanticMap, encoder: &dyn Encoder, rgb: &RgbImage) -
     };
     let cells: Vec<u8> = (0..f.area()).map(label).collect();
     let labels: Vec<u8> = (0..side * side).map(|i| cells[i / side / stride * f.width + i % side / stride]).collect();
-    Ok(Layout { place: None, latent_labels: majority(&labels, side), labels })
+    Ok(Layout { place: None, latent_labels: majority(&labels, side), labels, missed: false })
 }

@@ -87,13 +87,25 @@ fn annotations_are_painted_over_the_map_at_their_place() {
     // class 1 lies at columns 16.. of cells of 32 px; a tile of 256 px covers 512 px of the slide
     let square =
         json!([[[640, 320], [896, 320], [896, 576], [640, 576], [640, 320]], [[700, 400], [764, 400], [764, 464], [700, 464], [700, 400]]]);
-    let path = write(json!([feature("Tumour", square)]));
+    let path = write(json!([feature("Tumour", square.clone())]));
     let t = one(&json!({"regions": path, "at": [640, 320], "steps": 2}));
     let at = |x: usize, y: usize| t.labels[y * 256 + x];
     assert_eq!([at(5, 5), at(127, 127), at(128, 127), at(40, 50)], [2, 2, 1, 1], "the hole and the rest stay as the map has them");
     assert!((share(&t.labels[..128 * 256], 2) - (128.0 * 128.0 - 32.0 * 32.0) / (128.0 * 256.0)).abs() < 1e-9);
     let alone = one(&json!({"regions": path, "steps": 2}));
-    assert_eq!((alone.labels, alone.provenance["place"]["x"].as_f64()), (t.labels.clone(), Some(640.0)), "their own corner");
+    assert_eq!(["x", "y"].map(|k| alone.provenance["place"][k].as_f64()), [Some(512.0), Some(192.0)], "in the middle of the tile");
+    assert!((share(&alone.labels, 2) - (128.0 * 128.0 - 32.0 * 32.0) / 65536.0).abs() < 1e-9);
+    let point = json!({"type": "Feature", "properties": {}, "geometry": {"type": "Point", "coordinates": [1, 2]}});
+    let far = json!({"regions": write(json!([feature("Tumour", square), point])), "at": [1100, 320], "steps": 1});
+    let job = Job::new();
+    let p = params::parse(&far.to_string()).unwrap();
+    run(&map(), &Nets::new(&Pooling, &Follow::default(), &Colors), &[], &p, &job, &mut |t| {
+        assert!(t.provenance["notes"].to_string().contains("do not touch this window"));
+        Ok(())
+    })
+    .unwrap();
+    assert!(job.notes().iter().any(|n| n.contains("1 features are no polygons")), "{:?}", job.notes());
+    assert!(error(&json!({"regions": write(json!([feature("tumour", json!([[[-9e9, 0], [-8e9, 9], [-9e9, 9]]]))]))})).contains("`regions`"));
     let e = error(&json!({"regions": write(json!([feature("liver", json!([[[0, 0], [9, 0], [9, 9]]]))]))}));
     assert!(e.contains("`liver`") && e.contains("1 (stroma), 2 (tumour)"), "{e}");
     assert!(error(&json!({"regions": write(json!([]))})).contains("no polygon"));
@@ -131,6 +143,8 @@ fn one_class_takes_another_crop_and_the_rest_stays() {
     };
     // borders are asked for by latent cells of 8 px, so a few pixels beside them move too
     assert!(moved(1) < 256 && moved(2) > 1000, "{} {}", moved(1), moved(2));
+    let file = swapped.provenance["crops"].as_array().unwrap().iter().find(|c| c["class"] == 2).unwrap();
+    assert_eq!((&file["x"], file["file"].as_str()), (&json!(null), Some(&*swapped.inputs[0].name)), "a file lies nowhere on the slide");
     let index = one(&json!({"at": at, "steps": 2, "crops": {"2": [3, 5]}}));
     let shown: Vec<_> =
         index.provenance["crops"].as_array().unwrap().iter().filter(|c| c["class"] == 2).map(|c| c["index"].clone()).collect();
@@ -185,6 +199,11 @@ fn a_real_tile_is_the_beginning_and_what_the_mask_keeps_stays_to_the_last_bit() 
     assert!(t.rgb.enumerate_pixels().filter(|(x, y, _)| outside(*x, *y)).all(|(x, y, p)| p == real.get_pixel(x, y)));
     let new = t.rgb.enumerate_pixels().filter(|(x, y, p)| !outside(*x, *y) && *p != real.get_pixel(*x, *y)).count();
     assert!(new > 128 * 128 / 2, "{new}");
+    let line = dir.path().join("line.png");
+    GrayImage::from_fn(256, 256, |x, _| Luma([u8::from(x == 100) * 255])).save(&line).unwrap();
+    let t = one(&json!({"init": init, "mask": line, "strength": 1, "steps": 6}));
+    let changed = |x: u32| (0..256).filter(|y| t.rgb.get_pixel(x, *y) != real.get_pixel(x, *y)).count();
+    assert!(changed(100) > 200 && changed(99) == 0, "a line of one pixel is made anew too: {}", changed(100));
     let t = one(&json!({"init": init, "inpaint": [2], "steps": 3}));
     assert!(t.rgb.pixels().zip(real.pixels()).zip(&t.labels).filter(|(_, l)| **l != 2).all(|((a, b), _)| a == b));
     let several = json!({"init": init, "shares": {"1": 0.5, "2": 0.5}, "inpaint": [2], "strength": 1, "steps": 3, "n": 3});

@@ -21,6 +21,8 @@ use crate::{Error, Result, limits, params};
 const FILE_BYTES: usize = 64 << 20;
 /// Largest crop that is shown, in pixels; of larger pictures the middle is taken.
 const CROP_PX: u32 = 128;
+/// The tile side where none is given.
+const DEFAULT_PX: u32 = 256;
 /// Smallest: 64 px and the autoencoder's margin.
 const LEAST_CROP_PX: u32 = 96;
 
@@ -48,6 +50,10 @@ pub(crate) struct Inputs {
     /// Crops that come behind the map's own.
     pub(crate) crops: Vec<Crop>,
     pub(crate) own: OwnCrops,
+    /// Their names in the data set, in order; empty for crops that came from no file.
+    pub(super) crop_files: Vec<String>,
+    /// What the user should be told.
+    pub(super) notes: Vec<String>,
     pub(super) init: Option<Init>,
     pub(super) files: Arc<Vec<InputFile>>,
     /// The parameters as provenance tells them: files by their name in the data set.
@@ -85,6 +91,7 @@ impl Inputs {
                 let (bytes, name) = reader.read(path)?;
                 told.labels = Some(name);
                 let drawing = Drawing::read(&bytes, map)?;
+                check_drawn(p.size_px, drawing.side_px)?;
                 size_px = drawing.side_px;
                 Some(Source::Drawn(drawing))
             }
@@ -105,12 +112,23 @@ impl Inputs {
             Annotations::read(&text, map)
         });
         let annotations = annotations.transpose()?;
-        let (crops, own) = own_crops(p, map, &mut reader, &mut told)?;
+        let (crops, crop_files, own) = own_crops(p, map, &mut reader, &mut told)?;
+        let left_out = annotations.as_ref().map_or(0, |a: &Annotations| a.left_out);
+        let notes = (left_out > 0).then(|| format!("regions: {left_out} features are no polygons and were left out")).into_iter().collect();
         let init = init(p, size_px, &mut reader, &mut told)?;
         check_labels(p, map)?;
         let files = reader.files.into_iter().map(|(name, bytes)| InputFile { name, bytes }).collect();
-        Ok(Self { source, annotations, crops, own, init, files: Arc::new(files), told, size_px })
+        Ok(Self { source, annotations, crops, own, crop_files, notes, init, files: Arc::new(files), told, size_px })
     }
+}
+
+/// An error where a size was asked for that the drawing does not have.
+fn check_drawn(asked_px: u32, drawn_px: u32) -> Result<()> {
+    if [drawn_px, DEFAULT_PX].contains(&asked_px) {
+        return Ok(());
+    }
+    let why = format!("{asked_px} is asked for, the drawing is {drawn_px} x {drawn_px} px");
+    Err(Error::parameter("size_px", why, "leave it out: the tile is as large as the drawing"))
 }
 
 /// An error where the parameters name a class that the map does not have.
@@ -129,9 +147,14 @@ fn tissue(map: &SemanticMap, field: &str, labels: impl IntoIterator<Item = u8> +
     layout::known(map, field, labels)
 }
 
-/// The crops the user named: those of files, and indices by class, files counted on from the map's crops.
-fn own_crops(p: &params::Synth, map: &SemanticMap, reader: &mut Reader, told: &mut params::Synth) -> Result<(Vec<Crop>, OwnCrops)> {
-    let (mut crops, mut own) = (Vec::new(), OwnCrops::new());
+/// The crops the user named: those of files with their names, and indices by class, files counted on from the map's crops.
+fn own_crops(
+    p: &params::Synth,
+    map: &SemanticMap,
+    reader: &mut Reader,
+    told: &mut params::Synth,
+) -> Result<(Vec<Crop>, Vec<String>, OwnCrops)> {
+    let (mut crops, mut files, mut own) = (Vec::new(), Vec::new(), OwnCrops::new());
     for (class, wanted) in p.crops.iter().flatten() {
         tissue(map, "crops", [*class])?;
         let field = format!("crops.{class}");
@@ -144,6 +167,7 @@ fn own_crops(p: &params::Synth, map: &SemanticMap, reader: &mut Reader, told: &m
                 params::Crop::File(path) => {
                     let (bytes, name) = reader.read(path)?;
                     crops.push(Crop { class: *class, x: 0, y: 0, rgb: middle(&field, &rgb_png(&field, &bytes)?)? });
+                    files.push(name.clone());
                     let told = told.crops.as_mut().and_then(|c| c.get_mut(class)).and_then(|c| c.get_mut(i));
                     told.into_iter().for_each(|t| *t = params::Crop::File(name.clone()));
                     map.crops.len() + crops.len() - 1
@@ -152,7 +176,7 @@ fn own_crops(p: &params::Synth, map: &SemanticMap, reader: &mut Reader, told: &m
             own.entry(*class).or_default().push(index);
         }
     }
-    Ok((crops, own))
+    Ok((crops, files, own))
 }
 
 fn crop_list(map: &SemanticMap, class: u8) -> String {

@@ -4,7 +4,7 @@ use super::crops::Encoded;
 use crate::condition::layout::Layout;
 use crate::condition::{self, Chosen, CropChoice, LATENT_PX, Laid, Measures, OwnCrops};
 use crate::semantic_map::SemanticMap;
-use crate::{Error, Planes, Result, params, rng};
+use crate::{Planes, Result, params, rng};
 
 /// A tile to be made.
 pub(super) struct Plan {
@@ -43,8 +43,8 @@ impl Plan {
         let mut laid = Vec::new();
         for (class, pair) in &self.choice.known {
             let mix = p.mix.as_ref().and_then(|m| m.get(class)).filter(|m| m.share > 0.0);
-            let other = mix.map(|m| self.pair(m.with).ok_or_else(|| no_crop(m.with))).transpose()?;
-            let share = mix.map_or(0.0, |m| m.share as f32);
+            let other = mix.and_then(|m| self.pair(m.with));
+            let share = other.and(mix).map_or(0.0, |m| m.share as f32);
             // the first crop shows the class, the second what is mixed in
             let [a, b] = match other {
                 Some(o) if share >= 1.0 => *o,
@@ -63,15 +63,17 @@ impl Plan {
         condition::build(&self.layout.latent_labels, self.side, self.side, &laid)
     }
 
+    /// Classes that are to be mixed with one of which no crop lies outside this window.
+    pub(super) fn unmixed(&self, p: &params::Synth) -> Vec<(u8, u8)> {
+        let lacks = |(l, m): &(&u8, &params::Mix)| m.share > 0.0 && self.pair(**l).is_some() && self.pair(m.with).is_none();
+        p.mix.iter().flatten().filter(lacks).map(|(l, m)| (*l, m.with)).collect()
+    }
+
     /// The noise it starts from.
     pub(super) fn noise(&self, seed: u64) -> Result<Planes> {
         let n = condition::LATENT * self.side * self.side;
         Planes::new(condition::LATENT, self.side, self.side, rng::noise(seed, self.index, 0, n))
     }
-}
-
-fn no_crop(class: u8) -> Error {
-    Error::parameter("mix", format!("class {class} has no crop to mix in"), "name one under `crops`")
 }
 
 /// What was asked, and where nothing was, what the crops have.

@@ -45,10 +45,14 @@ pub fn fingerprint(map: &SemanticMap) -> String {
 pub(super) struct Common {
     shared: Value,
     parameters: params::Synth,
+    /// Crops of the map itself; those behind them came from files.
+    of_map: usize,
+    crop_files: Vec<String>,
 }
 
 impl Common {
-    pub(super) fn new(map: &SemanticMap, nets: &Nets<'_>, parameters: &params::Synth) -> Self {
+    /// For the map as it came, and the names of the files whose crops stand behind its own.
+    pub(super) fn new(map: &SemanticMap, nets: &Nets<'_>, parameters: &params::Synth, crop_files: &[String]) -> Self {
         let mut hashes = Map::new();
         collect_hashes(&map.provenance, "", &mut hashes);
         let shared = json!({
@@ -63,7 +67,7 @@ impl Common {
             },
             "device": nets.device,
         });
-        Self { shared, parameters: parameters.clone() }
+        Self { shared, parameters: parameters.clone(), of_map: map.crops.len(), crop_files: crop_files.to_vec() }
     }
 
     /// The provenance of one tile. `parameters` are those that make this tile alone, without folders, and without the number of
@@ -76,13 +80,32 @@ impl Common {
         out["parameters"] = parameters;
         let at = plan.layout.place.as_ref();
         out["place"] = json!(at.map(|p| json!({"x": p.x, "y": p.y, "side_px": p.side_px, "tissue": p.tissue, "entropy": p.entropy})));
-        out["crops"] = crops(map, plan);
+        out["crops"] = self.crops(map, plan);
         out["classes_without_crop"] = json!(plan.choice.unknown);
         out["ops"] = json!(made.ops);
         out["withheld"] = json!(made.withheld);
         out["calibrated"] = json!(false);
         out["notes"] = json!(made.notes);
         Ok(out)
+    }
+
+    /// Each crop in the order A, B: of the map with its position on the slide, else with its file.
+    fn crops(&self, map: &SemanticMap, plan: &Plan) -> Value {
+        let one = |class: u8, slot: &str, c: &Chosen| {
+            let crop = map.crops.get(c.index);
+            let on_slide = crop.filter(|_| c.index < self.of_map);
+            json!({
+                "class": class,
+                "slot": slot,
+                "index": c.index,
+                "x": on_slide.map(|c| c.x),
+                "y": on_slide.map(|c| c.y),
+                "file": c.index.checked_sub(self.of_map).and_then(|i| self.crop_files.get(i)),
+                "side_px": crop.map(|c| c.rgb.width()),
+                "phase": [c.phase.0, c.phase.1],
+            })
+        };
+        plan.choice.known.iter().flat_map(|(class, [a, b])| [one(*class, "A", a), one(*class, "B", b)]).collect()
     }
 }
 
@@ -91,23 +114,6 @@ pub(super) struct Made<'a> {
     pub(super) ops: &'a [Value],
     pub(super) withheld: bool,
     pub(super) notes: &'a [String],
-}
-
-/// Class and position of each crop, in the order A, B.
-fn crops(map: &SemanticMap, plan: &Plan) -> Value {
-    let one = |class: u8, slot: &str, c: &Chosen| {
-        let at = map.crops.get(c.index);
-        json!({
-            "class": class,
-            "slot": slot,
-            "index": c.index,
-            "x": at.map(|c| c.x),
-            "y": at.map(|c| c.y),
-            "side_px": at.map(|c| c.rgb.width()),
-            "phase": [c.phase.0, c.phase.1],
-        })
-    };
-    plan.choice.known.iter().flat_map(|(class, [a, b])| [one(*class, "A", a), one(*class, "B", b)]).collect()
 }
 
 /// Every text of the map's provenance whose key says that it is a hash, by its path.

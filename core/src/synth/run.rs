@@ -12,7 +12,7 @@ use super::provenance::{Common, Made};
 use super::{SyntheticTile, assign, published};
 use crate::condition::layout::{Layout, Layouts};
 use crate::condition::{CHANNELS, LATENT, LATENT_PX, TEXTURE};
-use crate::diffuse::ddim::EpsDenoiser;
+use crate::diffuse::ddim::{self, EpsDenoiser};
 use crate::diffuse::windows::{self, Windowed};
 use crate::diffuse::{Batch, Denoised, Guidance, Sampler, Settings, Start, denoise};
 use crate::flags::{CELL_PX, Flag, Scorer, TileFlags, withheld};
@@ -24,6 +24,8 @@ use crate::{Denoiser, Encoder, Error, Job, LatentCodec, Op, Planes, Result, limi
 const BATCH: usize = 4;
 /// Standard deviation of the seam between kept and new pixels, in pixels.
 const SEAM_PX: f32 = 3.0;
+/// A blurred mask above this, of 255, is further than the seam from its edge.
+const THICK: f32 = 210.0;
 /// log2(um/px / 0.5) of the tissue the denoiser was trained on (models/weights/CARD.md).
 const TRAINED_LOG2_MPP: std::ops::RangeInclusive<f64> = -1.0..=1.0;
 
@@ -101,9 +103,13 @@ pub fn run(
     sink: &mut dyn FnMut(SyntheticTile) -> Result<()>,
 ) -> Result<()> {
     job.check()?;
-    job.stage("denoise", u64::from(params.n) * u64::from(params.steps));
+    let steps =
+        if nets.published.is_some() { ddim::schedule(params.steps as usize, params.eta)?.len() as u64 } else { u64::from(params.steps) };
+    job.stage("denoise", u64::from(params.n) * steps);
     check(map, params)?;
-    run_with(map, nets, ops, Inputs::read(params, map)?, job, sink)
+    let inputs = Inputs::read(params, map)?;
+    inputs.notes.iter().for_each(|n| job.note(n.clone()));
+    run_with(map, nets, ops, inputs, job, sink)
 }
 
 /// The same with inputs that were read or made before.
@@ -241,7 +247,7 @@ impl<'a> Loom<'a> {
         let encoded = Encoded::new(extended, nets.codec, nets.encoder);
         let scorer = Scorer::new(extended, nets.encoder);
         let real = inputs.init.as_ref().map(|i| windows::encode(nets.codec, &i.rgb, job)).transpose()?;
-        let common = Common::new(map, nets, params);
+        let common = Common::new(map, nets, params, &inputs.crop_files);
         Ok(Self { map: extended, nets, ops, inputs, params, job, settings, encoded, scorer, real, common })
     }
 
@@ -275,7 +281,7 @@ impl<'a> Loom<'a> {
     fn start(&self, plan: &Plan) -> Option<Start> {
         let latents = self.real.clone()?;
         let mask = self.mask(plan).map(|m| mask_latents(&m, plan.side));
-        Some(Start { latents, strength: self.params.strength, mask })
+        Some(Start { latents, strength: self.params.strength.unwrap_or(params::STRENGTH), mask })
     }
 
     /// 255 where a pixel is made anew, 0 where the picture is kept; none where nothing is kept.
@@ -319,6 +325,13 @@ impl<'a> Loom<'a> {
         }
         for class in &plan.choice.unknown {
             notes.push(format!("class {class} has no crop outside this window: its region was left to the model"));
+        }
+        for (class, with) in plan.unmixed(self.params) {
+            notes.push(format!("class {with} has no crop outside this window: class {class} was made without it; name one under `crops`"));
+        }
+        if plan.layout.missed {
+            notes.push("the annotations do not touch this window: its map is the slide's own".into());
+            self.job.note(format!("tile {}: the annotations do not touch its window", plan.index));
         }
         if self.inputs.init.as_ref().is_some_and(|i| i.rgb == rgb) {
             notes.push("nothing was made anew: this is the picture it began from (the mask or the classes to inpaint hold nothing)".into());
@@ -366,12 +379,21 @@ fn mask_latents(mask: &[u8], side: usize) -> Planes {
     Planes { channels: 1, height: side, width: side, data }
 }
 
-/// Puts `kept` where the mask is 0; over the few pixels inside the mask's edge the two are mixed.
+/// Puts `kept` where the mask is 0; over the few pixels inside the mask's edge the two are mixed. Parts of a mask thinner than the
+/// seam are half new throughout.
 fn blend(rgb: &mut RgbImage, kept: &RgbImage, mask: &[u8]) {
-    let soft = imageops::blur(&GrayImage::from_raw(rgb.width(), rgb.height(), mask.to_vec()).unwrap_or_default(), SEAM_PX);
-    for ((pixel, k), (m, s)) in rgb.pixels_mut().zip(kept.pixels()).zip(mask.iter().zip(soft.pixels())) {
+    let blurred = |mask: Vec<u8>| imageops::blur(&GrayImage::from_raw(rgb.width(), rgb.height(), mask).unwrap_or_default(), SEAM_PX);
+    let soft = blurred(mask.to_vec());
+    // where the mask is thick, its inside lies near
+    let inside = blurred(soft.pixels().map(|s| if f32::from(s.0[0]) > THICK { 255 } else { 0 }).collect());
+    for ((pixel, k), (m, (s, near))) in rgb.pixels_mut().zip(kept.pixels()).zip(mask.iter().zip(soft.pixels().zip(inside.pixels()))) {
         // blurred, the mask is 1/2 at its edge: the mix begins there, so that kept pixels stay to the last bit
-        let share = if *m == 0 { 0.0 } else { ((f32::from(s.0[0]) / 255.0 - 0.5) * 2.0).clamp(0.0, 1.0) };
+        let ramp = ((f32::from(s.0[0]) / 255.0 - 0.5) * 2.0).clamp(0.0, 1.0);
+        let share = match (*m, near.0[0]) {
+            (0, _) => 0.0,
+            (_, 0) => ramp.max(0.5),
+            _ => ramp,
+        };
         pixel.0.iter_mut().zip(k.0).for_each(|(p, k)| *p = (f32::from(k) + share * (f32::from(*p) - f32::from(k))).round() as u8);
     }
 }

@@ -107,7 +107,7 @@ pub struct Cluster {
     #[arg(long)]
     pub k: Option<u32>,
     /// Micrometres per level-0 pixel, where the slide does not tell: 0.25 at 40x, 0.5 at 20x as a rule
-    #[arg(long, allow_negative_numbers = true)]
+    #[arg(long, allow_negative_numbers = true, value_parser = number)]
     pub mpp: Option<f64>,
     /// Only inside these polygons: GeoJSON in level-0 pixels, as QuPath exports annotations
     #[arg(long, value_name = "FILE")]
@@ -151,16 +151,16 @@ pub struct Synth {
     #[arg(long)]
     pub steps: Option<u32>,
     /// Classifier-free guidance scale, 1 = none, else that of the preset [default: 3.0]
-    #[arg(long, allow_negative_numbers = true)]
+    #[arg(long, allow_negative_numbers = true, value_parser = number)]
     pub guidance: Option<f64>,
     /// Share of the guided prediction that is rescaled against saturated colours, else that of the preset [default: 0]
-    #[arg(long)]
+    #[arg(long, value_parser = number)]
     pub rescale: Option<f64>,
     /// Lowest and highest noise level at which guidance acts, else those of the preset [default: 0,1]
     #[arg(long, value_name = "LOW,HIGH", value_parser = pair)]
     pub interval: Option<[f64; 2]>,
     /// Fresh noise of the ddim sampler, 0 = none, else that of the preset [default: 0.0]
-    #[arg(long)]
+    #[arg(long, value_parser = number)]
     pub eta: Option<f64>,
     /// euler, heun or dpmpp2m (ddim for imported models), else that of the preset [default: dpmpp2m]
     #[arg(long)]
@@ -211,7 +211,7 @@ pub struct Edit {
     #[arg(long, value_name = "PNG")]
     pub init: Option<String>,
     /// How far --init is dissolved: near 0 keeps it, 1 forgets it [default: 0.6]
-    #[arg(long)]
+    #[arg(long, value_parser = number)]
     pub strength: Option<f64>,
     /// Make only the regions of these classes anew, keep the rest of --init
     #[arg(long, value_name = "LABEL,...", value_delimiter = ',')]
@@ -228,7 +228,7 @@ fn labelled<'a>(text: &'a str, separator: char, form: &str) -> Result<(u8, &'a s
 }
 
 fn number(text: &str) -> Result<f64, String> {
-    text.parse().map_err(|_| format!("`{text}` is no number"))
+    text.parse().ok().filter(|v: &f64| v.is_finite()).ok_or_else(|| format!("`{text}` is no finite number"))
 }
 
 fn pair(text: &str) -> Result<[f64; 2], String> {

@@ -1,6 +1,7 @@
 //! Annotations painted over the map. In: GeoJSON (RFC 7946, coordinates in level-0 pixels) as QuPath exports it. Out: labels. A feature's
 //! class is `properties.classification.name` (or `properties.label`, a number); it must be a class of the map by name, by label, or
-//! "background". Holes are left as they were; later features lie above earlier ones.
+//! "background". Holes are left as they were; later features lie above earlier ones. Points, lines and features without a geometry are
+//! left out and counted.
 
 use serde_json::Value;
 
@@ -16,6 +17,8 @@ const POINTS: usize = 4_000_000;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Annotations {
     features: Vec<(u8, Vec<Ring>)>,
+    /// Features that are no polygons.
+    pub left_out: usize,
 }
 
 type Ring = Vec<[f64; 2]>;
@@ -33,7 +36,7 @@ impl Annotations {
             (_, Some(all)) => all.as_slice(),
             _ => std::slice::from_ref(&value),
         };
-        let mut out = Self { features: Vec::new() };
+        let mut out = Self { features: Vec::new(), left_out: 0 };
         let mut points = 0;
         for (i, f) in features.iter().enumerate() {
             let rings = rings(&f["geometry"]).map_err(|why| bad(format!("feature {i}: {why}")))?;
@@ -47,22 +50,26 @@ impl Annotations {
                     hint,
                 });
             }
-            if !rings.is_empty() {
+            if rings.is_empty() {
+                out.left_out += 1;
+            } else {
                 out.features.push((class(&f["properties"], map, i)?, rings));
             }
         }
         if out.features.is_empty() { Err(bad("it holds no polygon")) } else { Ok(out) }
     }
 
-    /// Upper left corner of what they cover, level-0 pixels.
-    pub fn corner(&self) -> [f64; 2] {
+    /// The middle of the box around them, level-0 pixels.
+    pub fn middle(&self) -> [f64; 2] {
         let all = || self.features.iter().flat_map(|(_, rings)| rings.iter().flatten());
-        [0, 1].map(|k| all().map(|p| p[k]).fold(f64::INFINITY, f64::min))
+        [0, 1]
+            .map(|k| all().map(|p| p[k]).fold(f64::INFINITY, f64::min) / 2.0 + all().map(|p| p[k]).fold(f64::NEG_INFINITY, f64::max) / 2.0)
     }
 
-    /// Paints them over labels `[side, side]` of a place.
-    pub fn paint(&self, labels: &mut [u8], side: usize, place: &Place) {
+    /// Paints them over labels `[side, side]` of a place; how many pixels were painted comes back.
+    pub fn paint(&self, labels: &mut [u8], side: usize, place: &Place) -> usize {
         let step = place.side_px / side as f64;
+        let mut painted = 0;
         for (class, rings) in &self.features {
             let mut crossings = vec![Vec::new(); side];
             rings.iter().for_each(|r| cross(r, place, step, &mut crossings));
@@ -72,9 +79,11 @@ impl Annotations {
                     // pixels whose middle lies between two crossings (even-odd rule)
                     let [from, to] = [pair[0], pair[1]].map(|x| ((x - place.x) / step - 0.5).ceil().clamp(0.0, side as f64) as usize);
                     line[from..to].fill(*class);
+                    painted += to - from;
                 }
             }
         }
+        painted
     }
 }
 

@@ -23,6 +23,8 @@ pub struct Layout {
     pub labels: Vec<u8>,
     /// One class a latent cell.
     pub latent_labels: Vec<u8>,
+    /// Whether annotations were given that do not touch the window.
+    pub missed: bool,
 }
 
 /// Where layouts come from.
@@ -64,21 +66,26 @@ impl<'a> Layouts<'a> {
             let side = self.size_px as usize;
             let mut labels = window_labels(self.map, &place, side);
             let mut latent_labels = window_labels(self.map, &place, side / LATENT_PX as usize);
-            if let Some(a) = &self.annotations {
-                a.paint(&mut labels, side, &place);
+            let painted = self.annotations.as_ref().map(|a| a.paint(&mut labels, side, &place));
+            if painted.is_some_and(|n| n > 0) {
                 latent_labels = majority(&labels, side);
             }
-            Layout { place: Some(place), labels, latent_labels }
+            Layout { place: Some(place), labels, latent_labels, missed: painted == Some(0) }
         };
         match (&self.source, &self.places) {
-            (Source::Drawn(d), _) => Ok(Layout { place: None, labels: d.labels.clone(), latent_labels: majority(&d.labels, side) }),
+            (Source::Drawn(d), _) => {
+                Ok(Layout { place: None, labels: d.labels.clone(), latent_labels: majority(&d.labels, side), missed: false })
+            }
             (Source::Shares(s), _) => {
                 let labels = s.labels(side, seed, tile);
-                Ok(Layout { place: None, latent_labels: majority(&labels, side), labels })
+                Ok(Layout { place: None, latent_labels: majority(&labels, side), labels, missed: false })
             }
             (Source::At([x, y]), Some(p)) => p.at(*x, *y).map(on_slide),
             (Source::Anywhere, Some(p)) => Ok(on_slide(match &self.annotations {
-                Some(a) => p.at(a.corner()[0], a.corner()[1])?,
+                Some(a) => p.around(a.middle()).ok_or_else(|| {
+                    let why = "the window around the annotations holds no tissue of the map";
+                    Error::parameter("regions", why, "check that they were drawn on this slide, or name a place with `at`")
+                })?,
                 None => p.choose(seed, tile),
             })),
             _ => Err(Error::internal("a layout on the slide without places")),

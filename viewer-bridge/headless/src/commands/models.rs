@@ -15,6 +15,9 @@ pub fn import(common: &Common, file: &Path, out: &Path, report: &Arc<Report>) ->
     if !file.is_file() {
         return Err(Failure::input(format!("`{}` is not a file; give a checkpoint (.ckpt or .safetensors)", file.display())));
     }
+    if out.is_file() {
+        return Err(Failure::new(Kind::Usage, format!("`{}` is a file; give --out a folder that is new or empty", out.display())));
+    }
     let library = library::find(common.library.as_deref())?;
     let mut given = Given::default();
     given.put_dir("file", file)?;

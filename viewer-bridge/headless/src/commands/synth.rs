@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{Given, make_out, ok, opened};
 use crate::callbacks::Viewer;
 use crate::cli::{Common, Edit, Synth};
-use crate::error::{Failure, Result};
+use crate::error::{Failure, Kind, Result};
 use crate::report::Report;
 use crate::run;
 
@@ -41,7 +41,7 @@ pub fn run(common: &Common, options: &Synth, report: &Arc<Report>) -> Result<u8>
     given.put("size_px", options.size);
     let ops = options.ops.clone().map(|ops| ops.into_iter().filter(|o| o != "none").collect::<Vec<_>>());
     given.put("ops", ops);
-    edited(&mut given, &options.edit);
+    edited(&mut given, &options.edit)?;
     given.put_place(&options.place);
     let context =
         library.context(&models, options.place.device.as_deref(), options.place.threads.unwrap_or(0), Viewer::new(None, report.clone()))?;
@@ -60,7 +60,10 @@ pub fn run(common: &Common, options: &Synth, report: &Arc<Report>) -> Result<u8>
 }
 
 /// The parameters that edit map, crops and beginning.
-fn edited(given: &mut Given, edit: &Edit) {
+fn edited(given: &mut Given, edit: &Edit) -> Result<()> {
+    once("--mix", edit.mix.iter().map(|m| m.0))?;
+    once("--share", edit.share.iter().map(|s| s.0))?;
+    once("--ask", edit.ask.iter().map(|a| (a.0, a.1.as_str())))?;
     given.put("at", edit.at.map(|a| a.to_vec()));
     given.put("labels", edit.labels.clone());
     given.put("regions", edit.regions.clone());
@@ -84,4 +87,12 @@ fn edited(given: &mut Given, edit: &Edit) {
     given.put("measures", (!measures.is_empty()).then(|| json!(measures)));
     given.put("mix", (!mix.is_empty()).then(|| json!(mix)));
     given.put("shares", (!shares.is_empty()).then(|| json!(shares)));
+    Ok(())
+}
+
+/// An error where an option is given twice for the same thing.
+fn once<T: PartialEq>(option: &str, named: impl Iterator<Item = T>) -> Result<()> {
+    let all: Vec<T> = named.collect();
+    let twice = all.iter().enumerate().any(|(i, n)| all[..i].contains(n));
+    if twice { Err(Failure::new(Kind::Usage, format!("{option} is given twice for one class; give it once for each"))) } else { Ok(()) }
 }
