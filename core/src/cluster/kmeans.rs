@@ -48,6 +48,11 @@ impl Centroids {
         }
         best
     }
+
+    /// The nearest centroid of each row.
+    pub fn of(&self, rows: Rows<'_>) -> Vec<usize> {
+        (0..rows.len()).into_par_iter().map(|i| self.nearest(rows.row(i)).0).collect()
+    }
 }
 
 /// A fit.

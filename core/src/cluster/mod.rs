@@ -1,9 +1,12 @@
-//! Rows of numbers to classes. In: `[n, c]` rows (f32, row-major) and k. Out: centroids, and the nearest centroid of each row.
+//! Rows of numbers to classes. In: `[n, c]` rows (f32, row-major) and k. Out: centroids, the nearest centroid of each row, and a
+//! [`Hierarchy`] whose cuts at any k are nested.
 //! Fails if cancelled, or with fewer distinct rows than k. The result depends on rows, k and seed only: sums run over chunks of fixed
 //! size whose partial sums are added in order, so every thread count gives the same bits.
 
+mod hierarchy;
 mod kmeans;
 
+pub use hierarchy::{Classes, Hierarchy, Join};
 pub use kmeans::{Centroids, Model, fit};
 
 /// Rows of one length, row-major.
