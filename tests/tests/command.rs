@@ -132,7 +132,7 @@ fn drawings_crops_and_pictures_of_the_users_make_tiles_that_can_be_made_again() 
     let said = refused(histoloom().arg("rerun").arg("--from").arg(at("map")).arg(at("drawn/tile_0001.png")), 3);
     assert!(said.contains("inputs") && said.contains("missing"), "{said}");
     for (more, needle) in [
-        (&["--share", "1=half"][..], "`half` is no number"),
+        (&["--share", "1=half"][..], "`half` is no finite number"),
         (&["--crop", "2"][..], "LABEL=FILE"),
         (&["--preset", "slow"][..], "default, fast"),
         (&["--labels", "drawing.png"][..], "drawing.png"),
