@@ -1,6 +1,7 @@
 """Turns training states into the shipped weight files and writes models/weights/manifest.json.
 
     python export.py --autoencoder ae.pt --denoiser unet.pt     # EMA weights as f16 safetensors; either may be left out
+    python export.py --autoencoder decoder.pt --blend 0.8       # 0.8 of the state, 0.2 of what ships (arXiv 2203.05482)
     python export.py                                            # only re-hash what is there
 """
 import argparse
@@ -9,7 +10,7 @@ import json
 import os
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 WEIGHTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "weights")
 OURS = "MIT OR Apache-2.0"
@@ -30,12 +31,17 @@ def main():
     p = argparse.ArgumentParser()
     p.add_argument("--autoencoder")
     p.add_argument("--denoiser")
+    p.add_argument("--blend", type=float, default=1.0, help="the autoencoder's share of the state, the rest is of the shipped weights")
     a = p.parse_args()
     trained = {}
     for id, path in (("he_autoencoder", a.autoencoder), ("he_denoiser", a.denoiser)):
         if path:
             s = torch.load(path, map_location="cpu", weights_only=True)
-            save_file({k: v.half().contiguous() for k, v in s["ema"].items()}, f"{WEIGHTS}/{id}.safetensors")
+            ema = {k: v.float() for k, v in s["ema"].items()}
+            if id == "he_autoencoder" and a.blend < 1:
+                now = load_file(f"{WEIGHTS}/{id}.safetensors")
+                ema = {k: now[k].float().lerp(v, a.blend) for k, v in ema.items()}
+            save_file({k: v.half().contiguous() for k, v in ema.items()}, f"{WEIGHTS}/{id}.safetensors")
             trained[id] = dict(steps=s["step"], windows=s.get("seen"))
             if "log" in s:
                 with open(f"{WEIGHTS}/{id}.log.csv", "w") as f:

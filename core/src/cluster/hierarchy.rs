@@ -68,7 +68,11 @@ impl Hierarchy {
     pub fn cut(&self, k: usize) -> Result<Vec<u8>> {
         let most = self.leaves.k();
         if !(1..=most).contains(&k) {
-            return Err(Error::parameter("k", format!("{k} is not from 1 to {most}, the leaves of the hierarchy"), "ask for fewer classes"));
+            return Err(Error::parameter(
+                "k",
+                format!("{k} is not from 1 to {most}, the leaves of the hierarchy"),
+                "ask for fewer classes",
+            ));
         }
         // the leaf under whose number each leaf's class goes after the first joins
         let mut of: Vec<usize> = (0..most).collect();
@@ -211,9 +215,8 @@ mod tests {
         for k in [1, 2, 4, 6] {
             let classes = Classes::new(&h, h.cut(k).unwrap());
             let means = h.centroids(&h.cut(k).unwrap());
-            let direct: f64 = (0..600)
-                .map(|i| f64::from(distance2(rows.row(i), means.row(usize::from(classes.nearest(rows.row(i)).1) - 1))))
-                .sum();
+            let direct: f64 =
+                (0..600).map(|i| f64::from(distance2(rows.row(i), means.row(usize::from(classes.nearest(rows.row(i)).1) - 1)))).sum();
             assert!((direct / inertias[k - 1] - 1.0).abs() < 1e-3, "{k}: {direct} {}", inertias[k - 1]);
         }
         assert!(inertias.windows(2).all(|w| w[0] >= w[1]));

@@ -3,7 +3,8 @@
 //! Rectified flow (arXiv 2209.03003): x_t = (1 - t) z + t n runs from noise n at t = 1 to latents z at t = 0, and the network
 //! predicts v = n - z. A sampler integrates dx/dt = v over a [`times`] grid; [`Field`] adds classifier-free guidance; [`denoise`]
 //! joins them and keeps the spread of the predicted latents (the raw score S3). One sampler a file: [`euler`], [`heun`],
-//! [`dpmpp2m`]. A [`Start`] begins from real latents instead of noise, or keeps parts of them; [`windows`] carries the networks over
+//! [`dpmpp2m`]. A [`Start`] begins from real latents instead of noise, or keeps parts of them; an [`Anchor`] holds regions to the stain of
+//! their crops; [`windows`] carries the networks over
 //! canvases of any size.
 //!
 //! | paper | here |
@@ -18,6 +19,7 @@ use image::RgbImage;
 
 use crate::{Planes, Result};
 
+pub mod anchor;
 pub mod ddim;
 pub mod dpmpp2m;
 pub mod euler;
@@ -30,6 +32,7 @@ mod start;
 mod tests;
 pub mod windows;
 
+pub use anchor::Anchor;
 pub use guidance::{Field, Guidance};
 pub use sample::{Batch, Denoised, Sampler, Settings, Watch, denoise, times};
 pub use spread::Spread;

@@ -1,6 +1,6 @@
 //! From noise to latents. In: conditions, noise, settings. Out: latents with the spread of their last predictions.
 
-use super::{Denoiser, Field, Guidance, Spread, Start, dpmpp2m, euler, heun};
+use super::{Anchor, Denoiser, Field, Guidance, Spread, Start, dpmpp2m, euler, heun};
 use crate::{Error, Job, Planes, Result};
 
 /// The velocity of a batch at a time.
@@ -79,12 +79,14 @@ pub struct Batch<'a> {
     pub noise: Vec<Planes>,
     /// Real tissue to begin from, one an element; empty where all begin from noise alone.
     pub start: &'a [Start],
+    /// What the means of their regions are held to, one an element; empty where nothing is.
+    pub anchors: &'a [Anchor],
 }
 
 /// Denoises a batch. Elements never influence each other here, so a tile does not depend on its batch as long as the network's
 /// samples do not. Counts batch x steps items of the job's stage; `watch` sees the predicted clean latents of every step.
 pub fn denoise(denoiser: &dyn Denoiser, batch: Batch<'_>, settings: &Settings, job: &Job, watch: &mut Watch<'_>) -> Result<Vec<Denoised>> {
-    let Batch { conditions, noise, start } = batch;
+    let Batch { conditions, noise, start, anchors } = batch;
     if conditions.len() != noise.len() {
         return Err(Error::internal(format!("{} conditions for {} latents", conditions.len(), noise.len())));
     }
@@ -105,6 +107,7 @@ pub fn denoise(denoiser: &dyn Denoiser, batch: Batch<'_>, settings: &Settings, j
     let x = if start.is_empty() { noise.clone() } else { start.iter().zip(&noise).map(|(s, n)| s.begin(n)).collect() };
     let mut velocity = |x: &[Planes], t: f64| {
         let mut v = field.velocity(x, t)?;
+        anchors.iter().zip(x.iter().zip(&mut v)).for_each(|(a, (x, v))| a.hold(x, v, t));
         start.iter().zip(v.iter_mut().zip(&noise)).for_each(|(s, (v, n))| s.pin(v, n));
         Ok(v)
     };

@@ -54,7 +54,7 @@ impl Denoiser for Gaussian {
 }
 
 fn made(net: &dyn Denoiser, conditions: &[Planes], noise: Vec<Planes>, set: &Settings, job: &Job) -> crate::Result<Vec<Denoised>> {
-    denoise(net, Batch { conditions, noise, start: &[] }, set, job, &mut |_, _| Ok(()))
+    denoise(net, Batch { conditions, noise, start: &[], anchors: &[] }, set, job, &mut |_, _| Ok(()))
 }
 
 const N: usize = 2 * 8 * 8;
@@ -238,7 +238,7 @@ fn a_start_is_kept_where_the_mask_says_so_and_dissolved_as_far_as_the_strength_g
     for sampler in [Sampler::Euler, Sampler::Heun, Sampler::Dpmpp2m] {
         let run = |strength: f64, mask: Option<Planes>| {
             let start = Start { latents: real.clone(), strength, mask };
-            let batch = Batch { conditions: &[asked_for(0.5)], noise: vec![noise(2)], start: &[start] };
+            let batch = Batch { conditions: &[asked_for(0.5)], noise: vec![noise(2)], start: &[start], anchors: &[] };
             denoise(&Gaussian::new(0.1), batch, &settings(sampler, 12, 1.0), &Job::new(), &mut |_, _| Ok(())).unwrap().remove(0).latents
         };
         let far = |a: &Planes| a.data.iter().zip(&real.data).map(|(a, b)| (a - b).abs()).sum::<f32>() / N as f32;
@@ -252,7 +252,7 @@ fn a_start_is_kept_where_the_mask_says_so_and_dissolved_as_far_as_the_strength_g
         }
     }
     let bad = Start { latents: real, strength: 0.0, mask: None };
-    let batch = Batch { conditions: &[asked_for(0.5)], noise: vec![noise(2)], start: &[bad] };
+    let batch = Batch { conditions: &[asked_for(0.5)], noise: vec![noise(2)], start: &[bad], anchors: &[] };
     let e = denoise(&Gaussian::new(0.1), batch, &settings(Sampler::Euler, 2, 1.0), &Job::new(), &mut |_, _| Ok(()));
     assert!(e.unwrap_err().to_string().contains("strength"));
 }

@@ -38,7 +38,7 @@ fn parsed(name: &str, text: &str) -> Result<Map<String, Value>> {
     let values: Map<String, Value> = toml::from_str(text).map_err(|e| {
         Error::parameter("preset", format!("`{name}` is not TOML as expected: {}", e.message()), "compare it with a shipped one")
     })?;
-    let allowed = ["steps", "sampler", "eta", "guidance", "rescale", "interval"];
+    let allowed = ["steps", "sampler", "eta", "guidance", "rescale", "anchor", "interval"];
     match values.keys().find(|k| !allowed.contains(&k.as_str())) {
         None => Ok(values),
         Some(k) => Err(Error::parameter("preset", format!("`{name}` sets `{k}`"), format!("a preset sets {}", allowed.join(", ")))),

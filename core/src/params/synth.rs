@@ -38,6 +38,8 @@ pub struct Synth {
     pub guidance: f64,
     /// Share of the guided prediction that is rescaled to the spread of the conditional one.
     pub rescale: f64,
+    /// How firmly regions keep the mean latents of their crops, 0 = not at all.
+    pub anchor: f64,
     /// Lowest and highest noise level t at which guidance acts.
     pub interval: [f64; 2],
     /// Tile side in pixels, a multiple of 32. With `labels` it is their side.
@@ -126,6 +128,7 @@ impl Params for Synth {
             field("model", Kind::Text, null, "Folder of an imported model, instead of the default one; use the preset paper with it"),
             field("guidance", Kind::Number(0.0, limits::GUIDANCE), || json!(3.0), "Classifier-free guidance scale, 1 = none"),
             field("rescale", Kind::Number(0.0, 1.0), || json!(0.0), "Share of the guided prediction rescaled to the conditional spread"),
+            field("anchor", Kind::Number(0.0, 1.0), || json!(0.0), "How firmly regions keep the stain of their crops, 0 = not at all"),
             field("interval", Kind::List, || json!([0.0, 1.0]), "Lowest and highest noise level t at which guidance acts"),
             field("size_px", Kind::Integer(128, limits::TILE_PX as i64), || json!(256), "Tile side in pixels, a multiple of 32"),
         ];
@@ -208,6 +211,9 @@ impl Synth {
         }
         if self.model.is_none() {
             return if self.eta > 0.0 { bad("eta", "only the ddim sampler adds fresh noise") } else { Ok(()) };
+        }
+        if self.anchor > 0.0 {
+            return bad("anchor", "an imported model has no crops to be held to");
         }
         if self.rescale > 0.0 {
             return bad("rescale", "an imported model knows no guidance to rescale");

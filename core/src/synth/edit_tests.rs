@@ -105,7 +105,9 @@ fn annotations_are_painted_over_the_map_at_their_place() {
     })
     .unwrap();
     assert!(job.notes().iter().any(|n| n.contains("1 features are no polygons")), "{:?}", job.notes());
-    assert!(error(&json!({"regions": write(json!([feature("tumour", json!([[[-9e9, 0], [-8e9, 9], [-9e9, 9]]]))]))})).contains("`regions`"));
+    assert!(
+        error(&json!({"regions": write(json!([feature("tumour", json!([[[-9e9, 0], [-8e9, 9], [-9e9, 9]]]))]))})).contains("`regions`")
+    );
     let e = error(&json!({"regions": write(json!([feature("liver", json!([[[0, 0], [9, 0], [9, 9]]]))]))}));
     assert!(e.contains("`liver`") && e.contains("1 (stroma), 2 (tumour)"), "{e}");
     assert!(error(&json!({"regions": write(json!([]))})).contains("no polygon"));

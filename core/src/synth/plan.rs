@@ -3,6 +3,7 @@
 use super::crops::Encoded;
 use crate::condition::layout::Layout;
 use crate::condition::{self, Chosen, CropChoice, LATENT_PX, Laid, Measures, OwnCrops};
+use crate::diffuse::anchor;
 use crate::semantic_map::SemanticMap;
 use crate::{Planes, Result, params, rng};
 
@@ -67,6 +68,22 @@ impl Plan {
     pub(super) fn unmixed(&self, p: &params::Synth) -> Vec<(u8, u8)> {
         let lacks = |(l, m): &(&u8, &params::Mix)| m.share > 0.0 && self.pair(**l).is_some() && self.pair(m.with).is_none();
         p.mix.iter().flatten().filter(lacks).map(|(l, m)| (*l, m.with)).collect()
+    }
+
+    /// Mean latents of each class's crops, mixed as the class is; classes of which amounts of stain are asked are left free.
+    pub(super) fn means(&self, encoded: &Encoded<'_>, p: &params::Synth) -> Result<Vec<(u8, Vec<f32>)>> {
+        let of = |pair: &[Chosen; 2]| Ok(anchor::mean(&[&encoded.get(pair[0].index)?.latents, &encoded.get(pair[1].index)?.latents]));
+        let free = |class: &u8| p.measures.as_ref().is_some_and(|m| m.contains_key(class));
+        let mut out = Vec::new();
+        for (class, pair) in self.choice.known.iter().filter(|(class, _)| !free(class)) {
+            let mut mean: Vec<f32> = of(pair)?;
+            let mix = p.mix.as_ref().and_then(|m| m.get(class));
+            if let Some((mix, other)) = mix.and_then(|m| Some((m, self.pair(m.with)?))) {
+                mean.iter_mut().zip(of(other)?).for_each(|(a, b)| *a += mix.share as f32 * (b - *a));
+            }
+            out.push((*class, mean));
+        }
+        Ok(out)
     }
 
     /// The noise it starts from.

@@ -14,7 +14,7 @@ use crate::condition::layout::{Layout, Layouts};
 use crate::condition::{CHANNELS, LATENT, LATENT_PX, TEXTURE};
 use crate::diffuse::ddim::{self, EpsDenoiser};
 use crate::diffuse::windows::{self, Windowed};
-use crate::diffuse::{Batch, Denoised, Guidance, Sampler, Settings, Start, denoise};
+use crate::diffuse::{Anchor, Batch, Denoised, Guidance, Sampler, Settings, Start, denoise};
 use crate::flags::{CELL_PX, Flag, Scorer, TileFlags, withheld};
 use crate::ops::{Applied, apply};
 use crate::semantic_map::{Crop, SemanticMap};
@@ -264,6 +264,7 @@ impl<'a> Loom<'a> {
         let seed = self.params.noise_seed.unwrap_or(self.params.seed);
         let noise = plans.iter().map(|p| p.noise(seed)).collect::<Result<Vec<_>>>()?;
         let start: Vec<Start> = plans.iter().filter_map(|p| self.start(p)).collect();
+        let anchors = plans.iter().filter_map(|p| self.anchor(p).transpose()).collect::<Result<Vec<_>>>()?;
         let net = Windowed { inner: self.nets.denoiser, job: self.job };
         let (every, mut done) = (self.params.preview_every as usize, 0);
         let mut watch = |_: usize, z: &[Planes]| {
@@ -274,7 +275,16 @@ impl<'a> Loom<'a> {
             }
             Ok(())
         };
-        denoise(&net, Batch { conditions: &conditions, noise, start: &start }, &self.settings, self.job, &mut watch)
+        denoise(&net, Batch { conditions: &conditions, noise, start: &start, anchors: &anchors }, &self.settings, self.job, &mut watch)
+    }
+
+    /// What the regions of a tile are held to; none where it begins from a picture, whose stain is to stay, or where guidance 0 asks for
+    /// no crops at all.
+    fn anchor(&self, plan: &Plan) -> Result<Option<Anchor>> {
+        if self.real.is_some() || self.params.anchor <= 0.0 || self.params.guidance == 0.0 {
+            return Ok(None);
+        }
+        plan.means(&self.encoded, self.params).map(|means| Some(Anchor::new(&plan.layout.latent_labels, means, self.params.anchor)))
     }
 
     /// What a tile begins from.

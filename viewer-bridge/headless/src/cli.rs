@@ -156,6 +156,9 @@ pub struct Synth {
     /// Share of the guided prediction that is rescaled against saturated colours, else that of the preset [default: 0]
     #[arg(long, value_parser = number)]
     pub rescale: Option<f64>,
+    /// How firmly regions keep the stain of their crops, 0 = not at all, else that of the preset [default: 0]
+    #[arg(long, value_parser = number)]
+    pub anchor: Option<f64>,
     /// Lowest and highest noise level at which guidance acts, else those of the preset [default: 0,1]
     #[arg(long, value_name = "LOW,HIGH", value_parser = pair)]
     pub interval: Option<[f64; 2]>,

@@ -36,6 +36,7 @@ pub fn run(common: &Common, options: &Synth, report: &Arc<Report>) -> Result<u8>
     options.model.as_ref().map_or(Ok(()), |dir| given.put_dir("model", dir))?;
     given.put("guidance", options.guidance);
     given.put("rescale", options.rescale);
+    given.put("anchor", options.anchor);
     given.put("interval", options.interval.map(|i| i.to_vec()));
     given.put("sampler", options.sampler.clone());
     given.put("size_px", options.size);
