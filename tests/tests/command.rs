@@ -46,7 +46,8 @@ fn the_main_job_runs_and_a_tile_is_made_again_byte_for_byte_on_any_number_of_thr
     assert_eq!(json(&out)["map"]["classes"].as_array().map(Vec::len), Some(4));
     let said = String::from_utf8_lossy(&out.stderr).into_owned();
     assert!(said.contains("device: CPU") && said.contains("seed 3"), "the device and the seed are said loudly: {said}");
-    for name in ["overlay.png", "labels.png", "map.geojson", "legend.png", "map.json"] {
+    let viewers = ["map.geojson", "labels.ome.tif", "map.asap.xml", "labels_likelihood_map.tif", "classes.csv"];
+    for name in viewers.into_iter().chain(["overlay.png", "labels.png", "legend.png", "map.json"]) {
         assert!(map.join(name).is_file(), "{name} is missing");
     }
     let labels = image::open(map.join("labels.png")).expect("a PNG").into_luma8();

@@ -12,6 +12,8 @@ use std::collections::HashMap;
 
 /// A corner of a cell: (column, row), `0..=columns`, `0..=rows`.
 type Corner = (u32, u32);
+/// A closed line through corners, not repeating the first.
+pub(super) type Ring = Vec<Corner>;
 
 /// One region.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,11 +33,17 @@ const STEP: [(i64, i64); 4] = [(1, 0), (0, 1), (-1, 0), (0, -1)];
 
 /// The regions of a map of `rows x columns` labels, in the order of their first cell. Background (0) has none.
 pub fn contours(labels: &[u8], rows: usize, columns: usize) -> Vec<Polygon> {
-    let Some((regions, mut polygons)) = components(labels, rows, columns) else {
+    let Some((regions, mut polygons)) = components(labels, rows, columns, None) else {
         return Vec::new();
     };
-    let grid = Grid { regions: &regions, rows: rows as i64, columns: columns as i64 };
-    let mut seen = vec![false; labels.len()];
+    trace(&regions, rows, columns, &mut polygons);
+    polygons
+}
+
+/// Draws the rings of regions that [`components`] numbered.
+pub(super) fn trace(regions: &[u32], rows: usize, columns: usize, polygons: &mut [Polygon]) {
+    let grid = Grid { regions, rows: rows as i64, columns: columns as i64 };
+    let mut seen = vec![false; regions.len()];
     for row in 0..rows {
         for column in 0..columns {
             let cell = row * columns + column;
@@ -53,7 +61,6 @@ pub fn contours(labels: &[u8], rows: usize, columns: usize) -> Vec<Polygon> {
             }
         }
     }
-    polygons
 }
 
 /// Twice the signed area of a ring; positive for a shell.
@@ -62,11 +69,13 @@ fn twice_area(ring: &[Corner]) -> i64 {
     ring.iter().zip(next).map(|(a, b)| i64::from(a.0) * i64::from(b.1) - i64::from(b.0) * i64::from(a.1)).sum()
 }
 
-/// Numbers the 4-connected regions from 1; `None` if the labels do not fill the grid.
-fn components(labels: &[u8], rows: usize, columns: usize) -> Option<(Vec<u32>, Vec<Polygon>)> {
+/// Numbers the 4-connected regions from 1; `None` if the labels do not fill the grid. Cells are not connected across a cut, which
+/// stands at the cell below it.
+pub(super) fn components(labels: &[u8], rows: usize, columns: usize, cuts: Option<&[bool]>) -> Option<(Vec<u32>, Vec<Polygon>)> {
     if rows.checked_mul(columns)? != labels.len() || labels.is_empty() {
         return None;
     }
+    let joined = |below: usize| cuts.is_none_or(|c| !c[below]);
     let mut regions = vec![0u32; labels.len()];
     let mut polygons = Vec::new();
     let mut open = Vec::new();
@@ -84,8 +93,8 @@ fn components(labels: &[u8], rows: usize, columns: usize) -> Option<(Vec<u32>, V
             let near = [
                 (column > 0).then(|| cell - 1),
                 (column + 1 < columns).then(|| cell + 1),
-                (row > 0).then(|| cell - columns),
-                (row + 1 < rows).then(|| cell + columns),
+                (row > 0 && joined(cell)).then(|| cell - columns),
+                (row + 1 < rows && joined(cell + columns)).then(|| cell + columns),
             ];
             for n in near.into_iter().flatten() {
                 if labels[n] == class && regions[n] == 0 {
@@ -177,12 +186,59 @@ fn turned_to_first(mut ring: Vec<Corner>) -> Vec<Corner> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::rng::Stream;
 
-    fn area(p: &Polygon) -> i64 {
+    pub(in super::super) fn area(p: &Polygon) -> i64 {
         twice_area(&p.shell) + p.holes.iter().map(|h| twice_area(h)).sum::<i64>()
+    }
+
+    /// The labels that polygons cover by the even-odd rule; two polygons on one cell are refused.
+    pub(in super::super) fn painted(polygons: &[Polygon], rows: usize, columns: usize) -> Vec<u8> {
+        let mut labels = vec![0; rows * columns];
+        for p in polygons {
+            let mut odd = vec![false; rows * (columns + 1)];
+            for ring in p.holes.iter().chain([&p.shell]) {
+                for (a, b) in ring.iter().zip(ring.iter().cycle().skip(1)) {
+                    for y in a.1.min(b.1)..a.1.max(b.1) {
+                        odd[y as usize * (columns + 1) + a.0 as usize] ^= true;
+                    }
+                }
+            }
+            for (y, line) in odd.chunks(columns + 1).enumerate() {
+                let mut within = false;
+                for x in 0..columns {
+                    within ^= line[x];
+                    if within {
+                        let before = std::mem::replace(&mut labels[y * columns + x], p.class);
+                        assert_eq!(before, 0, "row {y}, column {x} is covered twice");
+                    }
+                }
+                assert!(!(within ^ line[columns]), "a ring is open in row {y}");
+            }
+        }
+        labels
+    }
+
+    #[test]
+    fn the_polygons_of_any_map_tile_the_plane() {
+        for seed in 0..200 {
+            let mut s = Stream::new(seed, 2, 0);
+            let (rows, columns, classes) = (1 + s.below(40), 1 + s.below(40), [2, 3, 9, 101, 256][s.below(5)]);
+            // runs of one label, so that there are regions and not specks alone
+            let run = 1 + s.below(6);
+            let mut labels: Vec<u8> = (0..rows * columns).map(|_| s.below(classes) as u8).collect();
+            for i in (0..labels.len()).filter(|i| i % run != 0) {
+                labels[i] = labels[i - i % run];
+            }
+            let found = contours(&labels, rows, columns);
+            assert_eq!(painted(&found, rows, columns), labels, "seed {seed}");
+            for class in 1..=u8::MAX {
+                let doubled: i64 = found.iter().filter(|p| p.class == class).map(area).sum();
+                assert_eq!(doubled, 2 * labels.iter().filter(|l| **l == class).count() as i64, "seed {seed}, class {class}");
+            }
+        }
     }
 
     #[test]

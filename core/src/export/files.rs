@@ -1,7 +1,7 @@
 //! Writing beside and renaming; reading with a bound. In: bytes and a path. Out: the whole file or an error that says what to try.
 
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::{BufWriter, Read, Write};
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
@@ -20,11 +20,18 @@ pub(super) fn make_dir(dir: &Path) -> Result<()> {
 
 /// Writes a file so that whoever looks sees the old one or the whole new one.
 pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_with(path, |out| out.write_all(bytes))
+}
+
+/// Like [`write`], for files that are made piece by piece.
+pub(super) fn write_with(path: &Path, fill: impl FnOnce(&mut BufWriter<&mut File>) -> std::io::Result<()>) -> Result<()> {
     let hint = "check free space and permissions, or choose another folder";
     let fail = |e: std::io::Error| Error::file("cannot write", path, e, hint);
     let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut beside = tempfile_beside(dir).map_err(fail)?;
-    beside.write_all(bytes).and_then(|()| beside.flush()).map_err(fail)?;
+    let mut out = BufWriter::new(beside.as_file_mut());
+    fill(&mut out).and_then(|()| out.flush()).map_err(fail)?;
+    drop(out);
     beside.persist(path).map_err(|e| fail(e.error))?;
     Ok(())
 }

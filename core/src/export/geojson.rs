@@ -11,6 +11,9 @@ use sha2::{Digest, Sha256};
 use super::contours::{Polygon, contours};
 use crate::semantic_map::{Class, SemanticMap};
 
+/// What a class is, in every file that lists classes.
+pub(super) const KIND: &str = "pseudo-semantic class found by clustering, not by a pathologist";
+
 /// The map as a GeoJSON FeatureCollection. Classes without a cell are left out.
 pub fn geojson(map: &SemanticMap) -> String {
     let polygons = contours(&map.labels, map.rows, map.columns);
@@ -35,7 +38,7 @@ fn feature(out: &mut String, map: &SemanticMap, class: &Class, polygons: &[&Poly
         "classification": {"name": class.name, "color": class.color},
         "metadata": {
             "source": format!("histoloom {}", env!("CARGO_PKG_VERSION")),
-            "kind": "pseudo-semantic class found by clustering, not by a pathologist",
+            "kind": KIND,
             "label": class.id.to_string(),
         },
         "measurements": {
@@ -77,11 +80,12 @@ fn polygon(out: &mut String, polygon: &Polygon, cell_px: f64) {
 }
 
 /// A corner in level-0 pixels, to a thousandth.
-fn pixels(corner: u32, cell_px: f64) -> f64 {
+pub(super) fn pixels(corner: u32, cell_px: f64) -> f64 {
     (f64::from(corner) * cell_px * 1000.0).round() / 1000.0
 }
 
-fn finite(v: f64) -> f64 {
+/// JSON has no infinity.
+pub(super) fn finite(v: f64) -> f64 {
     if v.is_finite() { v } else { 0.0 }
 }
 

@@ -1,12 +1,14 @@
 //! A map's folder. In: a [`SemanticMap`]. Out: its files, and the same map read back: labels, classes, crops, bank, thumbnail and
 //! provenance bit for bit. Fails with the file's name, what is wrong with it and what to try.
 
+use std::fs::File;
+use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
 use image::RgbImage;
 
 use super::sidecar::{self, BankOf, CropOf, FileOf, Sidecar, ThumbnailOf};
-use super::{files, geojson, legend, overlay, png_text, scrubbed};
+use super::{asap, classes_csv, files, geojson, label_tiff, legend, overlay, png_text, scrubbed};
 use crate::semantic_map::{Bank, Crop, SemanticMap};
 use crate::{Error, Result, limits};
 
@@ -34,6 +36,10 @@ pub fn write_map(dir: &Path, map: &SemanticMap) -> Result<Vec<PathBuf>> {
     out.put("overlay.png", &rgb_png(&overlay(map), &pseudo())?)?;
     out.put("legend.png", &rgb_png(&legend(map), &pseudo())?)?;
     out.put("map.geojson", geojson(map).as_bytes())?;
+    out.put("map.asap.xml", asap::annotations(map).as_bytes())?;
+    out.put("classes.csv", classes_csv::classes_csv(map).as_bytes())?;
+    out.put_with("labels_likelihood_map.tif", |file| label_tiff::likelihood_map(map, file))?;
+    out.put_with("labels.ome.tif", |file| label_tiff::ome(map, file))?;
     let mut crops = Vec::with_capacity(map.crops.len());
     for (crop, name) in map.crops.iter().zip(crop_names(map.crops.iter().map(|c| c.class))) {
         let sha256 = out.put(&name, &rgb_png(&crop.rgb, &[])?)?.sha256;
@@ -110,6 +116,14 @@ impl Out<'_> {
         files::write(&path, bytes)?;
         self.written.push(path);
         Ok(FileOf { file: name.into(), sha256: files::sha256(bytes) })
+    }
+
+    /// A file made piece by piece; `map.json` does not vouch for it.
+    fn put_with(&mut self, name: &str, fill: impl FnOnce(&mut BufWriter<&mut File>) -> std::io::Result<()>) -> Result<()> {
+        let path = self.dir.join(name);
+        files::write_with(&path, fill)?;
+        self.written.push(path);
+        Ok(())
     }
 
     /// Removes crops that an earlier map left in this folder. A failure leaves a stray picture and nothing worse.

@@ -3,7 +3,8 @@
 //!
 //! | writes | files |
 //! |---|---|
-//! | [`write_map`] | `overlay.png labels.png thumbnail.png legend.png map.geojson crops/class_03_1.png bank.f32 map.json` |
+//! | [`write_map`] | `overlay.png labels.png thumbnail.png legend.png classes.csv crops/class_03_1.png bank.f32 map.json` |
+//! | | for QuPath `map.geojson labels.ome.tif`, for ASAP `map.asap.xml labels_likelihood_map.tif` |
 //! | [`write_tile`] | `tile_0001.png tile_0001_labels.png tile_0001_flags.png tile_0001_flags.json` |
 //! | [`DataSet`] | the tiles, `inputs/`, `contact_sheet.png`, `manifest.json` |
 //! | [`write_report`] | `eval.json eval.png` |
@@ -15,10 +16,14 @@
 //! Units: geometry in level-0 pixels, areas in square micrometres. Fails with [`Error::File`](crate::Error::File), naming the
 //! file and what to try, or [`Error::Limit`](crate::Error::Limit) before anything large is allocated.
 
+mod asap;
+mod classes_csv;
 mod contours;
+mod cut_open;
 mod dataset;
 mod files;
 mod geojson;
+mod label_tiff;
 mod map_files;
 mod picture;
 mod png_text;
@@ -29,7 +34,11 @@ mod sidecar;
 #[cfg(test)]
 mod tests;
 mod text;
+mod tiff_pyramid;
 mod tile_files;
+#[cfg(test)]
+mod viewer_tests;
+mod xml;
 
 pub use contours::{Polygon, contours};
 pub use dataset::DataSet;

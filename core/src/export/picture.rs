@@ -56,7 +56,7 @@ pub fn overlay(map: &SemanticMap) -> RgbImage {
 
 /// How many cells the thumbnail spans: the slide rarely ends with a whole cell. The slide's size is in the provenance; without
 /// it the map's own extent is near enough for a picture.
-fn extent(map: &SemanticMap) -> (f64, f64) {
+pub(super) fn extent(map: &SemanticMap) -> (f64, f64) {
     let side = |key: &str, cells: usize| {
         let px = map.provenance.pointer(&format!("/slide/{key}")).and_then(serde_json::Value::as_f64);
         let spanned = px.map(|px| px / map.cell_px).filter(|n| n.is_finite() && (n - cells as f64).abs() <= 1.0);

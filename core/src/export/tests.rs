@@ -19,7 +19,7 @@ fn speckled(side: u32, seed: u64, base: [u8; 3]) -> RgbImage {
     RgbImage::from_fn(side, side, |_, _| Rgb(base.map(|v| v.saturating_sub(s.below(40) as u8))))
 }
 
-fn map() -> SemanticMap {
+pub(super) fn map() -> SemanticMap {
     let (rows, columns) = (37, 53);
     let mut labels = vec![0u8; rows * columns];
     for (i, l) in labels.iter_mut().enumerate() {
@@ -121,7 +121,7 @@ fn a_second_map_in_the_same_folder_leaves_no_crop_of_the_first() {
     map.crops.truncate(2);
     write_map(dir.path(), &map).unwrap();
     assert_eq!(std::fs::read_dir(dir.path().join("crops")).unwrap().count(), 2);
-    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 8, "no temporary file is left");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 12, "no temporary file is left");
     assert_eq!(read_map(dir.path()).unwrap(), map);
 }
 
@@ -325,6 +325,9 @@ fn a_failed_write_leaves_the_old_file_whole() {
     let e = files::write(&dir.path().join("b"), b"new").unwrap_err().to_string();
     assert!(e.contains("cannot write") && e.contains("another folder"), "{e}");
     assert!(files::write(&path.join("below"), b"new").is_err());
+    let full = |out: &mut dyn std::io::Write| out.write_all(b"half").and(Err(std::io::ErrorKind::StorageFull.into()));
+    let e = files::write_with(&path, |out| full(out)).unwrap_err().to_string();
+    assert!(e.contains("cannot write") && e.contains("free space"), "{e}");
     assert_eq!(std::fs::read(&path).unwrap(), b"old");
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
 }

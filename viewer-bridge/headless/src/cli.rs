@@ -40,7 +40,7 @@ pub struct Common {
 pub enum Command {
     /// Say what is there: library, weights, devices, slide reader; and what is missing
     Doctor,
-    /// Find tissue classes on a slide: overlay, labels, GeoJSON, legend and a map that `synth` uses
+    /// Find tissue classes on a slide: overlay, labels, legend, files for QuPath and ASAP, and a map that `synth` uses
     #[command(after_help = EXIT_CODES)]
     Cluster(Cluster),
     /// Make synthetic tiles with labels and flags from a map
