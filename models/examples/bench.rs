@@ -1,13 +1,15 @@
-//! Times the shipped networks on one device: `bench [--device cpu] [--threads N] [--rounds N]`. One JSON object a line: wall and
+//! Times the shipped networks, and a ViT-S/16 of made-up weights, on one device: `bench [--device cpu] [--threads N] [--rounds N]`. One JSON object a line: wall and
 //! processor milliseconds. `reference/bench.py` runs it beside PyTorch on the same weights.
 #![allow(clippy::print_stdout, reason = "a command-line tool")]
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
-use histoloom_core::{Planes, Result, rng};
-use histoloom_models::Engine;
+use histoloom_core::{Encoder, Error, Job, Planes, Result, rng};
+use histoloom_models::{Engine, import, vit};
 use image::RgbImage;
+use safetensors::tensor::{Dtype, TensorView};
 
 /// Wall and processor milliseconds, each the median of the rounds.
 struct Timing {
@@ -54,6 +56,36 @@ fn option(name: &str, default: &str) -> String {
     arguments.next().unwrap_or_else(|| default.into())
 }
 
+/// A ViT-S/16 as a user would give one.
+fn vit_small(engine: &Engine) -> Result<Arc<dyn Encoder>> {
+    let config = vit::Config {
+        width: 384,
+        depth: 12,
+        heads: 6,
+        patch_px: 16,
+        class_token: true,
+        registers: 0,
+        placed: 1,
+        side: 14,
+        mlp: vit::Mlp::Gelu,
+        hidden: 1536,
+        qkv_bias: true,
+        layer_scale: false,
+    };
+    let value = |i: usize| ((i * 7919 % 2003) as f32 / 1001.0 - 1.0) * 0.05;
+    let bytes = |shape: &[usize]| (0..shape.iter().product()).flat_map(|i| value(i).to_le_bytes()).collect::<Vec<u8>>();
+    let made: Vec<_> = config.tensors().into_iter().map(|(name, shape)| (name, bytes(&shape), shape)).collect();
+    let internal = |e: String| Error::internal(e);
+    let views: std::result::Result<Vec<_>, _> =
+        made.iter().map(|(name, bytes, shape)| Ok((name, TensorView::new(Dtype::F32, shape.clone(), bytes)?))).collect();
+    let views = views.map_err(|e: safetensors::SafeTensorError| internal(e.to_string()))?;
+    let dir = tempfile::tempdir().map_err(|e| internal(e.to_string()))?;
+    let file = dir.path().join("vit_small.safetensors");
+    safetensors::serialize_to_file(views, None, &file).map_err(|e| internal(e.to_string()))?;
+    import::run(&file, &dir.path().join("out"), &Job::new())?;
+    engine.encoder_from(&dir.path().join("out"))
+}
+
 fn main() -> Result<()> {
     let rounds = option("--rounds", "5").parse().unwrap_or(5);
     let threads = option("--threads", "0").parse().unwrap_or(0);
@@ -70,6 +102,10 @@ fn main() -> Result<()> {
     show("denoising step with guidance, 32 x 32 latents", &time(rounds, || denoiser.velocity(&x, &c, 0.5, 0.0).map(drop))?);
     show("encode, 256 px", &time(rounds, || codec.encode(&tile).map(drop))?);
     show("decode, 256 px", &time(rounds, || codec.decode(&x[..1]).map(drop))?);
+    let small = vit_small(&engine)?;
+    let windows: Vec<RgbImage> = (0..8).map(|i| picture(224, i)).collect();
+    show("ViT-S/16, one 224 px tile", &time(rounds, || small.embed(&windows[..1]).map(drop))?);
+    show("ViT-S/16, eight 224 px tiles", &time(rounds, || small.embed(&windows).map(drop))?);
     println!("peak memory {:.0} MB", peak_mb());
     Ok(())
 }

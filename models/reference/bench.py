@@ -2,7 +2,7 @@
 
     python bench.py --runner target/debug/examples/bench [--threads 2] [--rounds 5]
 
-The runner prints one JSON object a line: {"name": ..., "ms": ...}. Where torch is missing, only ours is printed.
+The runner prints one JSON object a line: {"name": ..., "ms": ...}. Where torch (for the ViT, timm) is missing, only ours is printed.
 Rounds are interleaved; medians and ratios are reported, with the machine they were measured on.
 """
 import argparse
@@ -40,7 +40,17 @@ def peers(threads):
     rgb, z, c = torch.rand(1, 3, 320, 320) * 255, torch.randn(2, 16, 32, 32), torch.randn(2, condition.CHANNELS, 32, 32)
     t = torch.full((2,), 0.5)
     picture = torch.rand(1, 3, 256, 256)
-    return {
+    try:
+        import timm
+    except ImportError:
+        vits = {}
+    else:
+        vit, tiles = timm.create_model("vit_small_patch16_224", num_classes=0).eval(), torch.randn(8, 3, 224, 224)
+        vits = {
+            "ViT-S/16, one 224 px tile": lambda: vit.forward_features(tiles[:1]),
+            "ViT-S/16, eight 224 px tiles": lambda: vit.forward_features(tiles),
+        }
+    return vits | {
         "encoder, one 320 px window": lambda: trunk(rgb),
         "encoder, eight 320 px windows": lambda: trunk(rgb.expand(8, -1, -1, -1)),
         "denoising step with guidance, 32 x 32 latents": lambda: net(z, c, t, 0 * t),

@@ -2,7 +2,7 @@
 //!
 //! In: host planes. Out: host planes. Fails at [`Ops::download`] when the device did.
 
-use burn::tensor::activation::{relu, relu6, silu, softmax};
+use burn::tensor::activation::{gelu, relu, relu6, silu, softmax};
 use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor, TensorData};
@@ -12,6 +12,9 @@ use crate::ops::{After, Before, ConvSpec, Inverted, NormSpec, Ops};
 
 /// Items handed to the device at once; bounds its memory (8 windows of 512 px take 0.8 GB in the widest layer).
 const BATCH: usize = 8;
+
+/// Values of attention's table held at once; it has pixels squared for every head and item.
+const SCORES: usize = 16 << 20;
 
 /// burn on one device.
 #[derive(Clone)]
@@ -26,7 +29,7 @@ pub struct Conv {
     options: ConvOptions<2>,
 }
 
-/// A group normalisation's tensors, `[1, c, 1, 1]`.
+/// A normalisation's tensors, `[1, c, 1, 1]`.
 pub struct Norm {
     gamma: Tensor<4>,
     beta: Tensor<4>,
@@ -126,6 +129,7 @@ impl Ops for BurnOps {
             After::Plain => y,
             After::Silu => silu(y),
             After::Relu6 => relu6(y),
+            After::Gelu => gelu(y),
             After::Add(other) | After::AddToAll(other) => y + other.clone(),
         }
     }
@@ -165,10 +169,35 @@ impl Ops for BurnOps {
         let [b, c3, h, w] = qkv.dims();
         let (c, n) = (c3 / 3, h * w);
         let d = c / heads;
-        let part = |i: usize| qkv.clone().narrow(1, i * c, c).reshape([b, heads, d, n]);
-        let q = part(0).swap_dims(2, 3) * (1.0 / (d as f32).sqrt()); // [b, heads, n, d]
-        let shares = softmax(q.matmul(part(1)), 3); // [b, heads, n, n]
-        let out = shares.matmul(part(2).swap_dims(2, 3)); // [b, heads, n, d]
-        out.swap_dims(2, 3).reshape([b, c, h, w])
+        let at_once = (SCORES / (b * n * n).max(1)).clamp(1, heads);
+        let some = |first: usize| {
+            let count = at_once.min(heads - first);
+            let part = |i: usize| qkv.clone().narrow(1, i * c + first * d, count * d).reshape([b, count, d, n]);
+            let q = part(0).swap_dims(2, 3) * (1.0 / (d as f32).sqrt()); // [b, count, n, d]
+            let shares = softmax(q.matmul(part(1)), 3); // [b, count, n, n]
+            let out = shares.matmul(part(2).swap_dims(2, 3)); // [b, count, n, d]
+            out.swap_dims(2, 3).reshape([b, count * d, h, w])
+        };
+        Tensor::cat((0..heads).step_by(at_once).map(some).collect(), 1)
+    }
+
+    fn layer_norm(&self, x: &Tensor<4>, norm: &Norm) -> Tensor<4> {
+        let (variance, mean) = x.clone().var_mean_bias(1);
+        (x.clone() - mean) / (variance + norm.epsilon).sqrt() * norm.gamma.clone() + norm.beta.clone()
+    }
+
+    fn gated(&self, x: &Tensor<4>) -> Tensor<4> {
+        let c = x.dims()[1] / 2;
+        silu(x.clone().narrow(1, 0, c)) * x.clone().narrow(1, c, c)
+    }
+
+    fn prepend(&self, first: &Tensor<4>, x: &Tensor<4>) -> Tensor<4> {
+        let ([_, c, _, p], [b, _, h, w]) = (first.dims(), x.dims());
+        Tensor::cat(vec![first.clone().expand([b, c, 1, p]), x.clone().reshape([b, c, 1, h * w])], 3)
+    }
+
+    fn without(&self, x: &Tensor<4>, p: usize, h: usize, w: usize) -> Tensor<4> {
+        let [b, c, _, _] = x.dims();
+        x.clone().narrow(3, p, h * w).reshape([b, c, h, w])
     }
 }

@@ -33,6 +33,7 @@ pub mod runner;
 pub mod self_test;
 #[cfg(test)]
 mod tests;
+pub mod vit;
 pub mod weights;
 
 use std::path::{Path, PathBuf};
@@ -54,6 +55,7 @@ pub struct Engine {
     codec: Slot<dyn LatentCodec>,
     denoiser: Slot<dyn Denoiser>,
     paper: Mutex<Option<(PathBuf, htd::Paper)>>,
+    given: Mutex<Option<(PathBuf, Arc<dyn Encoder>)>>,
 }
 
 /// A network that may have been loaded.
@@ -84,6 +86,7 @@ impl Engine {
             codec: Mutex::default(),
             denoiser: Mutex::default(),
             paper: Mutex::default(),
+            given: Mutex::default(),
         })
     }
 
@@ -100,6 +103,21 @@ impl Engine {
                 Place::Gpu(ops, runner) => Arc::new(nets::EncoderNet::load(ops.clone(), runner.clone(), &self.models_dir)?),
             })
         })
+    }
+
+    /// The encoder of a folder made by [`import::run`] from a vision transformer; the last folder asked for is kept.
+    pub fn encoder_from(&self, dir: &Path) -> Result<Arc<dyn Encoder>> {
+        let mut slot = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, encoder)) = slot.as_ref().filter(|(have, _)| have == dir) {
+            return Ok(encoder.clone());
+        }
+        *slot = None; // two large ones would take 9 GB
+        let encoder: Arc<dyn Encoder> = match &self.place {
+            Place::Cpu(ops) => Arc::new(vit::VitNet::load(ops.clone(), self.cpu.clone(), dir)?),
+            Place::Gpu(ops, runner) => Arc::new(vit::VitNet::load(ops.clone(), runner.clone(), dir)?),
+        };
+        *slot = Some((dir.to_path_buf(), encoder.clone()));
+        Ok(encoder)
     }
 
     /// The autoencoder around the latent space.

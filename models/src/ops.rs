@@ -24,13 +24,13 @@ pub struct ConvSpec<'a> {
     pub pad: (usize, usize),
 }
 
-/// Group normalisation with its weights.
+/// A normalisation with its weights: of groups of channels over all pixels, or of all channels at each pixel ([`Ops::layer_norm`]).
 pub struct NormSpec<'a> {
     /// `[c]`.
     pub gamma: &'a [f32],
     /// `[c]`.
     pub beta: &'a [f32],
-    /// Number of groups, a divisor of c.
+    /// Number of groups, a divisor of c; [`Ops::layer_norm`] does not look at it.
     pub groups: usize,
     /// Added to the variance.
     pub epsilon: f32,
@@ -61,6 +61,8 @@ pub enum After<'a, O: Ops> {
     Silu,
     /// min(max(x, 0), 6).
     Relu6,
+    /// x (1 + erf(x / sqrt 2)) / 2, exactly and not by its tanh approximation.
+    Gelu,
     /// Another map of the same shape is added.
     Add(&'a O::Map),
     /// `[1, c, 1, 1]` is added to every pixel of every item.
@@ -87,14 +89,14 @@ pub trait Ops: Send + Sync + Sized + 'static {
     type Conv: Send + Sync;
     /// A depthwise convolution on the device.
     type Depthwise: Send + Sync;
-    /// A group normalisation on the device.
+    /// A normalisation on the device.
     type Norm: Send + Sync;
 
     /// Puts a convolution's weights onto the device.
     fn conv_layer(&self, spec: &ConvSpec<'_>) -> Self::Conv;
     /// Puts a depthwise convolution's weights onto the device; followed by ReLU6 wherever it is used.
     fn depthwise_layer(&self, spec: &ConvSpec<'_>) -> Self::Depthwise;
-    /// Puts a group normalisation's weights onto the device.
+    /// Puts a normalisation's weights onto the device.
     fn norm_layer(&self, spec: &NormSpec<'_>) -> Self::Norm;
 
     /// Items of one shape to the device.
@@ -113,7 +115,7 @@ pub trait Ops: Send + Sync + Sized + 'static {
     fn conv(&self, x: &Self::Map, before: Before<'_, Self>, layer: &Self::Conv, after: After<'_, Self>) -> Self::Map;
     /// An inverted residual block: ReLU6 after expand and after depthwise.
     fn inverted(&self, x: &Self::Map, block: &Inverted<Self>) -> Self::Map;
-    /// Sum of two maps.
+    /// Sum of two maps; where b is of one item, it is added to every item of a.
     fn add(&self, a: &Self::Map, b: &Self::Map) -> Self::Map;
     /// x / (1 + exp(-x)).
     fn silu(&self, x: &Self::Map) -> Self::Map;
@@ -123,6 +125,15 @@ pub trait Ops: Send + Sync + Sized + 'static {
     fn upsample2(&self, x: &Self::Map) -> Self::Map;
     /// `[b, 4c, h, w]` to `[b, c, 2h, 2w]`, channels ordered as PyTorch's `pixel_shuffle`.
     fn pixel_shuffle2(&self, x: &Self::Map) -> Self::Map;
-    /// softmax(q k^T / sqrt(d)) v over all pixels, for each of `heads`; in `[b, 3c, h, w]` = q, k, v, each head after head.
+    /// softmax(q k^T / sqrt(d)) v over all pixels, for each of `heads`; in `[b, 3c, h, w]` = q, k, v, each head after head. The d
+    /// channels of a head are a multiple of 4.
     fn attention(&self, qkv: &Self::Map, heads: usize) -> Self::Map;
+    /// Layer normalisation of the channels of each pixel (arXiv 1607.06450).
+    fn layer_norm(&self, x: &Self::Map, norm: &Self::Norm) -> Self::Map;
+    /// silu(first half of the channels) times the second: `[b, 2c, h, w]` to `[b, c, h, w]` (SwiGLU, arXiv 2002.05202).
+    fn gated(&self, x: &Self::Map) -> Self::Map;
+    /// The pixels of one item `[1, c, 1, p]` before those of every item of `[b, c, h, w]`, in one row: `[b, c, 1, p + h w]`.
+    fn prepend(&self, first: &Self::Map, x: &Self::Map) -> Self::Map;
+    /// Undoes it: `[b, c, 1, p + h w]` without its first p pixels, as `[b, c, h, w]`.
+    fn without(&self, x: &Self::Map, p: usize, h: usize, w: usize) -> Self::Map;
 }

@@ -9,7 +9,8 @@ use crate::ops::{After, Before, ConvSpec, NORM_EPSILON, NormSpec, Ops};
 /// Largest relative error accepted (RMS of the difference over RMS of the result).
 pub const TOLERANCE: f64 = 1e-3;
 
-/// A residual block with attention on random numbers: every kind of kernel the networks use but the depthwise one.
+/// A residual block with attention and one of a transformer on random numbers: every kind of kernel the networks use but the depthwise
+/// one.
 fn sample<O: Ops>(ops: &O) -> histoloom_core::Result<Vec<Planes>> {
     let (c, side) = (32, 12);
     let x = Planes::new(c, side, side, rng::noise(1, 0, 0, c * side * side))?;
@@ -22,6 +23,10 @@ fn sample<O: Ops>(ops: &O) -> histoloom_core::Result<Vec<Planes>> {
     let x = ops.upload(&[x]);
     let h = ops.conv(&x, Before::NormSilu(&norm), &conv, After::Add(&x));
     let h = ops.attention(&ops.conv(&h, Before::Norm(&norm), &qkv, After::Plain), 2);
+    let tokens = ops.prepend(&x, &ops.layer_norm(&h, &norm)); // [1, c, 1, 2 * side * side]
+    let wide = ops.conv(&tokens, Before::Plain, &qkv, After::Gelu);
+    let h = ops.without(&ops.gated(&ops.concat(&wide, &wide)), side * side, side, side); // [1, 3c, side, side]
+    let (h, x) = (ops.concat(&h, &x), ops.concat(&x, &x));
     let h = ops.pixel_shuffle2(&ops.concat(&ops.upsample2(&h), &ops.upsample2(&x)));
     ops.download(h)
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use histoloom_core::{Error, Result};
 use safetensors::{Dtype, SafeTensors};
@@ -38,7 +38,7 @@ pub struct Entry {
     pub licence: String,
     /// Where the weights come from.
     pub provenance: String,
-    /// Everything else (channels, mpp, training), shown but not used.
+    /// Everything else (channels, mpp, training): shown but not used, save for an imported encoder's heads and normalisation.
     #[serde(flatten)]
     pub more: BTreeMap<String, serde_json::Value>,
 }
@@ -63,12 +63,17 @@ fn refused(file: &str, why: impl Into<String>, hint: &str) -> Error {
 
 const REINSTALL: &str = "restore the models folder from the release or the repository";
 
-/// Reads a regular file of at most `limit` bytes.
-fn read(dir: &Path, file: &str, limit: u64) -> Result<Vec<u8>> {
+/// The path of a file beside the manifest, which must name nothing else.
+pub(crate) fn beside(dir: &Path, file: &str) -> Result<PathBuf> {
     if Path::new(file).components().count() != 1 || file.contains(['/', '\\']) {
         return Err(refused(file, "the manifest names a path, not a file beside it", REINSTALL));
     }
-    let path = dir.join(file);
+    Ok(dir.join(file))
+}
+
+/// Reads a regular file of at most `limit` bytes.
+fn read(dir: &Path, file: &str, limit: u64) -> Result<Vec<u8>> {
+    let path = beside(dir, file)?;
     let meta = std::fs::metadata(&path).map_err(|e| refused(file, e.to_string(), "point the models folder to the one that holds it"))?;
     if !meta.is_file() {
         return Err(refused(file, "not a regular file", REINSTALL));

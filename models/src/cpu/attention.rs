@@ -1,61 +1,68 @@
 //! Self-attention over all pixels of a map: softmax(q k^T / sqrt(d)) v, head by head.
-
-use std::ops::Range;
+//!
+//! In: `[b, h, w, 3c]` = q, k, v. Out: `[b, h, w, c]`. Keys and values of a head are packed as weights, so both products run in the
+//! register tiles of every convolution. The table of scores exists for a block of queries at a time, never for all of them.
 
 use rayon::prelude::*;
 
+use super::tile::{Finish, Packed, Tiles, padded};
 use super::{Map, math, simd};
 
-/// Queries of one task: each key and value read from memory serves them all.
-const QUERIES: usize = 16;
+/// Queries of one task: a multiple of the tallest register tile.
+const QUERIES: usize = 24;
 
-/// `[b, h, w, 3c]` = q, k, v to `[b, h, w, c]`.
+/// One head of one item.
+struct Head {
+    /// `[n, d]`, times 1 / sqrt(d).
+    keys: Packed,
+    /// `[d, n]`.
+    values: Packed,
+}
+
+impl Head {
+    fn of(item: &[f32], c: usize, d: usize, head: usize) -> Self {
+        let (n, first) = (item.len() / (3 * c), head * d);
+        let scale = 1.0 / (d as f32).sqrt();
+        Self {
+            keys: Packed::by(&[], d, n, 1, |j, k, _| item[j * 3 * c + c + first + k] * scale),
+            values: Packed::by(&[], n, d, 1, |k, j, _| item[j * 3 * c + 2 * c + first + k]),
+        }
+    }
+}
+
+/// `[b, h, w, 3c]` to `[b, h, w, c]`.
 pub(super) fn run(qkv: &Map, heads: usize) -> Map {
     let (n, c) = (qkv.area(), qkv.channels / 3);
+    let d = c / heads;
     let mut out = qkv.room(qkv.items * n * c);
     for (out, item) in out.chunks_exact_mut(n * c).zip(qkv.data.chunks_exact(n * 3 * c)) {
-        let mut keys = vec![0.0; c * n]; // [c, n]
-        for (j, pixel) in item.chunks_exact(3 * c).enumerate() {
-            keys.iter_mut().skip(j).step_by(n).zip(&pixel[c..2 * c]).for_each(|(to, v)| *to = *v);
-        }
+        let packed: Vec<Head> = (0..heads).into_par_iter().map(|head| Head::of(item, c, d, head)).collect();
         out.par_chunks_mut(QUERIES * c).zip(item.par_chunks(QUERIES * 3 * c)).for_each(|(out, queries)| {
-            let mut scores = vec![0.0; queries.len() / (3 * c) * n]; // [queries, n]
-            for head in 0..heads {
-                let d = c / heads;
-                simd::dispatch(|| block(out, queries, &keys, item, (c, head * d..(head + 1) * d), &mut scores));
+            let count = out.len() / c;
+            let mut scores = vec![0.0; count * padded(n)]; // [queries, n]
+            let wide: Vec<usize> = (0..count).map(|i| i * padded(n)).collect();
+            for (head, of) in packed.iter().enumerate() {
+                let from: Vec<usize> = (0..count).map(|i| i * 3 * c + head * d).collect();
+                let to: Vec<usize> = (0..count).map(|i| i * c + head * d).collect();
+                product(queries, &from, &of.keys, &mut scores, &wide);
+                simd::dispatch(|| scores.chunks_exact_mut(padded(n)).for_each(|row| softmax(&mut row[..n])));
+                product(&scores, &wide, &of.values, out, &to);
             }
         });
     }
     qkv.with(qkv.height, qkv.width, c, out)
 }
 
-/// One head, in the channels `at` of `c`, of a block of pixels.
+/// Rows of `x` that begin at `rows` times the weights, to rows of `out` that begin at `places`.
+fn product(x: &[f32], rows: &[usize], weights: &Packed, out: &mut [f32], places: &[usize]) {
+    Tiles { x, rows, taps: &[0], weights, out, places, finish: Finish::Plain }.run();
+}
+
+/// exp(x - max) over their sum.
 #[inline(always)]
-fn block(out: &mut [f32], queries: &[f32], keys: &[f32], item: &[f32], (c, at): (usize, Range<usize>), scores: &mut [f32]) {
-    let n = scores.len() / (out.len() / c);
-    let scale = 1.0 / (at.len() as f32).sqrt();
-    scores.fill(0.0);
-    for k in at.clone() {
-        let row = &keys[k * n..][..n];
-        for (scores, pixel) in scores.chunks_exact_mut(n).zip(queries.chunks_exact(3 * c)) {
-            let q = pixel[k] * scale;
-            scores.iter_mut().zip(row).for_each(|(s, key)| *s += q * key);
-        }
-    }
-    for scores in scores.chunks_exact_mut(n) {
-        let top = scores.iter().fold(f32::NEG_INFINITY, |a, b| a.max(*b));
-        scores.iter_mut().for_each(|s| *s = math::exp(*s - top));
-        let norm = 1.0 / scores.iter().sum::<f32>();
-        scores.iter_mut().for_each(|s| *s *= norm);
-    }
-    for out in out.chunks_exact_mut(c) {
-        out[at.clone()].fill(0.0);
-    }
-    for (j, pixel) in item.chunks_exact(3 * c).enumerate() {
-        let value = &pixel[2 * c..][at.clone()];
-        for (out, scores) in out.chunks_exact_mut(c).zip(scores.chunks_exact(n)) {
-            let s = scores[j];
-            out[at.clone()].iter_mut().zip(value).for_each(|(o, v)| *o += s * v);
-        }
-    }
+fn softmax(row: &mut [f32]) {
+    let top = math::top(row);
+    row.iter_mut().for_each(|s| *s = math::exp(*s - top));
+    let share = 1.0 / math::sum(row, |s| s);
+    row.iter_mut().for_each(|s| *s *= share);
 }

@@ -6,7 +6,7 @@ use super::store::Buffer;
 use super::{CpuOps, Map, math, simd};
 use crate::ops::{Before, NormSpec};
 
-/// Group normalisation.
+/// Group normalisation, or the weights of a layer normalisation.
 pub struct Norm {
     gamma: Vec<f32>,
     beta: Vec<f32>,
@@ -17,6 +17,11 @@ pub struct Norm {
 impl Norm {
     pub(super) fn new(s: &NormSpec<'_>) -> Self {
         Self { gamma: s.gamma.to_vec(), beta: s.beta.to_vec(), groups: s.groups, epsilon: s.epsilon }
+    }
+
+    /// What it was made of.
+    pub(super) fn spec(&self) -> NormSpec<'_> {
+        NormSpec { gamma: &self.gamma, beta: &self.beta, groups: self.groups, epsilon: self.epsilon }
     }
 
     /// Scale and offset for every channel of one item `[h * w, c]`, film included.

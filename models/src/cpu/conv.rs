@@ -51,6 +51,7 @@ impl Conv {
                 After::Plain => Finish::Plain,
                 After::Silu => Finish::Silu,
                 After::Relu6 => Finish::Relu6,
+                After::Gelu => Finish::Gelu,
                 After::Add(r) => Finish::Add(&r.data[first * c..(first + count) * c]),
                 After::AddToAll(r) => Finish::AddToAll(&r.data),
             };

@@ -12,6 +12,7 @@ pub mod math;
 mod simd;
 mod store;
 mod tile;
+mod tokens;
 
 use std::sync::Arc;
 
@@ -149,7 +150,7 @@ impl Ops for CpuOps {
     }
 
     fn add(&self, a: &Map, b: &Map) -> Map {
-        a.zip(b, |a, b| a + b)
+        if b.items == a.items { a.zip(b, |a, b| a + b) } else { tokens::add_to_each(a, b) }
     }
 
     fn silu(&self, x: &Map) -> Map {
@@ -199,5 +200,21 @@ impl Ops for CpuOps {
 
     fn attention(&self, qkv: &Map, heads: usize) -> Map {
         attention::run(qkv, heads)
+    }
+
+    fn layer_norm(&self, x: &Map, norm: &Norm) -> Map {
+        tokens::layer_norm(x, &norm.spec())
+    }
+
+    fn gated(&self, x: &Map) -> Map {
+        tokens::gated(x)
+    }
+
+    fn prepend(&self, first: &Map, x: &Map) -> Map {
+        tokens::prepend(first, x)
+    }
+
+    fn without(&self, x: &Map, p: usize, h: usize, w: usize) -> Map {
+        tokens::without(x, p, h, w)
     }
 }

@@ -37,6 +37,11 @@ pub struct Packed {
 impl Packed {
     /// From PyTorch's `[c_out, c_in, k, k]`.
     pub fn new(weight: &[f32], bias: &[f32], c_in: usize, c_out: usize, taps: usize) -> Self {
+        Self::by(bias, c_in, c_out, taps, |o, c, tap| weight[(o * c_in + c) * taps + tap])
+    }
+
+    /// From the weight of (output channel, input channel, tap).
+    pub fn by(bias: &[f32], c_in: usize, c_out: usize, taps: usize, weight: impl Fn(usize, usize, usize) -> f32) -> Self {
         let (lanes, ci) = (lanes(), padded(c_in));
         let registers = c_out.div_ceil(lanes);
         let mut panels = vec![0.0; registers * lanes * taps * ci];
@@ -46,7 +51,7 @@ impl Packed {
             for tap in 0..taps {
                 for c in 0..c_in {
                     for o in 0..wide.min(c_out - first * lanes) {
-                        panels[at + (tap * ci + c) * wide + o] = weight[((first * lanes + o) * c_in + c) * taps + tap];
+                        panels[at + (tap * ci + c) * wide + o] = weight(first * lanes + o, c, tap);
                     }
                 }
             }
@@ -79,6 +84,8 @@ pub enum Finish<'a> {
     Silu,
     /// Clamped to 0..=6.
     Relu6,
+    /// x (1 + erf(x / sqrt 2)) / 2.
+    Gelu,
     /// Added to these values, which lie at the same positions as the output.
     Add(&'a [f32]),
     /// Added to these values, one an output channel.
@@ -162,6 +169,7 @@ impl Tiles<'_> {
             Finish::Plain => out.copy_from_slice(line),
             Finish::Silu => out.iter_mut().zip(line).for_each(|(o, v)| *o = super::math::silu(*v)),
             Finish::Relu6 => out.iter_mut().zip(line).for_each(|(o, v)| *o = v.clamp(0.0, 6.0)),
+            Finish::Gelu => out.iter_mut().zip(line).for_each(|(o, v)| *o = super::math::gelu(*v)),
             Finish::Add(r) => out.iter_mut().zip(line).zip(&r[place..place + valid]).for_each(|((o, v), r)| *o = v + r),
             Finish::AddToAll(r) => out.iter_mut().zip(line).zip(&r[channel..channel + valid]).for_each(|((o, v), r)| *o = v + r),
         }

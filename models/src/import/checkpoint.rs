@@ -14,7 +14,8 @@ use histoloom_core::diffuse::ddim::betas;
 use histoloom_core::{Error, Result};
 
 use super::source::Source;
-use super::tensors::{Tensor, Tensors};
+use super::tensors::Tensors;
+use super::write::{Made, Network};
 use crate::htd::{RESCALER, UNET, VQ, rescaler, unet, vq};
 
 const UNET_KEYS: &str = "model.diffusion_model.";
@@ -24,17 +25,10 @@ const CONDITION_KEYS: &str = "cond_stage_model.";
 /// Parts of a first stage that were for its training only.
 const VQ_TRAINING: [&str; 2] = ["first_stage_model.loss.", "first_stage_model.model_ema."];
 /// What to do with a checkpoint of another network.
-const OTHER: &str = "give a checkpoint of the published networks (Camelyon16, PANDA or TCGA) as their authors publish it";
-
-/// One of our weight files.
-pub struct Network<'a> {
-    /// Its name in the manifest.
-    pub id: &'static str,
-    /// Its kind in the manifest.
-    pub kind: &'static str,
-    /// Names within the file, names in the checkpoint, and tensors.
-    pub tensors: Vec<(String, String, &'a Tensor)>,
-}
+const OTHER: &str = "give a checkpoint of the published networks (Camelyon16, PANDA or TCGA) as their authors publish it, \
+     or a vision transformer in timm's, DINOv2's or the transformers library's names";
+/// Where these networks come from, in a manifest.
+const PROVENANCE: &str = "imported from a checkpoint of the published networks by `histoloom models import`";
 
 /// What a checkpoint holds.
 pub struct Checkpoint<'a> {
@@ -76,7 +70,7 @@ pub fn read<'a>(source: &Source, all: &'a Tensors) -> Result<Checkpoint<'a>> {
         network(source, all, (VQ, "htd_first_stage"), vq.tensors()?, &vq_key)?,
         network(source, all, (RESCALER, "htd_rescaler"), reduction.tensors()?, &condition_key)?,
     ];
-    let used: std::collections::BTreeSet<&str> = networks.iter().flat_map(|n| &n.tensors).map(|(_, key, _)| key.as_str()).collect();
+    let used: std::collections::BTreeSet<&str> = networks.iter().flat_map(|n| n.tensors.iter().flat_map(Made::keys)).collect();
     let ours = [if ema { EMA_KEYS } else { UNET_KEYS }, VQ_KEYS, CONDITION_KEYS];
     let training = |key: &&String| VQ_TRAINING.iter().any(|t| key.starts_with(t));
     let other = all.keys().filter(|k| ours.iter().any(|o| k.starts_with(o)) && !training(k)).find(|k| !used.contains(k.as_str()));
@@ -97,12 +91,13 @@ fn network<'a>(
     let found = wanted.into_iter().map(|(name, shape)| {
         let key = key(&name);
         match all.get(&key) {
-            Some(t) if t.shape == shape => Ok((name, key, t)),
+            Some(t) if t.shape == shape => Ok(Made { name, shape, parts: vec![(key, t)] }),
             Some(t) => Err(source.refused(format!("tensor `{key}` has shape {:?}, not {shape:?}", t.shape), OTHER)),
             None => Err(source.refused(format!("tensor `{key}` is missing"), OTHER)),
         }
     });
-    Ok(Network { id, kind, tensors: found.collect::<Result<_>>()? })
+    let tensors = found.collect::<Result<_>>()?;
+    Ok(Network { id: id.into(), file: format!("{id}.safetensors"), kind, provenance: PROVENANCE, tensors })
 }
 
 /// The schedule and scale that the sampler assumes, where the checkpoint tells its own.

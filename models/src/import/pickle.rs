@@ -126,17 +126,22 @@ fn known(module: &str, name: &str) -> Option<Name> {
     })
 }
 
-/// Tensors by name: those of the entry `state_dict` where there is one, else those of the outermost dictionary.
+/// Entries of the outermost dictionary under which programs keep a network's tensors; of a teacher and its student the teacher's.
+const KEPT_AS: [&str; 3] = ["state_dict", "teacher", "model"];
+
+/// Tensors by name: those of the first entry of [`KEPT_AS`] where there is one, else those of the outermost dictionary.
 pub fn tensors(bytes: &[u8]) -> Result<BTreeMap<String, Described>> {
     let mut machine = Machine { rest: bytes, values: Vec::new(), stack: Vec::new(), marks: Vec::new(), memo: BTreeMap::new() };
     let root = machine.run()?;
     let Value::Dict(outer) = machine.value(root)? else { return damaged("its outermost value is no dictionary") };
-    let named = |(k, _): &&(Id, Id)| matches!(machine.values.get(*k), Some(Value::Text(t)) if t == "state_dict");
-    let inner = match outer.iter().find(named) {
-        Some((_, v)) => machine.value(*v)?,
-        None => machine.value(root)?,
+    let named = |k: Id, name: &str| matches!(machine.values.get(k), Some(Value::Text(t)) if t == name);
+    let kept = |name: &&str| {
+        outer.iter().find_map(|(k, v)| match machine.values.get(*v) {
+            Some(Value::Dict(pairs)) if named(*k, name) => Some(pairs),
+            _ => None,
+        })
     };
-    let Value::Dict(pairs) = inner else { return damaged("`state_dict` is no dictionary") };
+    let pairs = KEPT_AS.iter().find_map(|name| kept(&name)).unwrap_or(outer);
     let mut out = BTreeMap::new();
     for (k, v) in pairs {
         if let (Value::Text(name), Value::Tensor(t)) = (machine.value(*k)?, machine.value(*v)?) {

@@ -9,6 +9,8 @@ use sha2::{Digest, Sha256};
 
 /// Largest file accepted, in bytes: training checkpoints of the published networks have about 4 GB.
 const FILE_BYTES: u64 = 32 << 30;
+/// Longest name taken from a file's, in characters.
+const STEM_CHARS: usize = 100;
 /// What is hashed between two looks at the job, in bytes.
 const CHUNK_BYTES: usize = 4 << 20;
 
@@ -41,6 +43,12 @@ impl Source {
         let file = File::open(path).map_err(|e| fail(e.to_string()))?;
         let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
         Ok(Self { file, name, bytes: meta.len() })
+    }
+
+    /// The file's name without its ending, as a name for what it holds.
+    pub fn stem(&self) -> String {
+        let stem = self.name.rsplit_once('.').map_or(self.name.as_str(), |(stem, _)| stem);
+        stem.chars().filter(|c| !c.is_control()).take(STEM_CHARS).collect()
     }
 
     /// An error about this file.

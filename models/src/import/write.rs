@@ -1,4 +1,5 @@
-//! Weight files and their manifest. In: tensors of a checkpoint. Out: a folder that appears whole or not at all.
+//! Weight files and their manifest. In: tensors of a checkpoint. Out: a folder that appears whole or not at all. Fails where the folder
+//! cannot be written, or where a tensor's values cannot be taken.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -9,13 +10,55 @@ use histoloom_core::{Error, Job, Result};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::checkpoint::Network;
 use super::source::Source;
+use super::tensors::Tensor;
 use crate::weights::{Entry, Manifest};
 
 /// What is written between two looks at the job.
 const PART_BYTES: usize = 4 << 20;
 const SPACE: &str = "check free space and permissions, or choose another folder";
+
+/// One of our weight files.
+pub struct Network<'a> {
+    /// Its name in the manifest.
+    pub id: String,
+    /// Its file.
+    pub file: String,
+    /// Its kind in the manifest.
+    pub kind: &'static str,
+    /// Where it comes from, in a few words.
+    pub provenance: &'static str,
+    /// What it holds.
+    pub tensors: Vec<Made<'a>>,
+}
+
+/// A tensor to write: one of a checkpoint, or some of one type laid one after another along the first axis.
+pub struct Made<'a> {
+    /// Its name.
+    pub name: String,
+    /// Its extents.
+    pub shape: Vec<usize>,
+    /// Names in the checkpoint, and tensors.
+    pub parts: Vec<(String, &'a Tensor)>,
+}
+
+impl Made<'_> {
+    /// Names in the checkpoint.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.parts.iter().map(|(key, _)| key.as_str())
+    }
+
+    /// Number of values.
+    fn values(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Type and size in bytes; all parts are of one type.
+    fn written(&self) -> (&'static str, u64) {
+        let name = self.parts.first().map_or("F32", |(_, t)| t.written());
+        (name, self.parts.iter().map(|(_, t)| t.written_bytes()).sum())
+    }
+}
 
 /// A folder in the making beside the one wanted; it vanishes unless it is put in place.
 pub struct Folder {
@@ -42,7 +85,7 @@ impl Folder {
 
     /// Writes one network as safetensors; its line in the manifest comes back. Counts tensors of the job's stage.
     pub fn network(&self, source: &Source, network: &Network<'_>, job: &Job) -> Result<Entry> {
-        let file = format!("{}.safetensors", network.id);
+        let file = network.file.clone();
         let fail = |e: std::io::Error| Error::file("cannot write", &self.wanted.join(&file), e, SPACE);
         let mut out = std::io::BufWriter::new(File::create(self.making.path().join(&file)).map_err(fail)?);
         let (mut sha, mut bytes) = (Sha256::new(), 0);
@@ -52,25 +95,26 @@ impl Folder {
             out.write_all(part).map_err(fail)
         };
         write(&header(network))?;
-        for (_, key, tensor) in &network.tensors {
-            for part in tensor.bytes(source, key)?.chunks(PART_BYTES) {
-                job.check()?;
-                write(part)?;
+        for made in &network.tensors {
+            for (key, tensor) in &made.parts {
+                for part in tensor.bytes(source, key)?.chunks(PART_BYTES) {
+                    job.check()?;
+                    write(part)?;
+                }
             }
             job.advance(1);
         }
         out.flush().and_then(|()| out.get_ref().sync_all()).map_err(fail)?;
         let sha256 = sha.finalize().iter().map(|b| format!("{b:02x}")).collect();
-        let count = |t: &super::tensors::Tensor| t.shape.iter().product::<usize>();
-        let parameters: usize = network.tensors.iter().map(|(_, _, t)| count(t)).sum();
+        let parameters: usize = network.tensors.iter().map(Made::values).sum();
         Ok(Entry {
-            id: network.id.into(),
+            id: network.id.clone(),
             file,
             sha256,
             bytes,
             kind: network.kind.into(),
             licence: super::LICENCE.into(),
-            provenance: "imported from a checkpoint of the published networks by `histoloom models import`".into(),
+            provenance: network.provenance.into(),
             more: BTreeMap::from([("parameters".into(), json!(parameters))]),
         })
     }
@@ -93,9 +137,10 @@ impl Folder {
 /// The safetensors header: its size, then names, types, shapes and places, padded to 8 bytes.
 fn header(network: &Network<'_>) -> Vec<u8> {
     let (mut map, mut at) = (serde_json::Map::new(), 0);
-    for (name, _, t) in &network.tensors {
-        let end = at + t.written_bytes();
-        map.insert(name.clone(), json!({"dtype": t.written(), "shape": t.shape, "data_offsets": [at, end]}));
+    for made in &network.tensors {
+        let (dtype, bytes) = made.written();
+        let end = at + bytes;
+        map.insert(made.name.clone(), json!({"dtype": dtype, "shape": made.shape, "data_offsets": [at, end]}));
         at = end;
     }
     let mut text = Value::Object(map).to_string();

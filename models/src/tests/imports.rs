@@ -4,9 +4,9 @@
 use std::path::Path;
 
 use histoloom_core::Job;
-use safetensors::tensor::{Dtype, TensorView};
 
-use super::{Goldens, data};
+use super::{Goldens, data, safetensors_of};
+use crate::import::Network;
 use crate::self_test::relative_error;
 use crate::{Engine, import, weights};
 
@@ -27,7 +27,8 @@ fn a_checkpoint_of_pytorch_is_imported_and_its_averaged_weights_give_pytorchs_nu
     let dir = tempfile::tempdir().unwrap();
     let (out, job) = (dir.path().join("deep/c16"), Job::new());
     let made = import::run(&tiny(), &out, &job).unwrap();
-    assert_eq!((made.classes, made.background, made.condition_channels, made.weights), (2, false, 8, "ema"));
+    let expected = Network::Published { classes: 2, background: false, condition_channels: 8, weights: "ema" };
+    assert_eq!((&made.network, made.parameters), (&expected, 956_905));
     assert_eq!((made.files.len(), job.progress().done, job.progress().total), (4, 410, 410));
     assert!(made.files.iter().all(|f| f.is_file()));
     let manifest = weights::manifest(&out).unwrap();
@@ -85,10 +86,8 @@ fn converted(change: impl FnOnce(&mut Vec<(String, Vec<usize>, Vec<f32>)>)) -> t
         }
     }
     change(&mut all);
-    let bytes: Vec<_> = all.iter().map(|(n, s, v)| (n, s, v.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>())).collect();
-    let views = bytes.iter().map(|(n, s, b)| (n, TensorView::new(Dtype::F32, s.to_vec(), b).unwrap()));
     let file = tempfile::Builder::new().suffix(".safetensors").tempfile().unwrap();
-    std::fs::write(file.path(), safetensors::serialize(views, None).unwrap()).unwrap();
+    std::fs::write(file.path(), safetensors_of(&all)).unwrap();
     file
 }
 
@@ -100,7 +99,7 @@ fn a_safetensors_file_of_plain_weights_is_imported_too() {
         *mapper = (mapper.0.clone(), vec![3, 9, 1, 1], vec![0.1; 27]);
     };
     let made = import::run(converted(background).path(), &dir.path().join("panda"), &Job::new()).unwrap();
-    assert_eq!((made.classes, made.background, made.weights), (2, true, "plain"));
+    assert_eq!(made.network, Network::Published { classes: 2, background: true, condition_channels: 9, weights: "plain" });
     assert!(weights::manifest(&dir.path().join("panda")).unwrap().models.iter().all(|m| m.more["background"] == true));
 }
 

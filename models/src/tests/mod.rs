@@ -7,6 +7,8 @@ mod htd;
 mod imports;
 mod operations;
 mod parity;
+mod vit;
+mod vit_imports;
 mod weight_files;
 
 use std::collections::BTreeMap;
@@ -88,18 +90,26 @@ impl Goldens {
         planes.iter().map(|p| RgbImage::from_fn(p.width as u32, p.height as u32, |x, y| pixel(p, x, y))).collect()
     }
 
+    /// The made-up tensors of one network.
+    fn tensors(&self, prefix: &str) -> Vec<Tensor> {
+        let names = self.shapes.iter().filter(|(name, _)| name.starts_with(prefix));
+        names.map(|(name, shape)| (name[prefix.len()..].to_string(), shape.clone(), made_up(name, shape))).collect()
+    }
+
     /// The made-up weights of one network.
     fn weights(&self, prefix: &str) -> Weights {
-        let names = self.shapes.iter().filter(|(name, _)| name.starts_with(prefix));
-        let made: Vec<(String, Vec<usize>, Vec<u8>)> = names
-            .map(|(name, shape)| {
-                let bytes = made_up(name, shape).iter().flat_map(|v| v.to_le_bytes()).collect();
-                (name[prefix.len()..].to_string(), shape.clone(), bytes)
-            })
-            .collect();
-        let views = made.iter().map(|(name, shape, bytes)| (name, TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap()));
-        Weights::parse(prefix, "made up".into(), &serialize(views, None).unwrap()).unwrap()
+        Weights::parse(prefix, "made up".into(), &safetensors_of(&self.tensors(prefix))).unwrap()
     }
+}
+
+/// Name, shape and values of a tensor.
+type Tensor = (String, Vec<usize>, Vec<f32>);
+
+/// The bytes of a safetensors file of f32.
+fn safetensors_of(tensors: &[Tensor]) -> Vec<u8> {
+    let bytes: Vec<_> = tensors.iter().map(|(n, s, v)| (n, s, v.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>())).collect();
+    let views = bytes.iter().map(|(name, shape, bytes)| (name, TensorView::new(Dtype::F32, (*shape).clone(), bytes).unwrap()));
+    serialize(views, None).unwrap()
 }
 
 /// The formula of `reference/goldens.py`.

@@ -128,3 +128,75 @@ fn attention_and_rearrangements_agree_with_burn_flex() {
         assert!(error < 2e-6, "map {i}: relative error {error:e}");
     }
 }
+
+fn of_tokens<O: Ops>(ops: &O) -> Vec<Vec<Planes>> {
+    let c = 44; // fills no register
+    let (x, first) = (ops.upload(&items(2, c, 5, 9)), ops.upload(&items(1, c, 1, 5)));
+    let norm = ops.norm_layer(&NormSpec { gamma: &noise(7, c), beta: &noise(8, c), groups: 1, epsilon: 1e-6 });
+    let weight = noise(9, c * c);
+    let layer = ops.conv_layer(&ConvSpec { weight: &weight, bias: &noise(2, c), c_in: c, c_out: c, kernel: 1, stride: 1, pad: (0, 0) });
+    let joined = ops.prepend(&first, &x);
+    let long = ops.upload(&items(1, 3 * 208, 1, 205)); // heads of 104, more pixels than a block of queries
+    let odd = ops.upload(&items(2, 2 * 17, 3, 4)); // halves that are no multiple of 4
+    let maps = [
+        ops.layer_norm(&x, &norm),
+        ops.conv(&x, Before::Plain, &layer, After::Gelu),
+        ops.gated(&odd),
+        ops.conv(&ops.without(&joined, 5, 5, 9), Before::Plain, &layer, After::Plain),
+        ops.add(&x, &ops.upload(&items(1, c, 5, 9))),
+        ops.attention(&long, 2),
+        joined,
+    ];
+    maps.into_iter().map(|m| ops.download(m).unwrap()).collect()
+}
+
+#[test]
+fn the_operations_of_transformers_agree_with_burn_flex() {
+    for (i, (ours, theirs)) in cpu(2).run(|| Ok(of_tokens(&CpuOps::default()))).unwrap().iter().zip(of_tokens(&flex())).enumerate() {
+        let error = relative_error(ours, &theirs);
+        assert!(error < 2e-6, "map {i}: relative error {error:e}");
+    }
+}
+
+/// Each against its formula, computed a value at a time.
+fn by_formula<O: Ops>(ops: &O, tolerance: f64) {
+    let (c, n) = (20, 6);
+    let x = items(1, 2 * c, 1, n).remove(0);
+    let map = ops.upload(std::slice::from_ref(&x));
+    let (gamma, beta) = (noise(7, 2 * c), noise(8, 2 * c));
+    let norm = ops.norm_layer(&NormSpec { gamma: &gamma, beta: &beta, groups: 1, epsilon: 1e-6 });
+    let (mut normed, mut gated) = (x.clone(), Planes::zeros(c, 1, n));
+    for p in 0..n {
+        let column: Vec<f64> = (0..2 * c).map(|k| f64::from(x.at(k, 0, p))).collect();
+        let mean = column.iter().sum::<f64>() / column.len() as f64;
+        let variance = column.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / column.len() as f64;
+        for k in 0..2 * c {
+            let y = (column[k] - mean) / (variance + 1e-6).sqrt() * f64::from(gamma[k]) + f64::from(beta[k]);
+            normed.data[k * n + p] = y as f32;
+        }
+        for k in 0..c {
+            gated.data[k * n + p] = (column[k] / (1.0 + (-column[k]).exp()) * column[c + k]) as f32;
+        }
+    }
+    for (what, ours, exact) in [("layer norm", ops.layer_norm(&map, &norm), normed), ("gate", ops.gated(&map), gated)] {
+        let error = relative_error(&ops.download(ours).unwrap(), &[exact]);
+        assert!(error < tolerance, "{what}: relative error {error:e}");
+    }
+}
+
+#[test]
+fn layer_norm_and_gate_are_their_formulas_on_both_engines() {
+    by_formula(&CpuOps::default(), 1e-6);
+    by_formula(&flex(), 1e-6);
+}
+
+#[test]
+fn attention_that_is_cut_into_groups_of_heads_is_the_same() {
+    // 16 heads over 1296 pixels: more than burn's table holds at once
+    let x = items(1, 3 * 64, 36, 36);
+    let run = |o: &CpuOps| o.download(o.attention(&o.upload(&x), 16)).unwrap();
+    let ours = cpu(2).run(|| Ok(run(&CpuOps::default()))).unwrap();
+    let theirs = flex().download(flex().attention(&flex().upload(&x), 16)).unwrap();
+    let error = relative_error(&ours, &theirs);
+    assert!(error < 2e-6, "relative error {error:e}");
+}
