@@ -28,7 +28,8 @@ VARIANTS = [
     ("plain", {"img_size": 64, "patch_size": 16}, (48, 80)),
     ("registers", {"img_size": 70, "patch_size": 14, "init_values": 0.1, "reg_tokens": 4, "no_embed_class": True}, (42, 98)),
     # a hidden width that is no multiple of 4 (342), positions for the registers too, no bias of queries, keys and values
-    ("gated", {"img_size": 64, "patch_size": 16, "init_values": 0.1, "reg_tokens": 4, "mlp_ratio": 5.34375, "qkv_bias": False, **GATED}, (80, 48)),
+    ("gated", {"img_size": 64, "patch_size": 16, "init_values": 0.1, "reg_tokens": 4, "mlp_ratio": 5.34375, "qkv_bias": False, **GATED},
+     (80, 48)),
     ("bare", {"img_size": 48, "patch_size": 16, "class_token": False}, (64, 64)),
 ]
 DINOV2 = {"img_size": 56, "patch_size": 14, "init_values": 0.1, "mlp_ratio": 4, **GATED}

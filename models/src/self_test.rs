@@ -23,9 +23,10 @@ fn sample<O: Ops>(ops: &O) -> histoloom_core::Result<Vec<Planes>> {
     let x = ops.upload(&[x]);
     let h = ops.conv(&x, Before::NormSilu(&norm), &conv, After::Add(&x));
     let h = ops.attention(&ops.conv(&h, Before::Norm(&norm), &qkv, After::Plain), 2);
-    let tokens = ops.prepend(&x, &ops.layer_norm(&h, &norm)); // [1, c, 1, 2 * side * side]
+    let first = ops.upload(&[Planes::new(c, 1, 5, rng::noise(4, 0, 0, c * 5))?]);
+    let tokens = ops.prepend(&first, &ops.layer_norm(&h, &norm)); // [1, c, 1, 5 + side * side]
     let wide = ops.conv(&tokens, Before::Plain, &qkv, After::Gelu);
-    let h = ops.without(&ops.gated(&ops.concat(&wide, &wide)), side * side, side, side); // [1, 3c, side, side]
+    let h = ops.without(&ops.gated(&ops.concat(&wide, &wide)), 5, side, side); // [1, 3c, side, side]
     let (h, x) = (ops.concat(&h, &x), ops.concat(&x, &x));
     let h = ops.pixel_shuffle2(&ops.concat(&ops.upsample2(&h), &ops.upsample2(&x)));
     ops.download(h)

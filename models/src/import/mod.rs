@@ -4,12 +4,12 @@
 //! | names | networks | loaded by |
 //! |---|---|---|
 //! | the CompVis layout | the published ones (design/method.md section 2) | [`crate::Engine::paper`] |
-//! | a patch embedding, as timm, DINOv2 or the transformers library names it | a vision transformer ([`crate::vit`]) | [`crate::Engine::encoder_from`] |
+//! | a patch embedding in one of three namings | a vision transformer ([`crate::vit`]) | [`crate::Engine::encoder_from`] |
 //!
 //! Nothing of the file is executed: its pickle is read as data ([`pickle`]), and refused when it holds more than tensors and plain
 //! metadata. Class count, planes of the condition, width, depth and patch are told by key names and shapes. Weights averaged over the
-//! training (EMA) are taken where there are any. Fails with [`Error::Weights`](histoloom_core::Error::Weights) naming file, tensor and what to do, with
-//! `Error::File`, or when the job is cancelled; in each case the folder is not made.
+//! training (EMA, a teacher) are taken where there are any. Fails with [`Error::Weights`](histoloom_core::Error::Weights) naming file,
+//! tensor and what to do, with `Error::File`, or when the job is cancelled; in each case the folder is not made.
 //!
 //! ```no_run
 //! let job = histoloom_core::Job::new();

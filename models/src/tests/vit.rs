@@ -36,15 +36,15 @@ pub(super) fn net<O: Ops>(ops: O, runner: Runner, dir: &Path) -> VitNet<O> {
     VitNet::load(ops, runner, &dir.join("out")).unwrap()
 }
 
-/// Name and relative error of each network.
-fn errors<O: Ops + Clone>(ops: &O, runner: &Runner) -> Vec<(&'static str, f64)> {
+/// Name and relative error of these networks.
+fn errors<O: Ops + Clone>(ops: &O, runner: &Runner, variants: &[&'static str]) -> Vec<(&'static str, f64)> {
     let g = goldens();
     let error = |variant: &&'static str| {
         let dir = folder(&g, variant);
         let ours = net(ops.clone(), runner.clone(), dir.path()).embed_raw(&g.pictures(&format!("{variant}_pictures"))).unwrap();
         (*variant, relative_error(&ours, &g.planes(&format!("{variant}_tokens"))))
     };
-    VARIANTS.iter().map(error).collect()
+    variants.iter().map(error).collect()
 }
 
 fn agree(device: &str, errors: &[(&str, f64)], tolerance: f64) {
@@ -55,12 +55,12 @@ fn agree(device: &str, errors: &[(&str, f64)], tolerance: f64) {
 
 #[test]
 fn vision_transformers_on_the_cpu_agree_with_timm_to_1e_5() {
-    agree("our CPU engine", &errors(&CpuOps::default(), &cpu(2)), 1e-5);
+    agree("our CPU engine", &errors(&CpuOps::default(), &cpu(2), &VARIANTS), 1e-5);
 }
 
 #[test]
 fn vision_transformers_on_burn_flex_agree_with_timm_to_1e_5() {
-    agree("burn-flex", &errors(&flex(), &cpu(2)), 1e-5);
+    agree("burn-flex", &errors(&flex(), &cpu(2), &VARIANTS), 1e-5);
 }
 
 #[test]
@@ -71,7 +71,8 @@ fn vision_transformers_on_a_gpu_agree_with_timm_within_the_stated_tolerance() {
     }
     let (place, report) = backend::open("gpu").unwrap();
     let Place::Gpu(ops, runner) = place else { panic!("{report:?}") };
-    agree(&report.name, &errors(&ops, &runner), TOLERANCE);
+    // every kernel; a software driver takes its time to compile each shape
+    agree(&report.name, &errors(&ops, &runner, &["plain", "gated"]), TOLERANCE);
 }
 
 #[test]
