@@ -96,7 +96,7 @@ fn beside(file: &Path) -> std::result::Result<Told, Fault> {
 }
 
 /// Three numbers.
-fn colours(value: &Value) -> Option<[f32; 3]> {
-    let numbers: Vec<f32> = value.as_array()?.iter().filter_map(|v| Some(v.as_f64()? as f32)).collect();
+fn colours(value: &Value) -> Option<[f64; 3]> {
+    let numbers: Vec<f64> = value.as_array()?.iter().filter_map(Value::as_f64).collect();
     numbers.try_into().ok()
 }

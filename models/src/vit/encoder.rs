@@ -24,9 +24,9 @@ const AGAIN: &str = "import the encoder again with `histoloom models import`";
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Normalisation {
     /// Of red, green and blue.
-    pub mean: [f32; 3],
+    pub mean: [f64; 3],
     /// Of red, green and blue.
-    pub std: [f32; 3],
+    pub std: [f64; 3],
 }
 
 impl Normalisation {
@@ -40,7 +40,7 @@ impl Normalisation {
 
     /// For each colour what becomes of each byte.
     fn tables(&self) -> [Vec<f32>; 3] {
-        [0, 1, 2].map(|c| (0..=255u8).map(|v| (f32::from(v) / 255.0 - self.mean[c]) / self.std[c]).collect())
+        [0, 1, 2].map(|c| (0..=255u8).map(|v| ((f64::from(v) / 255.0 - self.mean[c]) / self.std[c]) as f32).collect())
     }
 }
 
