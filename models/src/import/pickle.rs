@@ -141,7 +141,7 @@ pub fn tensors(bytes: &[u8]) -> Result<BTreeMap<String, Described>> {
             _ => None,
         })
     };
-    let pairs = KEPT_AS.iter().find_map(|name| kept(name)).unwrap_or(outer);
+    let pairs = KEPT_AS.iter().find_map(kept).unwrap_or(outer);
     let mut out = BTreeMap::new();
     for (k, v) in pairs {
         if let (Value::Text(name), Value::Tensor(t)) = (machine.value(*k)?, machine.value(*v)?) {
