@@ -122,6 +122,8 @@ fn made_up_map() -> SemanticMap {
         work_mpp: 0.5,
         classes: vec![class(1, "left", [0, 114, 178]), class(2, "right", [230, 159, 0])],
         crops: Vec::new(),
+        tree: None,
+        history: None,
         bank: Default::default(),
         thumbnail: RgbImage::from_pixel(SIDE as u32, SIDE as u32, Rgb([255; 3])),
         provenance: json!({"selftest": true}),

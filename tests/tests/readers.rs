@@ -113,6 +113,8 @@ fn map() -> SemanticMap {
         classes: (1..=4).map(class).collect(),
         crops: Vec::new(),
         bank: Bank::default(),
+        tree: None,
+        history: None,
         thumbnail: image::RgbImage::new(150, 70),
         provenance: serde_json::json!({"slide": {"width_px": 48_009, "height_px": 22_391}}),
     }

@@ -4,7 +4,7 @@
 //! Leaves are k-means clusters; of all pairs those are joined whose union adds least to the inertia (Ward, J Am Stat Assoc
 //! 1963;58:236-44), |a| |b| / (|a| + |b|) d(a, b)^2. Read from the root, the class whose split takes most variance away is split first.
 
-use super::kmeans::{Centroids, fit};
+use super::kmeans::{Centroids, fit_at_most};
 use super::{Rows, distance2};
 use crate::{Error, Job, Result, limits};
 
@@ -39,8 +39,8 @@ impl Hierarchy {
     /// Clusters rows into up to [`limits::CLASSES`] leaves, at least `k`, and joins them.
     pub fn fit(rows: Rows<'_>, k: usize, seed: u64, job: &Job) -> Result<Self> {
         let leaves = (rows.len() / ROWS_A_LEAF).clamp(k, limits::CLASSES);
-        let model = fit(rows, leaves, seed, job)?;
-        let mut counts = vec![0; leaves];
+        let model = fit_at_most(rows, leaves.min(rows.len()), k, seed, job)?;
+        let mut counts = vec![0; model.centroids.k()];
         model.centroids.of(rows).into_iter().for_each(|leaf| counts[leaf] += 1);
         Ok(Self::join(model.centroids, counts, model.inertia))
     }

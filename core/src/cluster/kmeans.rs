@@ -66,10 +66,15 @@ pub struct Model {
 
 /// Clusters rows. Runs in the rayon pool it is called from.
 pub fn fit(rows: Rows<'_>, k: usize, seed: u64, job: &Job) -> Result<Model> {
+    fit_at_most(rows, k, k, seed, job)
+}
+
+/// Clusters rows into `k` clusters, or as many as there are distinct rows; fewer than `least` are an error.
+pub(super) fn fit_at_most(rows: Rows<'_>, k: usize, least: usize, seed: u64, job: &Job) -> Result<Model> {
     if k == 0 || rows.len() < k {
         return Err(Error::parameter(
             "k",
-            format!("{k} classes from {} pieces of tissue", rows.len()),
+            format!("{least} classes from {} pieces of tissue", rows.len()),
             "ask for fewer classes or a larger region",
         ));
     }
@@ -80,7 +85,7 @@ pub fn fit(rows: Rows<'_>, k: usize, seed: u64, job: &Job) -> Result<Model> {
     let sample = Rows { data: &sample, channels: rows.channels };
     let mut best: Option<Model> = None;
     for restart in 0..RESTARTS {
-        let model = lloyd(sample, plus_plus(sample, k, seed, restart)?, job)?;
+        let model = lloyd(sample, plus_plus(sample, k, least, seed, restart)?, job)?;
         if best.as_ref().is_none_or(|b| model.inertia < b.inertia) {
             best = Some(model);
         }
@@ -100,8 +105,8 @@ fn sample(rows: Rows<'_>, seed: u64) -> Vec<f32> {
     (0..SAMPLE_ROWS).flat_map(|i| rows.row(from(i) + random.below(from(i + 1) - from(i))).iter().copied()).collect()
 }
 
-/// k-means++ seeding: each next centroid is a row drawn with probability proportional to its squared distance to the nearest so far.
-fn plus_plus(rows: Rows<'_>, k: usize, seed: u64, restart: u32) -> Result<Centroids> {
+/// k-means++ seeding, ended early where rows repeat (an error below `least`): each next centroid is a row drawn with probability proportional to its squared distance to the nearest so far.
+fn plus_plus(rows: Rows<'_>, k: usize, least: usize, seed: u64, restart: u32) -> Result<Centroids> {
     let mut random = Stream::new(seed, u32::MAX, 1 + restart);
     let mut centroids = Centroids { channels: rows.channels, data: rows.row(random.below(rows.len())).to_vec() };
     let mut nearest = vec![f32::INFINITY; rows.len()];
@@ -113,10 +118,13 @@ fn plus_plus(rows: Rows<'_>, k: usize, seed: u64, restart: u32) -> Result<Centro
             }
         });
         let total: f64 = nearest.iter().map(|d| f64::from(*d)).sum();
+        if total <= 0.0 && centroids.k() >= least {
+            break;
+        }
         if total <= 0.0 {
             return Err(Error::parameter(
                 "k",
-                format!("{k} classes, but the tissue has only {} distinct textures", centroids.k()),
+                format!("{least} classes, but the tissue has only {} distinct textures", centroids.k()),
                 "ask for fewer",
             ));
         }
@@ -247,7 +255,7 @@ mod tests {
     fn lloyd_agrees_with_the_plain_reference() {
         let (data, _) = blobs(600, 5, 11, 3);
         let rows = Rows { data: &data, channels: 11 };
-        let start = plus_plus(rows, 5, 1, 0).unwrap();
+        let start = plus_plus(rows, 5, 5, 1, 0).unwrap();
         let (centres, inertia) = reference(rows, &start);
         let got = lloyd(rows, start, &Job::new()).unwrap();
         assert!((got.inertia / inertia - 1.0).abs() < 1e-4, "{} {inertia}", got.inertia);

@@ -3,6 +3,7 @@
 //! Fails if cancelled, or with fewer distinct rows than k. The result depends on rows, k and seed only: sums run over chunks of fixed
 //! size whose partial sums are added in order, so every thread count gives the same bits.
 
+pub mod choice;
 mod hierarchy;
 mod kmeans;
 

@@ -20,6 +20,8 @@ fn map(crops: &[(u8, i64, i64)]) -> SemanticMap {
         work_mpp: 0.5,
         classes: vec![class(1), class(2)],
         crops: crops.iter().map(crop).collect(),
+        tree: None,
+        history: None,
         bank: Bank::default(),
         thumbnail: RgbImage::new(8, 8),
         provenance: serde_json::json!({}),

@@ -8,8 +8,11 @@ use std::path::{Path, PathBuf};
 use image::RgbImage;
 
 use super::sidecar::{self, BankOf, CropOf, FileOf, Sidecar, ThumbnailOf};
+use super::tree_files::{BEFORE, HistoryOf, LEAVES, TreeOf};
 use super::{asap, classes_csv, files, geojson, label_tiff, legend, overlay, png_text, scrubbed};
-use crate::semantic_map::{Bank, Crop, SemanticMap};
+use super::{readings_chart, readings_csv};
+use crate::semantic_map::edit::History;
+use crate::semantic_map::{Bank, Crop, SemanticMap, Tree};
 use crate::{Error, Result, limits};
 
 /// Largest sidecar read, in bytes.
@@ -52,6 +55,14 @@ pub fn write_map(dir: &Path, map: &SemanticMap) -> Result<Vec<PathBuf>> {
         channels: map.bank.channels,
         class_runs: sidecar::runs(&map.bank.classes),
     };
+    let grey = |cells: &[u8]| png_text::encode(columns, rows, png_text::Pixels::Grey(cells), &pseudo());
+    if let Some(tree) = map.tree.as_ref().filter(|t| !t.readings.is_empty()) {
+        let k = map.provenance["k"].as_u64().unwrap_or(map.classes.len() as u64) as usize;
+        out.put("k_choice.png", &rgb_png(&readings_chart(&tree.readings, k), &pseudo())?)?;
+        out.put("k_choice.csv", readings_csv(&tree.readings).as_bytes())?;
+    }
+    let tree = map.tree.as_ref().map(|t| Ok(TreeOf::new(t, out.put(LEAVES, &grey(&t.leaves)?)?))).transpose()?;
+    let history = map.history.as_ref().map(|h| Ok(HistoryOf::new(h, out.put(BEFORE, &grey(&h.labels)?)?))).transpose()?;
     let sidecar = Sidecar {
         format: sidecar::FORMAT.into(),
         version: sidecar::VERSION,
@@ -66,6 +77,8 @@ pub fn write_map(dir: &Path, map: &SemanticMap) -> Result<Vec<PathBuf>> {
         thumbnail: ThumbnailOf { file: thumbnail, side_px: map.thumbnail.dimensions().into() },
         crops,
         bank,
+        tree,
+        history,
         provenance: scrubbed(&map.provenance),
     };
     out.put("map.json", sidecar::to_text(&sidecar)?.as_bytes())?;
@@ -96,6 +109,8 @@ pub fn read_map(dir: &Path) -> Result<SemanticMap> {
         work_mpp: s.work_mpp,
         crops: read_crops(dir, &s.crops)?,
         bank: read_bank(dir, &s.bank)?,
+        tree: s.tree.map(|of| read_tree(dir, of, (s.columns as u32, s.rows as u32))).transpose()?,
+        history: s.history.map(|of| read_history(dir, of, (s.columns as u32, s.rows as u32))).transpose()?,
         classes: s.classes,
         thumbnail,
         provenance: s.provenance,
@@ -181,6 +196,17 @@ fn read_crops(dir: &Path, crops: &[CropOf]) -> Result<Vec<Crop>> {
     crops.iter().zip(names).map(read).collect()
 }
 
+fn read_tree(dir: &Path, of: TreeOf, size: (u32, u32)) -> Result<Tree> {
+    let bytes = piece(dir, LEAVES, &of.file, PICTURE_BYTES)?;
+    let leaves = png_text::grey(&bytes, size, &dir.join(LEAVES), AGAIN)?;
+    of.tree(leaves).map_err(|why| Error::file("cannot use", &dir.join("map.json"), why, AGAIN))
+}
+
+fn read_history(dir: &Path, of: HistoryOf, size: (u32, u32)) -> Result<History> {
+    let bytes = piece(dir, BEFORE, &of.file, PICTURE_BYTES)?;
+    Ok(of.history(png_text::grey(&bytes, size, &dir.join(BEFORE), AGAIN)?))
+}
+
 fn read_bank(dir: &Path, of: &BankOf) -> Result<Bank> {
     let path = dir.join("bank.f32");
     let bytes = piece(dir, "bank.f32", &of.file, BANK_BYTES)?;
@@ -222,6 +248,10 @@ fn check(map: &SemanticMap) -> std::result::Result<(), String> {
     }
     if !(map.cell_px > 0.0 && map.cell_px.is_finite() && map.mpp > 0.0 && map.mpp.is_finite() && map.work_mpp > 0.0) {
         return bad(format!("cell of {} px, {} um/px, worked at {} um/px", map.cell_px, map.mpp, map.work_mpp));
+    }
+    let drawn = map.tree.as_ref().map(|t| t.leaves.len()).into_iter().chain(map.history.as_ref().map(|h| h.labels.len()));
+    if let Some(cells) = drawn.into_iter().find(|n| *n != map.labels.len()) {
+        return bad(format!("a hierarchy or history of {cells} cells for a map of {}", map.labels.len()));
     }
     let mut known = [false; 256];
     for class in &map.classes {

@@ -3,7 +3,7 @@
 //!
 //! | writes | files |
 //! |---|---|
-//! | [`write_map`] | `overlay.png labels.png thumbnail.png legend.png classes.csv crops/class_03_1.png bank.f32 map.json` |
+//! | [`write_map`] | `overlay.png labels.png leaves.png thumbnail.png legend.png classes.csv k_choice.png k_choice.csv crops/class_03_1.png bank.f32 map.json` |
 //! | | for QuPath `map.geojson labels.ome.tif`, for ASAP `map.asap.xml labels_likelihood_map.tif` |
 //! | [`write_tile`] | `tile_0001.png tile_0001_labels.png tile_0001_flags.png tile_0001_flags.json` |
 //! | [`DataSet`] | the tiles, `inputs/`, `contact_sheet.png`, `manifest.json` |
@@ -17,6 +17,7 @@
 //! file and what to try, or [`Error::Limit`](crate::Error::Limit) before anything large is allocated.
 
 mod asap;
+mod chart;
 mod classes_csv;
 mod contours;
 mod cut_open;
@@ -36,10 +37,12 @@ mod tests;
 mod text;
 mod tiff_pyramid;
 mod tile_files;
+mod tree_files;
 #[cfg(test)]
 mod viewer_tests;
 mod xml;
 
+pub use chart::{readings_chart, readings_csv};
 pub use contours::{Polygon, contours};
 pub use dataset::DataSet;
 pub use files::{read as read_file, read_text, sha256};

@@ -6,13 +6,14 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::tree_files::{HistoryOf, TreeOf};
 use crate::semantic_map::Class;
 use crate::{Error, Result};
 
 /// What stands under `format`.
 pub(super) const FORMAT: &str = "histoloom-map";
 /// Raised when a reader of the older form would be misled.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 /// A file of the map's folder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -65,6 +66,8 @@ pub(super) struct Sidecar {
     pub thumbnail: ThumbnailOf,
     pub crops: Vec<CropOf>,
     pub bank: BankOf,
+    pub tree: Option<TreeOf>,
+    pub history: Option<HistoryOf>,
     pub provenance: Value,
 }
 

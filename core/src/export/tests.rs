@@ -6,9 +6,12 @@ use image::{Rgb, RgbImage};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::cluster::choice::Reading;
+use crate::cluster::{Centroids, Hierarchy};
 use crate::flags::{Flag, TileFlags};
 use crate::rng::Stream;
-use crate::semantic_map::{Bank, Class, Crop, SemanticMap};
+use crate::semantic_map::edit::{Edit, History};
+use crate::semantic_map::{Bank, Class, Crop, SemanticMap, Tree};
 use crate::synth::SyntheticTile;
 use crate::{Planes, limits};
 
@@ -17,6 +20,24 @@ const COLORS: [[u8; 3]; 3] = [[0, 114, 178], [230, 159, 0], [0, 158, 115]];
 fn speckled(side: u32, seed: u64, base: [u8; 3]) -> RgbImage {
     let mut s = Stream::new(seed, 0, 0);
     RgbImage::from_fn(side, side, |_, _| Rgb(base.map(|v| v.saturating_sub(s.below(40) as u8))))
+}
+
+/// A hierarchy of three leaves over the cells of [`map`].
+fn tree() -> Tree {
+    let leaves = Centroids { channels: 2, data: vec![0.1, -0.2, 1.0 / 3.0, 7e-9, 2.5, 1e7] };
+    let hierarchy = Hierarchy::join(leaves, vec![5, 1, 7], 0.1 + 0.2);
+    Tree {
+        hierarchy,
+        leaves: (0..37 * 53).map(|i| (i % 4) as u8).collect(),
+        readings: vec![Reading { k: 2, inertia: 0.1 + 0.2, silhouette: -1e-17, stability: 1.0 / 3.0 }],
+    }
+}
+
+/// An edit, and what the map was before it.
+fn history() -> History {
+    let classes = vec![Class { id: 9, name: "all".into(), color: [1, 2, 3], cells: 7, area_um2: 0.1 + 0.2, share: 1.0 / 3.0 }];
+    let edits = vec![Edit::Merge(vec![1, 2]), Edit::Rename { label: 1, name: "x, \"y\"".into() }, Edit::Split(1)];
+    History { edits, labels: vec![9; 37 * 53], classes, crops: vec![9; 12], bank: vec![9; 11] }
 }
 
 pub(super) fn map() -> SemanticMap {
@@ -60,6 +81,8 @@ pub(super) fn map() -> SemanticMap {
         work_mpp: 0.1 + 0.2,
         classes,
         crops,
+        tree: Some(tree()),
+        history: Some(history()),
         bank: Bank { channels: 5, classes: vec![1, 1, 1, 1, 2, 2, 2, 3, 3, 3, 3], rows: rows_of },
         thumbnail: speckled(1, 9, [0, 0, 0]).clone_resized(424, 296),
         provenance: json!({"parameters": {"k": 3, "seed": 9_007_199_254_740_993u64, "x": 0.1 + 0.7, "y": 5e-324, "device": "cpu"}, "slide": {"id": "ab12"}}),
@@ -121,7 +144,7 @@ fn a_second_map_in_the_same_folder_leaves_no_crop_of_the_first() {
     map.crops.truncate(2);
     write_map(dir.path(), &map).unwrap();
     assert_eq!(std::fs::read_dir(dir.path().join("crops")).unwrap().count(), 2);
-    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 12, "no temporary file is left");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 16, "no temporary file is left");
     assert_eq!(read_map(dir.path()).unwrap(), map);
 }
 
@@ -135,7 +158,7 @@ fn missing_and_damaged_pieces_are_named_with_what_to_try() {
         change(dir.path());
         read_map(dir.path()).unwrap_err().to_string()
     };
-    for name in ["labels.png", "thumbnail.png", "bank.f32", "crops/class_02_3.png"] {
+    for name in ["labels.png", "leaves.png", "thumbnail.png", "bank.f32", "crops/class_02_3.png"] {
         let e = error(&|d| std::fs::remove_file(d.join(name)).unwrap());
         assert!(e.contains(name) && e.contains("histoloom cluster"), "{e}");
         let e = error(&|d| std::fs::write(d.join(name), b"\x89PNG nothing").unwrap());
@@ -152,7 +175,10 @@ fn missing_and_damaged_pieces_are_named_with_what_to_try() {
         })
     };
     for (pointer, value, needle) in [
-        ("/version", json!(2), "version 2"),
+        ("/version", json!(1), "version 1"),
+        ("/tree/counts", json!([1, 2]), "with 2 counts"),
+        ("/tree/centroids/1", json!([1.0]), "not what the others are"),
+        ("/tree/centroids", json!([[1.0], [2.0]]), "2 leaves"),
         ("/format", json!("x"), "its format"),
         ("/rows", json!(1u64 << 62), "cells are outside"),
         ("/rows", json!(36), "px belong here"),

@@ -23,6 +23,7 @@ fn large() -> SemanticMap {
             if x % 97 < 40 && y % 61 < 30 { ((x / 97 + y / 61) % 4) as u8 } else { 1 + (x / 500) as u8 }
         })
         .collect();
+    (map.tree, map.history) = (None, None);
     map.provenance["slide"] = json!({"width_px": 48_200, "height_px": 22_487});
     map
 }

@@ -25,6 +25,9 @@ pub use import::Import;
 pub use presets::PRESETS;
 pub use synth::{Asked, Crop, Mix, STRENGTH, Synth, check_size};
 
+/// The k that stands for a number chosen by the readings.
+pub const AUTO: usize = 0;
+
 /// What a field may hold.
 enum Kind {
     Integer(i64, i64),
@@ -68,7 +71,7 @@ pub struct Table(Vec<Field>);
 /// Parameters of a cluster job: slide -> pseudo-semantic map.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Cluster {
-    /// Number of tissue classes.
+    /// Number of tissue classes; [`AUTO`] chooses.
     pub k: usize,
     /// Micrometres per level-0 pixel; needed only where the slide does not tell.
     pub mpp: Option<f64>,
@@ -103,7 +106,12 @@ impl Params for Cluster {
 
     fn table() -> Table {
         Table(vec![
-            field("k", Kind::Integer(2, limits::CLASSES as i64), || json!(8), "Number of tissue classes"),
+            field(
+                "k",
+                Kind::Integer(0, limits::CLASSES as i64),
+                || json!(8),
+                "Number of tissue classes, from 2; 0 chooses by silhouette and stability",
+            ),
             field(
                 "mpp",
                 Kind::Number(*limits::MPP.start(), *limits::MPP.end()),
@@ -121,6 +129,9 @@ impl Params for Cluster {
     }
 
     fn check(&self) -> Result<()> {
+        if self.k == 1 {
+            return Err(Error::parameter("k", "1 is not an integer from 2 to 100", "use 2 or more, or 0 to let the readings choose"));
+        }
         for (i, ring) in self.roi.iter().flatten().enumerate() {
             if ring.len() < 3 || ring.iter().flatten().any(|v| !v.is_finite()) {
                 return Err(Error::parameter(

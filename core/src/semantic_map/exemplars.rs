@@ -30,8 +30,8 @@ pub struct Labelled<'a> {
     pub labels: &'a [u8],
     /// Smoothed features.
     pub smoothed: &'a Embedding,
-    /// Number of classes.
-    pub classes: u8,
+    /// Labels of the classes, ascending.
+    pub classes: Vec<u8>,
 }
 
 /// A place for a crop: its first cell and how far its middle lies from the class's mean.
@@ -43,15 +43,18 @@ struct Place {
 }
 
 impl Labelled<'_> {
-    /// Up to `wanted` crops a class, read from the slide. Small classes may get fewer, or none.
+    /// Up to `wanted` crops a class, read from the slide: first the most central, then as many that differ most from them and from
+    /// each other. Small classes may get fewer, or none.
     pub fn crops(&self, source: &dyn TileSource, wanted: usize, job: &Job) -> Result<Vec<Crop>> {
         let means = self.means();
         let mut places: Vec<(u8, u32, Place)> = Vec::new();
-        for class in 1..=self.classes {
-            let mean = &means[usize::from(class) - 1];
+        for &class in &self.classes {
+            let mean = &means[usize::from(class)];
             let chosen = SIDES_PX.iter().map(|side| (*side, self.places(class, mean, *side))).find(|(_, places)| !places.is_empty());
             if let Some((side, candidates)) = chosen {
-                places.extend(spread(&candidates, side / self.grid.stride_px, wanted).into_iter().map(|p| (class, side, p)));
+                let mut chosen = spread(&candidates, side / self.grid.stride_px, wanted.div_ceil(2));
+                self.varied(&candidates, side / self.grid.stride_px, wanted, &mut chosen);
+                places.extend(chosen.into_iter().map(|p| (class, side, p)));
             }
         }
         job.stage("crops", places.len() as u64);
@@ -67,17 +70,40 @@ impl Labelled<'_> {
         Ok(Crop { class, x: region.x, y: region.y, rgb })
     }
 
-    /// Mean feature of each class.
+    /// Adds places to those `chosen` until there are `wanted`: each time the one whose features are farthest from all chosen so far.
+    /// The least central tenth is left out: dirt and borders.
+    fn varied(&self, places: &[Place], side: u32, wanted: usize, chosen: &mut Vec<Place>) {
+        let typical = &places[..(places.len() * 9).div_ceil(10)];
+        let step = typical.len().div_ceil(MOST_CENTRAL).max(1);
+        let candidates: Vec<Place> = typical.iter().step_by(step).copied().collect();
+        let middle = |p: &Place| (p.row + side as usize / 2) * self.grid.columns + p.column + side as usize / 2;
+        let row = |p: &Place| self.smoothed.row_of(middle(p)).map(|i| self.smoothed.rows().row(i));
+        let apart = |p: &Place, q: &Place| p.row.abs_diff(q.row).max(p.column.abs_diff(q.column)) >= side as usize;
+        let unlike = |p: &Place, q: &Place| row(p).zip(row(q)).map_or(0.0, |(a, b)| distance2(a, b));
+        let mut least = vec![f32::INFINITY; candidates.len()];
+        let mut seen = 0;
+        while chosen.len() < wanted {
+            for q in &chosen[seen..] {
+                // a place that overlaps a chosen one is out
+                least.iter_mut().zip(&candidates).for_each(|(l, p)| *l = if apart(p, q) { l.min(unlike(p, q)) } else { -1.0 });
+            }
+            seen = chosen.len();
+            let best = (0..candidates.len()).max_by(|a, b| least[*a].total_cmp(&least[*b]).then(b.cmp(a)));
+            match best.filter(|i| least[*i] >= 0.0) {
+                Some(i) => chosen.push(candidates[i]),
+                None => return,
+            }
+        }
+    }
+
+    /// Mean feature of each label.
     fn means(&self) -> Vec<Vec<f32>> {
         let channels = self.smoothed.channels;
-        let mut sums = vec![(vec![0.0f64; channels], 0u64); usize::from(self.classes)];
+        let mut sums = vec![(vec![0.0f64; channels], 0u64); 256];
         for (i, cell) in self.smoothed.cells.iter().enumerate() {
-            let label = usize::from(self.labels[*cell as usize]);
-            if label > 0 {
-                let (sum, n) = &mut sums[label - 1];
-                sum.iter_mut().zip(self.smoothed.rows().row(i)).for_each(|(s, v)| *s += f64::from(*v));
-                *n += 1;
-            }
+            let (sum, n) = &mut sums[usize::from(self.labels[*cell as usize])];
+            sum.iter_mut().zip(self.smoothed.rows().row(i)).for_each(|(s, v)| *s += f64::from(*v));
+            *n += 1;
         }
         sums.into_iter().map(|(sum, n)| sum.iter().map(|s| (s / n.max(1) as f64) as f32).collect()).collect()
     }
@@ -112,17 +138,17 @@ impl Labelled<'_> {
     /// Up to 48 rows a class: means of the embeddings (not smoothed) under 32 px cells that lie wholly in the class, drawn by `seed`.
     pub fn bank(&self, embedding: &Embedding, seed: u64) -> Bank {
         let side = (BANK_PX / self.grid.stride_px).max(1) as usize;
-        let mut corners: Vec<Vec<(usize, usize)>> = vec![Vec::new(); usize::from(self.classes)];
+        let mut corners: Vec<Vec<(usize, usize)>> = vec![Vec::new(); 256];
         for row in (0..(self.grid.rows + 1).saturating_sub(side)).step_by(side) {
             for column in (0..(self.grid.columns + 1).saturating_sub(side)).step_by(side) {
                 let class = self.labels[row * self.grid.columns + column];
                 if class > 0 && self.count(class, row, column, side) == side * side {
-                    corners[usize::from(class) - 1].push((row, column));
+                    corners[usize::from(class)].push((row, column));
                 }
             }
         }
         let mut bank = Bank { channels: embedding.channels, ..Bank::default() };
-        for (class, corners) in (1u8..).zip(&corners) {
+        for (class, corners) in (0..=u8::MAX).zip(&corners) {
             for (row, column) in draw(corners, BANK_ROWS, seed, u32::from(class)) {
                 bank.classes.push(class);
                 bank.rows.extend(self.mean_under(embedding, row, column, side));

@@ -1,30 +1,27 @@
-//! Classes in a fixed order with names, colours and areas.
+//! Classes in the order of their labels with names, colours and areas.
 
 use super::{Class, palette::palette};
-use crate::tiles::{Glass, Grid, haematoxylin};
 
-/// Renumbers `labels` so that class 1 has the most haematoxylin (nuclei) and the last the least, without gaps, and describes the
-/// classes. Classes that lost all their cells vanish.
-pub fn legend(labels: &mut [u8], grid: &Grid, mpp: f64, color: &[[u8; 3]], glass: &Glass) -> Vec<Class> {
-    let mut stats = vec![(0.0f64, 0u64); 256];
-    for (label, rgb) in labels.iter().zip(color).filter(|(l, _)| **l != 0) {
-        let s = &mut stats[usize::from(*label)];
-        s.0 += f64::from(haematoxylin(glass.od(*rgb)));
-        s.1 += 1;
+/// The classes that have cells, `cell_um` wide. A label always has the same colour.
+pub fn legend(labels: &[u8], cell_um: f64) -> Vec<Class> {
+    let most = labels.iter().copied().max().unwrap_or(0);
+    let new = |(id, color): (u8, [u8; 3])| Class { id, name: format!("Tissue {id}"), color, cells: 0, area_um2: 0.0, share: 0.0 };
+    let mut classes: Vec<Class> = (1u8..).zip(palette(usize::from(most))).map(new).collect();
+    described(&mut classes, labels, cell_um);
+    classes
+}
+
+/// Sets cells, areas and shares of classes; those without a cell are taken out.
+pub fn described(classes: &mut Vec<Class>, labels: &[u8], cell_um: f64) {
+    let mut cells = [0u64; 256];
+    labels.iter().for_each(|l| cells[usize::from(*l)] += 1);
+    let total: u64 = cells[1..].iter().sum();
+    for class in classes.iter_mut() {
+        class.cells = cells[usize::from(class.id)];
+        class.area_um2 = class.cells as f64 * cell_um * cell_um;
+        class.share = class.cells as f64 / total.max(1) as f64;
     }
-    let mut order: Vec<usize> = (1..256).filter(|i| stats[*i].1 > 0).collect();
-    let mean = |i: usize| stats[i].0 / stats[i].1 as f64;
-    order.sort_by(|a, b| mean(*b).total_cmp(&mean(*a)));
-    let mut new = [0u8; 256];
-    (1u8..).zip(&order).for_each(|(id, old)| new[*old] = id);
-    labels.iter_mut().for_each(|l| *l = new[usize::from(*l)]);
-    let total: u64 = order.iter().map(|i| stats[*i].1).sum();
-    let cell_um2 = (grid.cell_px() * mpp).powi(2);
-    let class = |((id, old), color): ((u8, &usize), [u8; 3])| {
-        let cells = stats[*old].1;
-        Class { id, name: format!("Tissue {id}"), color, cells, area_um2: cells as f64 * cell_um2, share: cells as f64 / total as f64 }
-    };
-    (1u8..).zip(&order).zip(palette(order.len())).map(class).collect()
+    classes.retain(|c| c.cells > 0);
 }
 
 #[cfg(test)]
@@ -32,14 +29,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn classes_go_from_blue_to_pink_and_shares_add_up() {
-        let grid = Grid { rows: 1, columns: 6, stride_px: 16, downsample: 2.0 };
-        let (pink, blue, white) = ([230, 120, 180], [110, 80, 160], [240, 240, 240]);
-        let mut labels = [2, 2, 2, 9, 9, 0];
-        let classes = legend(&mut labels, &grid, 0.25, &[pink, pink, pink, blue, blue, white], &Glass([240.0; 3]));
-        assert_eq!(labels, [2, 2, 2, 1, 1, 0]);
-        assert_eq!(classes.iter().map(|c| (c.id, c.cells, c.name.as_str())).collect::<Vec<_>>(), [(1, 2, "Tissue 1"), (2, 3, "Tissue 2")]);
-        assert!((classes[0].area_um2 - 128.0).abs() < 1e-9);
+    fn classes_keep_label_and_colour_and_shares_add_up() {
+        let classes = legend(&[2, 2, 2, 9, 9, 0], 8.0);
+        assert_eq!(classes.iter().map(|c| (c.id, c.cells, c.name.as_str())).collect::<Vec<_>>(), [(2, 3, "Tissue 2"), (9, 2, "Tissue 9")]);
+        assert_eq!((classes[0].color, classes[1].color), (palette(2)[1], palette(9)[8]));
+        assert!((classes[1].area_um2 - 128.0).abs() < 1e-9);
         assert!((classes.iter().map(|c| c.share).sum::<f64>() - 1.0).abs() < 1e-12);
+        assert!(legend(&[0, 0], 8.0).is_empty());
     }
 }

@@ -5,9 +5,13 @@
 //! fails. The same slide, parameters and encoder give the same map on the CPU whatever the number of threads.
 //!
 //! [`run`] goes through: survey (which cells are tissue) -> embed (dense features, windows read one batch at a time) -> smooth (means
-//! over neighbourhoods in which only tissue counts) -> cluster (k-means on cells away from the glass) -> calm (Potts model and least
-//! region size) -> legend, crops, bank.
+//! over neighbourhoods in which only tissue counts) -> cluster (a hierarchy fitted on cells away from the glass, cut at k) -> calm
+//! (Potts model and least region size) -> legend, crops, bank. Labels are those of the hierarchy: another k leaves the labels and
+//! colours of the classes that it does not split.
 
+pub mod edit;
+#[cfg(test)]
+mod edit_tests;
 mod exemplars;
 mod legend;
 mod palette;
@@ -23,6 +27,9 @@ pub use run::run;
 
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
+
+use crate::cluster::Hierarchy;
+use crate::cluster::choice::Reading;
 
 /// One tissue class of a map.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -66,6 +73,17 @@ pub struct Bank {
     pub rows: Vec<f32>,
 }
 
+/// How the classes of a map hang together: what another number of classes, or the parts of one class, are made from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tree {
+    /// The hierarchy of which the map shows one cut.
+    pub hierarchy: Hierarchy,
+    /// Nearest leaf of each cell, counted from 1, before anything was calmed; 0 = background.
+    pub leaves: Vec<u8>,
+    /// What speaks for each number of classes.
+    pub readings: Vec<Reading>,
+}
+
 /// A finished map.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SemanticMap {
@@ -87,6 +105,10 @@ pub struct SemanticMap {
     pub crops: Vec<Crop>,
     /// Real embeddings.
     pub bank: Bank,
+    /// The hierarchy behind the classes; none where labels came from somewhere else.
+    pub tree: Option<Tree>,
+    /// What was changed by hand, and what the map was before.
+    pub history: Option<edit::History>,
     /// The slide, small (longest side about 1024 px), under the overlay.
     pub thumbnail: RgbImage,
     /// Parameters, seed, encoder, device, slide id hash, software version.

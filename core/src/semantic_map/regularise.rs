@@ -1,10 +1,15 @@
 //! From distances to a calm label map: a Potts model along the slide's own edges, then no region below a least size.
+//!
+//! Two scales speak for a class: the mean of a cell's neighbourhood, which knows the texture but blurs borders by two cells, and the
+//! cell's own embedding, which knows on which side of a border it lies. Cells that see glass have the first alone.
 
 use rayon::prelude::*;
 
-use crate::cluster::{Centroids, distance2};
+use crate::cluster::Classes;
 use crate::embed::Embedding;
 use crate::tiles::{Grid, groups, neighbours4};
+
+use super::smooth::is_deep;
 
 /// Strength of the Potts term: eight like-minded neighbours outvote the features where the second best class is nearer than about
 /// three median gaps between best and second best.
@@ -16,28 +21,35 @@ const SWEEPS: usize = 6;
 /// A region smaller than this joins its neighbours (770 square micrometres of cells of 8 um).
 const LEAST_CELLS: usize = 12;
 
+/// Weight of a cell's own embedding beside that of its neighbourhood.
+const OWN: f32 = 0.5;
+
 /// What the label map is made from.
 pub struct Evidence<'a> {
     /// The grid.
     pub grid: &'a Grid,
     /// Smoothed features of the tissue cells.
     pub features: &'a Embedding,
+    /// Features of the cells themselves.
+    pub own: &'a Embedding,
+    /// Distance of each cell from the glass.
+    pub depth: &'a [u8],
     /// The classes.
-    pub centroids: &'a Centroids,
+    pub classes: &'a Classes,
     /// Mean colour of every cell.
     pub color: &'a [[u8; 3]],
 }
 
 impl Evidence<'_> {
-    /// Labels 1..=k of the tissue cells by nearest centroid; 0 elsewhere.
-    pub fn nearest(&self) -> Vec<u8> {
-        let mut labels = vec![0; self.grid.cells()];
-        let of: Vec<u8> = (0..self.features.cells.len())
-            .into_par_iter()
-            .map(|i| 1 + self.centroids.nearest(self.features.rows().row(i)).0 as u8)
-            .collect();
-        self.features.cells.iter().zip(of).for_each(|(cell, label)| labels[*cell as usize] = label);
-        labels
+    /// Labels 1..=k and leaves (counted from 1) of the tissue cells by nearest leaf; 0 elsewhere.
+    pub fn nearest(&self) -> (Vec<u8>, Vec<u8>) {
+        let (mut labels, mut leaves) = (vec![0; self.grid.cells()], vec![0; self.grid.cells()]);
+        let nearest = |i: usize| self.classes.nearest(self.features.rows().row(i));
+        let of: Vec<(usize, u8, f32)> = (0..self.features.cells.len()).into_par_iter().map(nearest).collect();
+        for (cell, (leaf, label, _)) in self.features.cells.iter().zip(of) {
+            (labels[*cell as usize], leaves[*cell as usize]) = (label, 1 + leaf as u8);
+        }
+        (labels, leaves)
     }
 
     /// Calms `labels` in place.
@@ -81,19 +93,26 @@ impl Evidence<'_> {
             }
             votes[at].1 += weight;
         }
-        let x = self.features.rows().row(row);
-        let energy = |v: &(u8, f32)| distance2(x, self.centroids.row(usize::from(v.0) - 1)) / scale - BETA * v.1;
+        let energy = |v: &(u8, f32)| self.distance2(row, v.0) / scale - BETA * v.1;
         let best = votes[..n].iter().min_by(|a, b| energy(a).total_cmp(&energy(b)))?;
         (best.0 != labels[cell]).then_some((cell as u32, best.0))
     }
 
-    /// Median, over the tissue, of the gap between the squared distances to the nearest and the second nearest centroid.
+    /// Squared distance of a tissue cell to a class, over both scales.
+    fn distance2(&self, row: usize, label: u8) -> f32 {
+        let around = self.classes.distance2(self.features.rows().row(row), label);
+        if !is_deep(self.depth[self.features.cells[row] as usize]) {
+            return around;
+        }
+        around + OWN * (self.classes.distance2(self.own.rows().row(row), label) - around)
+    }
+
+    /// Median, over the tissue, of the gap between the squared distances to the nearest and the second nearest class.
     fn median_gap(&self) -> f32 {
         let gap = |i: usize| {
-            let x = self.features.rows().row(i);
             let (mut first, mut second) = (f32::INFINITY, f32::INFINITY);
-            for j in 0..self.centroids.k() {
-                let d = distance2(x, self.centroids.row(j));
+            for label in 1..=self.classes.k() as u8 {
+                let d = self.distance2(i, label);
                 (first, second) = if d < first { (d, first) } else { (first, second.min(d)) };
             }
             if second.is_finite() { second - first } else { 0.0 }
@@ -133,7 +152,7 @@ fn neighbours8(grid: &Grid, cell: usize) -> impl Iterator<Item = (usize, f32)> {
 }
 
 /// Regions below the least size take the label that most of their border has, the smallest regions first; islands in the glass stay.
-fn merge_small(labels: &mut [u8], columns: usize) {
+pub(super) fn merge_small(labels: &mut [u8], columns: usize) {
     for _ in 0..4 {
         let mut small = groups(labels, columns, |a, b| a == b, |label| label != 0);
         small.retain(|g| g.len() < LEAST_CELLS);
@@ -162,6 +181,7 @@ fn merge_small(labels: &mut [u8], columns: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::{Centroids, Hierarchy};
 
     #[test]
     fn speckle_vanishes_and_islands_in_the_glass_stay() {
@@ -180,10 +200,19 @@ mod tests {
         let mut features = Embedding::zeros(&[true; 81], 1);
         features.data.iter_mut().enumerate().for_each(|(i, v)| *v = if i % 9 < 5 { 0.0 } else { 1.0 });
         features.data[4 * 9 + 2] = 0.55;
-        let centroids = Centroids { channels: 1, data: vec![0.0, 1.0] };
-        let evidence = Evidence { grid: &grid, features: &features, centroids: &centroids, color: &[[200, 100, 150]; 81] };
-        let mut labels = evidence.nearest();
-        assert_eq!(labels[4 * 9 + 2], 2);
+        let leaves = Centroids { channels: 1, data: vec![0.0, 1.0] };
+        let hierarchy = Hierarchy::join(leaves, vec![45, 36], 0.0);
+        let classes = Classes::new(&hierarchy, vec![1, 2]);
+        let evidence = Evidence {
+            grid: &grid,
+            features: &features,
+            own: &features,
+            depth: &[4; 81],
+            classes: &classes,
+            color: &[[200, 100, 150]; 81],
+        };
+        let (mut labels, leaves) = evidence.nearest();
+        assert_eq!((labels[4 * 9 + 2], leaves[4 * 9 + 2]), (2, 2));
         evidence.calm(&mut labels);
         assert!((0..81).all(|i| labels[i] == if i % 9 < 5 { 1 } else { 2 }));
     }

@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 use super::exemplars::Labelled;
 use super::legend::legend;
 use super::regularise::Evidence;
-use super::smooth::{depths, is_deep, smooth};
-use super::{Class, SemanticMap, palette::palette, picture::picture};
-use crate::cluster::{self, Model, Rows};
+use super::smooth::{change, depths, is_deep, smooth};
+use super::{Class, SemanticMap, Tree, palette::palette, picture::picture};
+use crate::cluster::{Classes, Hierarchy, Rows, choice};
 use crate::embed::{Embedding, embed_slide};
 use crate::params::{self, Cluster};
 use crate::slide::Scale;
@@ -16,6 +16,9 @@ use crate::{Encoder, Error, Job, Result, TileSource, limits};
 
 /// The centroids are fitted on cells away from the glass if these are at least this share of the tissue, else on all.
 const INTERIOR_SHARE: f64 = 0.3;
+/// Share of these cells that is used, those with the sharpest changes left out: where two tissues meet, the neighbourhood's mean is a
+/// mixture, and mixtures would become classes of their own.
+const EVEN_SHARE: f64 = 0.8;
 /// Most cells the centroids are fitted on; beyond it every n-th is taken.
 const FIT_ROWS: usize = 200_000;
 
@@ -25,8 +28,8 @@ const COARSE_MPP: f64 = 1.0;
 /// Clusters a slide into a map of `params.k` tissue classes.
 pub fn run(source: &dyn TileSource, encoder: &dyn Encoder, params: &Cluster, job: &Job) -> Result<SemanticMap> {
     job.check()?;
-    if !(2..=limits::CLASSES).contains(&params.k) {
-        return Err(Error::parameter("k", format!("{} is not from 2 to {}", params.k, limits::CLASSES), "8 is a good start"));
+    if params.k != params::AUTO && !(2..=limits::CLASSES).contains(&params.k) {
+        return Err(Error::parameter("k", format!("{} is not from 2 to {}", params.k, limits::CLASSES), "8 is a good start, 0 chooses"));
     }
     crate::pool::pool(params.threads)?.install(|| Run::start(source, encoder, params, job)?.finish())
 }
@@ -69,8 +72,8 @@ impl<'a> Run<'a> {
         let embedding = embed_slide(self.source, self.encoder, &self.grid, &self.survey.tissue, self.job)?;
         let depth = depths(&self.grid, &self.survey.tissue);
         let smoothed = smooth(&embedding, &self.grid, &depth);
-        let (mut labels, model) = self.labels(&smoothed, &depth)?;
-        let classes = legend(&mut labels, &self.grid, self.scale.mpp, &self.survey.color, &self.glass);
+        let (labels, tree, k) = self.labels(&embedding, &smoothed, &depth)?;
+        let classes = legend(&labels, self.grid.cell_px() * self.scale.mpp);
         if self.scale.work_mpp > COARSE_MPP {
             self.job.note(format!(
                 "the slide has only {:.2} um/px: a cell is {:.0} um wide, and the encoder sees less than it was made for",
@@ -78,18 +81,15 @@ impl<'a> Run<'a> {
                 self.grid.cell_px() * self.scale.mpp
             ));
         }
-        if classes.len() < self.params.k {
-            self.job.note(format!(
-                "{} of {} classes were left after small regions had joined their neighbours",
-                classes.len(),
-                self.params.k
-            ));
+        if classes.len() < k {
+            self.job.note(format!("{} of {k} classes were left after small regions had joined their neighbours", classes.len()));
         }
-        self.job.publish(picture(&self.grid, &labels, &palette(classes.len())));
-        let labelled = Labelled { grid: &self.grid, labels: &labels, smoothed: &smoothed, classes: classes.len() as u8 };
+        self.job.publish(picture(&self.grid, &labels, &palette(k)));
+        let ids = classes.iter().map(|c| c.id).collect();
+        let labelled = Labelled { grid: &self.grid, labels: &labels, smoothed: &smoothed, classes: ids };
         let crops = labelled.crops(self.source, self.params.crops_per_class, self.job)?;
         let bank = labelled.bank(&embedding, self.params.seed);
-        let provenance = self.provenance(&classes, &model)?;
+        let provenance = self.provenance(&classes, &tree.hierarchy, k)?;
         Ok(SemanticMap {
             rows: self.grid.rows,
             columns: self.grid.columns,
@@ -100,35 +100,53 @@ impl<'a> Run<'a> {
             classes,
             crops,
             bank,
+            tree: Some(tree),
+            history: None,
             thumbnail: self.thumbnail,
             provenance,
         })
     }
 
-    /// Fits the classes and labels every tissue cell.
-    fn labels(&self, smoothed: &Embedding, depth: &[u8]) -> Result<(Vec<u8>, Model)> {
+    /// Fits the classes, chooses their number where that is asked for, and labels every tissue cell.
+    fn labels(&self, own: &Embedding, smoothed: &Embedding, depth: &[u8]) -> Result<(Vec<u8>, Tree, usize)> {
         self.job.stage("cluster", 0);
-        let rows = self.rows_to_fit(smoothed, depth);
-        let model = cluster::fit(Rows { data: &rows, channels: smoothed.channels }, self.params.k, self.params.seed, self.job)?;
-        let evidence = Evidence { grid: &self.grid, features: smoothed, centroids: &model.centroids, color: &self.survey.color };
-        let mut labels = evidence.nearest();
-        self.job.publish(picture(&self.grid, &labels, &palette(self.params.k)));
+        let (rows, seed) = (self.rows_to_fit(smoothed, depth), self.params.seed);
+        let rows = Rows { data: &rows, channels: smoothed.channels };
+        let hierarchy = Hierarchy::fit(rows, self.params.k.max(2), seed, self.job)?;
+        let readings = choice::readings(rows, &hierarchy, seed, self.job)?;
+        let k = match self.params.k {
+            params::AUTO => choice::best(&readings).unwrap_or(2),
+            k => k,
+        };
+        if self.params.k == params::AUTO {
+            self.job.note(format!("k = {k} was chosen: see k_choice.png"));
+        }
+        let classes = Classes::new(&hierarchy, hierarchy.cut(k)?);
+        let evidence = Evidence { grid: &self.grid, features: smoothed, own, depth, classes: &classes, color: &self.survey.color };
+        let (mut labels, leaves) = evidence.nearest();
+        self.job.publish(picture(&self.grid, &labels, &palette(k)));
         self.job.check()?;
         evidence.calm(&mut labels);
-        Ok((labels, model))
+        Ok((labels, Tree { hierarchy, leaves, readings }, k))
     }
 
-    /// Rows of the cells away from the glass, thinned evenly to [`FIT_ROWS`].
+    /// Rows of the cells that show one tissue: away from the glass, without the sharpest changes, thinned evenly to [`FIT_ROWS`].
     fn rows_to_fit(&self, smoothed: &Embedding, depth: &[u8]) -> Vec<f32> {
         let inside: Vec<usize> = (0..smoothed.cells.len()).filter(|i| is_deep(depth[smoothed.cells[*i] as usize])).collect();
         let enough = inside.len() >= self.params.k && inside.len() as f64 >= INTERIOR_SHARE * smoothed.cells.len() as f64;
-        let chosen = if enough { inside } else { (0..smoothed.cells.len()).collect() };
+        let mut chosen = if enough { inside } else { (0..smoothed.cells.len()).collect() };
+        let change: Vec<f32> = chosen.iter().map(|i| change(smoothed, &self.grid, *i)).collect();
+        let mut ranked = change.clone();
+        let last = ((ranked.len() as f64 * EVEN_SHARE) as usize).min(ranked.len() - 1);
+        let most = *ranked.select_nth_unstable_by(last, f32::total_cmp).1;
+        let mut change = change.into_iter();
+        chosen.retain(|_| change.next().is_some_and(|c| c <= most));
         let step = chosen.len().div_ceil(FIT_ROWS).max(1);
         chosen.iter().step_by(step).flat_map(|i| smoothed.rows().row(*i).iter().copied()).collect()
     }
 
     /// Enough to make the map again, and nothing that names the slide or a folder.
-    fn provenance(&self, classes: &[Class], model: &Model) -> Result<Value> {
+    fn provenance(&self, classes: &[Class], hierarchy: &Hierarchy, k: usize) -> Result<Value> {
         let info = self.source.info();
         let params = Cluster { out_dir: None, threads: 0, ..self.params.clone() };
         let resolved: Value = serde_json::from_str(&params::resolved(&params)?).map_err(|e| Error::internal(e.to_string()))?;
@@ -151,7 +169,8 @@ impl<'a> Run<'a> {
             "work_mpp": self.scale.work_mpp,
             "cell_px": self.grid.cell_px(),
             "classes": classes.len(),
-            "inertia": model.inertia,
+            "k": k,
+            "inertia": hierarchy.inertias().get(k - 1),
         }))
     }
 }

@@ -6,6 +6,7 @@
 
 use rayon::prelude::*;
 
+use crate::cluster::distance2;
 use crate::embed::Embedding;
 use crate::tiles::Grid;
 
@@ -45,6 +46,18 @@ pub fn smooth(e: &Embedding, grid: &Grid, depth: &[u8]) -> Embedding {
         }
     });
     out
+}
+
+/// How much the features change around row `i`: the larger squared difference, across or down, between the cells one radius to either
+/// side; where one is missing, the cell itself stands in.
+pub fn change(smoothed: &Embedding, grid: &Grid, i: usize) -> f32 {
+    let cell = smoothed.cells[i] as usize;
+    let (row, column) = (cell / grid.columns, cell % grid.columns);
+    let at = |r: usize, c: usize| (r < grid.rows && c < grid.columns).then(|| smoothed.row_of(r * grid.columns + c)).flatten().unwrap_or(i);
+    let between = |a: usize, b: usize| distance2(smoothed.rows().row(a), smoothed.rows().row(b));
+    let before = |v: usize| v.checked_sub(RADIUS).unwrap_or(v);
+    let across = between(at(row, before(column)), at(row, column + RADIUS));
+    across.max(between(at(before(row), column), at(row + RADIUS, column)))
 }
 
 /// Weighted means over neighbourhoods.

@@ -141,8 +141,31 @@ fn three_tissues_become_three_classes_and_glass_stays_zero() {
         m.labels[*i] != want
     });
     assert_eq!(wrong.count(), 0);
-    assert_eq!(label(&m, 300, 300), 1, "the tissue with most haematoxylin comes first");
     assert!((m.classes.iter().map(|c| c.area_um2).sum::<f64>() - 1088.0 * 768.0 / 4.0).abs() < 1.0);
+}
+
+#[test]
+fn another_k_keeps_the_labels_of_what_it_does_not_split() {
+    let (three, four) = (map(three_tissues, r#"{"k": 3}"#).unwrap(), map(three_tissues, r#"{"k": 4}"#).unwrap());
+    let tree = three.tree.as_ref().unwrap();
+    assert_eq!(tree, four.tree.as_ref().unwrap(), "one hierarchy, cut elsewhere");
+    assert!(three.labels.iter().zip(&tree.leaves).all(|(label, leaf)| (*label == 0) == (*leaf == 0)));
+    let kept = [(300, 300), (640, 300), (1000, 300)].into_iter().filter(|(x, y)| label(&three, *x, *y) == label(&four, *x, *y)).count();
+    assert!(kept >= 2, "at most one class was split");
+    for class in four.classes.iter().filter(|c| c.id <= 3) {
+        assert_eq!(three.classes.iter().find(|t| t.id == class.id).unwrap().color, class.color);
+    }
+}
+
+#[test]
+fn zero_classes_lets_the_readings_choose_and_says_so() {
+    let job = Job::new();
+    let m = run(&slide(three_tissues), &Simple, &params(r#"{"k": 0}"#), &job).unwrap();
+    let tree = m.tree.as_ref().unwrap();
+    let k = crate::cluster::choice::best(&tree.readings).unwrap();
+    assert_eq!(m.provenance["k"].as_u64(), Some(k as u64));
+    assert!(m.classes.len() <= k && job.notes().iter().any(|n| n.contains(&format!("k = {k} was chosen"))), "{:?}", job.notes());
+    assert!(crate::params::parse::<Cluster>(r#"{"k": 1}"#).unwrap_err().to_string().contains("`k`"));
 }
 
 #[test]
@@ -254,7 +277,7 @@ fn a_class_without_room_for_a_large_crop_gives_a_small_one() {
     let grid = crate::tiles::Grid { rows: 60, columns: 80, stride_px: 16, downsample: 1.0 };
     let labels: Vec<u8> = (0..60 * 80).map(|i| if (20..24).contains(&(i / 80)) { 1 } else { 2 }).collect();
     let smoothed = crate::embed::Embedding::zeros(&[true; 60 * 80], 1);
-    let labelled = exemplars::Labelled { grid: &grid, labels: &labels, smoothed: &smoothed, classes: 3 };
+    let labelled = exemplars::Labelled { grid: &grid, labels: &labels, smoothed: &smoothed, classes: vec![1, 2, 3] };
     let crops = labelled.crops(&slide(three_tissues), 8, &Job::new()).unwrap();
     let sides = |class: u8| crops.iter().filter(|c| c.class == class).map(|c| c.rgb.width()).collect::<Vec<_>>();
     assert_eq!(sides(1), [96; 8]);
@@ -312,7 +335,7 @@ fn partial_pictures_and_stages_reach_the_host() {
     let m = run(&slide(three_tissues), &Simple, &params(r#"{"k": 3}"#), &job).unwrap();
     let picture = job.partial().unwrap();
     assert_eq!(picture.dimensions(), (80, 60));
-    assert_eq!(picture.get_pixel(300 / 16, 300 / 16).0[..3], m.classes[usize::from(label(&m, 300, 300)) - 1].color);
+    assert_eq!(picture.get_pixel(300 / 16, 300 / 16).0[..3], m.classes.iter().find(|c| c.id == label(&m, 300, 300)).unwrap().color);
     assert_eq!(picture.get_pixel(0, 0).0, [0; 4]);
     assert_eq!(job.progress().stage, "crops");
 }

@@ -50,6 +50,8 @@ pub(crate) fn map() -> SemanticMap {
         work_mpp: 0.5,
         classes: vec![class(1, "stroma"), class(2, "tumour")],
         crops: (0..8).map(crop).collect(),
+        tree: None,
+        history: None,
         bank,
         thumbnail: RgbImage::new(8, 8),
         provenance: serde_json::json!({"slide": {"id_sha256": "abc", "name": "x"}, "parameters": {"out_dir": "/home/x"}}),

@@ -103,7 +103,7 @@ pub struct Cluster {
     /// Folder for the map, made if it is not there
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Number of tissue classes [default: 8]
+    /// Number of tissue classes, 0 to let silhouette and stability choose (see k_choice.png) [default: 8]
     #[arg(long)]
     pub k: Option<u32>,
     /// Micrometres per level-0 pixel, where the slide does not tell: 0.25 at 40x, 0.5 at 20x as a rule
