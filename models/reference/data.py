@@ -1,8 +1,9 @@
 """Training data: aligned RGB, latents and pseudo-class maps of every shared source, written once as .npy files.
 
-    python data.py --shared ../../../shared --out /tmp/histoloom-data [--latents ours|teacher]
+    python data.py --shared ../../../shared --out /tmp/histoloom-data [--latents ours|teacher] [--variants 6]
 
-The denoiser is trained on the latents of our own shipped autoencoder, the autoencoder on those of its teacher.
+The denoiser is trained on the latents of our own shipped autoencoder, the autoencoder on those of its teacher. A variant is a training
+image once more in another stain and at another scale (vary), so that the denoiser learns to take both from its condition.
 
 Per item (one image at one mpp) the folder holds
     rgb.npy      [h, w, 3] u8, h and w multiples of 16
@@ -12,6 +13,7 @@ Per item (one image at one mpp) the folder holds
     stain.npy    [3, h/16, w/16] f16: measures of stain.py
     z_O.npy      [16, h/8, w/8] f16 for orientation O in 0..7 (rot90 O%4 times, then flipped if O >= 4)
     meta.json    mpp, set, split
+A variant V of an item stands beside it as NAME~V@MPP.
 and beside the items energy.npy, the share of pixel energy that each latent channel carries.
 The run is resumable: what is there is skipped. A trainer may start while later orientations are still being written.
 """
@@ -19,6 +21,7 @@ import argparse
 import json
 import os
 import glob
+import zlib
 
 import numpy as np
 import torch
@@ -65,6 +68,16 @@ def at_mpp(rgb, native, mpp):
     if factor != 1:
         rgb = np.asarray(Image.fromarray(rgb).resize((round(rgb.shape[1] / factor), round(rgb.shape[0] / factor)), Image.LANCZOS))
     return np.ascontiguousarray(rgb[: rgb.shape[0] // 16 * 16, : rgb.shape[1] // 16 * 16])
+
+
+def vary(rgb, rng):
+    """The image in another stain and under another lamp: amounts, directions (stain.py) and white point drawn anew."""
+    density = -np.log10(np.maximum(rgb.astype(np.float32), 1) / 255)
+    amounts = density @ np.linalg.inv(stain.DIRECTIONS) * rng.uniform(0.65, 1.4, 3)
+    directions = stain.DIRECTIONS + rng.normal(0, 0.04, (3, 3))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    white = rng.uniform(0.93, 1) * rng.uniform(0.97, 1, 3)
+    return np.clip(255 * white * 10 ** -(amounts @ directions), 0, 255).round().astype(np.uint8)
 
 
 def orient(a, o):
@@ -156,6 +169,7 @@ def main():
     p.add_argument("--shared", required=True)
     p.add_argument("--out", required=True)
     p.add_argument("--latents", choices=["ours", "teacher"], default="ours")
+    p.add_argument("--variants", type=int, default=0)
     p.add_argument("--threads", type=int, default=1)
     a = p.parse_args()
     torch.set_num_threads(a.threads)
@@ -163,27 +177,29 @@ def main():
     projection = load_file(PROJECTION)
     latent = teacher.Teacher(f"{a.shared}/weights", f"{a.out}/projection.npz") if a.latents == "teacher" else autoencoder.Shipped()
     todo = []
-    for name, tile_set, split, native, wanted, read in sources(a.shared):
-        for mpp in wanted:
-            folder = f"{a.out}/{name}@{mpp}"
-            todo.append((folder, mpp))
+    for v, (name, tile_set, split, native, wanted, read) in ((v, s) for v in range(a.variants + 1) for s in sources(a.shared)):
+        for mpp in wanted if v == 0 or split == "train" else []:
+            folder = f"{a.out}/{name}~{v}@{mpp}" if v else f"{a.out}/{name}@{mpp}"
+            rng = np.random.default_rng([v, zlib.crc32(f"{name}@{mpp}".encode())])
+            scale, turn = rng.uniform(0.8 if native < mpp else 1, 1.25), int(rng.integers(8))
+            turns = [turn] if v else [0] if split == "test" else [0, 5, 2] if mpp == 0.5 else [0, 5]
+            todo.append((v, folder, mpp, turns))
             if os.path.exists(f"{folder}/meta.json") and os.path.exists(f"{folder}/texture.npy"):
                 continue
             os.makedirs(folder, exist_ok=True)
-            rgb = at_mpp(read(), native, mpp)
+            true = mpp * scale if v else mpp
+            rgb = at_mpp(vary(read(), rng) if v else read(), native, true)
             np.save(f"{folder}/rgb.npy", rgb)
             f = texture(features(rgb, encoder), projection)
             np.save(f"{folder}/labels.npy", labels(f, glass_cells(rgb)))
-            np.save(f"{folder}/stain.npy", stain.cells(rgb, mpp).astype(np.float16))
+            np.save(f"{folder}/stain.npy", stain.cells(rgb, true).astype(np.float16))
             np.save(f"{folder}/texture.npy", f.astype(np.float16))
-            json.dump(dict(mpp=mpp, set=tile_set, split=split), open(f"{folder}/meta.json", "w"))
+            json.dump(dict(mpp=true, set=tile_set, split=split), open(f"{folder}/meta.json", "w"))
             print(folder, rgb.shape, flush=True)
     if not os.path.exists(f"{a.out}/energy.npy"):
-        np.save(f"{a.out}/energy.npy", latent.fit([f"{f}/rgb.npy" for f, _ in todo]))
-    for rank in range(3):  # half-micron items get up to 3 orientations, the others 2
-        for folder, mpp in sorted(todo, key=lambda t: (t[1] != 0.5, t[0])):
-            split = json.load(open(f"{folder}/meta.json"))["split"]
-            turns = [0] if split == "test" else [0, 5, 2] if mpp == 0.5 else [0, 5]
+        np.save(f"{a.out}/energy.npy", latent.fit([f"{folder}/rgb.npy" for v, folder, _, _ in todo if v == 0]))
+    for rank in range(3):
+        for _, folder, _, turns in sorted(todo, key=lambda t: (t[0], t[2] != 0.5, t[1])):
             if rank >= len(turns) or os.path.exists(f"{folder}/z_{turns[rank]}.npy"):
                 continue
             rgb = np.load(f"{folder}/rgb.npy").transpose(2, 0, 1)

@@ -46,11 +46,12 @@ def load(root, split):
 
 
 def weights(items, share):
-    """Sampling weights: each mpp gets its share, within it an item weighs by its area."""
+    """Sampling weights: each mpp (the nearest in scale) gets its share, within it an item weighs by its area."""
+    nearest = np.array([min(share, key=lambda mpp: abs(np.log(i.mpp / mpp))) for i in items])
     area = np.array([i.rgb.shape[0] * i.rgb.shape[1] for i in items], float)
     w = np.zeros(len(items))
     for mpp, s in share.items():
-        pick = np.array([i.mpp == mpp and bool(i.z) for i in items])
+        pick = (nearest == mpp) & np.array([bool(i.z) for i in items])
         if pick.any():
             w[pick] = s * area[pick] ** 0.75 / (area[pick] ** 0.75).sum()
     return w / w.sum()

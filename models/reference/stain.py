@@ -8,14 +8,14 @@ import numpy as np
 from scipy import ndimage
 
 HAEMATOXYLIN, EOSIN = (0.650, 0.704, 0.286), (0.072, 0.990, 0.105)
+DIRECTIONS = np.array([HAEMATOXYLIN, EOSIN, np.cross(HAEMATOXYLIN, EOSIN)])
+DIRECTIONS /= np.linalg.norm(DIRECTIONS, axis=1, keepdims=True)
 
 
 def amounts(rgb):
     """rgb [h, w, 3] u8 -> amounts of haematoxylin and eosin [2, h, w]."""
-    m = np.array([HAEMATOXYLIN, EOSIN, np.cross(HAEMATOXYLIN, EOSIN)])
-    m /= np.linalg.norm(m, axis=1, keepdims=True)
     density = -np.log10(np.maximum(rgb.astype(np.float32), 1) / 255)
-    return np.moveaxis(density @ np.linalg.inv(m).astype(np.float32), -1, 0)[:2]
+    return np.moveaxis(density @ np.linalg.inv(DIRECTIONS).astype(np.float32), -1, 0)[:2]
 
 
 def otsu(values, low=0.0, high=1.0, bins=128):

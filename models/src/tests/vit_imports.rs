@@ -218,7 +218,7 @@ fn a_file_of_another_transformer_is_refused_by_tensor() {
             extra(a, "reg_token");
         }),
         ("is one of 3 parts of `blocks.0.attn.qkv.weight`, of which 1", |a| {
-            renamed(a, "blocks.0.attn.qkv.w", "blocks.0.attention.attention.key.w")
+            renamed(a, "blocks.0.attn.qkv.w", "blocks.0.attention.attention.key.w");
         }),
         ("holds 2 vision transformers", |a| extra(a, "student.backbone.patch_embed.proj.weight")),
     ];
