@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 import condition
 import items
 from denoiser import Denoiser
-from train_denoiser import Crops, sample
+from windows import Crops, sample
 
 SHIPPED = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "weights", "he_denoiser.safetensors")
 
@@ -35,6 +35,36 @@ def windows(its, n, size):
     return torch.from_numpy(np.stack(z)), torch.from_numpy(np.stack(c)), torch.tensor(mpp, dtype=torch.float32)
 
 
+class Judge:
+    """The loss of a denoiser on fixed windows, fixed noise and t = 0.1, 0.3 ... 0.9."""
+
+    def __init__(self, its, data, n, size):
+        self.z, c, self.mpp = windows(its, n, size)
+        bare = c.clone()
+        bare[:, : condition.KNOWN + 3] = 0
+        self.given = c, bare, torch.zeros_like(c)
+        self.noise = torch.randn(self.z.shape, generator=torch.Generator().manual_seed(1))
+        energy = torch.from_numpy(np.load(f"{data}/energy.npy")).float() ** 0.25
+        self.weight = (energy / energy.mean()).view(1, -1, 1, 1)
+
+    @torch.no_grad()
+    def losses(self, net):
+        """With map and crops, with the map alone, with nothing."""
+        device = next(net.parameters()).device
+        out, n = [], len(self.z)
+        for given in self.given:
+            loss = 0.0
+            for t in (0.1, 0.3, 0.5, 0.7, 0.9):
+                for k in range(0, n, 32):
+                    s = slice(k, k + 32)
+                    z, noise = self.z[s], self.noise[s]
+                    x = ((1 - t) * z + t * noise, given[s], torch.full((len(z),), t), self.mpp[s])
+                    v = net(*(a.to(device) for a in x)).cpu()
+                    loss += (self.weight * (v - (noise - z)) ** 2).mean().item() * len(z) / n / 5
+            out.append(loss)
+        return out
+
+
 def main():
     p = argparse.ArgumentParser()
     p.add_argument("--data", required=True)
@@ -43,28 +73,13 @@ def main():
     p.add_argument("--window", type=int, default=16)
     a = p.parse_args()
     torch.set_num_threads(1)
-    torch.set_grad_enabled(False)
     net = Denoiser().eval()
     state = torch.load(a.state, weights_only=True)["ema"] if a.state else {k: v.float() for k, v in load_file(SHIPPED).items()}
     net.load_state_dict(state)
-    energy = torch.from_numpy(np.load(f"{a.data}/energy.npy")).float() ** 0.25
-    weight = (energy / energy.mean()).view(1, -1, 1, 1)
     print("| images | map and crops | map alone | nothing |\n|---|---|---|---|")
     for split, name in (("train", "trained on"), ("test", "held out")):
-        z, c, mpp = windows(items.load(a.data, split), a.windows, a.window)
-        bare = c.clone()
-        bare[:, : condition.KNOWN + 3] = 0
-        noise = torch.randn(z.shape, generator=torch.Generator().manual_seed(1))
-        row = []
-        for given in (c, bare, torch.zeros_like(c)):
-            loss = 0.0
-            for t in (0.1, 0.3, 0.5, 0.7, 0.9):
-                for k in range(0, len(z), 32):
-                    s = slice(k, k + 32)
-                    v = net((1 - t) * z[s] + t * noise[s], given[s], torch.full((len(z[s]),), t), mpp[s])
-                    loss += (weight * (v - (noise[s] - z[s])) ** 2).mean().item() * len(z[s]) / len(z) / 5
-            row.append(f"{loss:.4f}")
-        print(f"| {name} | {' | '.join(row)} |", flush=True)
+        row = Judge(items.load(a.data, split), a.data, a.windows, a.window).losses(net)
+        print(f"| {name} | {' | '.join(f'{v:.4f}' for v in row)} |", flush=True)
 
 
 if __name__ == "__main__":

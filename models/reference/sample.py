@@ -12,7 +12,7 @@ import autoencoder
 import condition
 import items
 from denoiser import Denoiser
-from train_denoiser import Crops, sample
+from windows import Crops, sample
 
 
 def solve(net, noise, cond, log_mpp, steps, guidance):
