@@ -22,7 +22,7 @@ pub const TRAINED_STEPS: usize = 1000;
 /// Square roots of the first and last beta.
 const BETA_ROOTS: (f64, f64) = (0.0015, 0.0205);
 /// First lane of the fresh noise, one a step: far from those of places and crops.
-const LANE: u32 = 0x1_0000;
+pub(super) const LANE: u32 = 0x1_0000;
 
 /// A network that predicts the noise in x_t, with the part that reduces its condition.
 pub trait EpsDenoiser: Send + Sync {

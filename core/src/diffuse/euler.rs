@@ -1,4 +1,4 @@
-//! Euler's method: one network call a step, first order. For rectified flow it is the same as DDIM.
+//! Euler's method: one network call a step, first order. For rectified flow it is the same as DDIM without fresh noise.
 
 use super::sample::{Velocity, Watch, add, predicted};
 use crate::{Planes, Result};

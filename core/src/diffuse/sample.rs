@@ -1,7 +1,8 @@
 //! From noise to latents. In: conditions, noise, settings. Out: latents with the spread of their last predictions.
 
-use super::{Anchor, Denoiser, Field, Guidance, Spread, Start, dpmpp2m, euler, heun};
-use crate::{Error, Job, Planes, Result};
+use super::ddim::{Fresh, LANE};
+use super::{Anchor, Denoiser, Field, Guidance, Spread, Start, dpmpp2m, euler, flow_ddim, heun};
+use crate::{Error, Job, Planes, Result, rng};
 
 /// The velocity of a batch at a time.
 pub type Velocity<'a> = dyn FnMut(&[Planes], f64) -> Result<Vec<Planes>> + 'a;
@@ -9,7 +10,7 @@ pub type Velocity<'a> = dyn FnMut(&[Planes], f64) -> Result<Vec<Planes>> + 'a;
 pub type Watch<'a> = dyn FnMut(usize, &[Planes]) -> Result<()> + 'a;
 
 /// Which sampler integrates the flow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Sampler {
     /// First order, one call a step.
     Euler,
@@ -17,25 +18,29 @@ pub enum Sampler {
     Heun,
     /// Second order, one call a step.
     Dpmpp2m,
+    /// First order, one call a step, with this much fresh noise (eta, 0..=1).
+    Ddim(f64),
 }
 
 impl Sampler {
-    /// The sampler of a parameter value.
-    pub fn named(name: &str) -> Result<Self> {
+    /// The sampler of a parameter value; `eta` is for ddim.
+    pub fn named(name: &str, eta: f64) -> Result<Self> {
         match name {
             "euler" => Ok(Self::Euler),
             "heun" => Ok(Self::Heun),
             "dpmpp2m" => Ok(Self::Dpmpp2m),
-            _ => Err(Error::parameter("sampler", format!("`{name}` is unknown"), "use euler, heun or dpmpp2m")),
+            "ddim" => Ok(Self::Ddim(eta)),
+            _ => Err(Error::parameter("sampler", format!("`{name}` is unknown"), "use euler, heun, dpmpp2m or ddim")),
         }
     }
 
     /// Integrates `v` over `grid`.
-    pub fn run(self, v: &mut Velocity<'_>, x: Vec<Planes>, grid: &[f64], watch: &mut Watch<'_>) -> Result<Vec<Planes>> {
+    fn run(self, v: &mut Velocity<'_>, x: Vec<Planes>, grid: &[f64], fresh: &mut Fresh<'_>, watch: &mut Watch<'_>) -> Result<Vec<Planes>> {
         match self {
             Self::Euler => euler::run(v, x, grid, watch),
             Self::Heun => heun::run(v, x, grid, watch),
             Self::Dpmpp2m => dpmpp2m::run(v, x, grid, watch),
+            Self::Ddim(eta) => flow_ddim::run(v, x, grid, eta, fresh, watch),
         }
     }
 }
@@ -77,6 +82,8 @@ pub struct Batch<'a> {
     pub conditions: &'a [Planes],
     /// Noise.
     pub noise: Vec<Planes>,
+    /// (seed, tile) an element: all that fresh noise of later steps depends on.
+    pub tiles: &'a [(u64, u32)],
     /// Real tissue to begin from, one an element; empty where all begin from noise alone.
     pub start: &'a [Start],
     /// What the means of their regions are held to, one an element; empty where nothing is.
@@ -86,9 +93,9 @@ pub struct Batch<'a> {
 /// Denoises a batch. Elements never influence each other here, so a tile does not depend on its batch as long as the network's
 /// samples do not. Counts batch x steps items of the job's stage; `watch` sees the predicted clean latents of every step.
 pub fn denoise(denoiser: &dyn Denoiser, batch: Batch<'_>, settings: &Settings, job: &Job, watch: &mut Watch<'_>) -> Result<Vec<Denoised>> {
-    let Batch { conditions, noise, start, anchors } = batch;
-    if conditions.len() != noise.len() {
-        return Err(Error::internal(format!("{} conditions for {} latents", conditions.len(), noise.len())));
+    let Batch { conditions, noise, tiles, start, anchors } = batch;
+    if (conditions.len(), tiles.len()) != (noise.len(), noise.len()) {
+        return Err(Error::internal(format!("{} conditions and {} tiles for {} latents", conditions.len(), tiles.len(), noise.len())));
     }
     if !start.is_empty() && start.len() != noise.len() {
         return Err(Error::internal(format!("{} beginnings for {} latents", start.len(), noise.len())));
@@ -108,10 +115,14 @@ pub fn denoise(denoiser: &dyn Denoiser, batch: Batch<'_>, settings: &Settings, j
     let mut velocity = |x: &[Planes], t: f64| {
         let mut v = field.velocity(x, t)?;
         anchors.iter().zip(x.iter().zip(&mut v)).for_each(|(a, (x, v))| a.hold(x, v, t));
-        start.iter().zip(v.iter_mut().zip(&noise)).for_each(|(s, (v, n))| s.pin(v, n));
+        start.iter().zip(x.iter().zip(&mut v)).for_each(|(s, (x, v))| s.pin(x, v, t));
         Ok(v)
     };
-    let latents = settings.sampler.run(&mut velocity, x, &grid, &mut see)?;
+    let mut fresh = |step: usize, i: usize| {
+        let drawn = |((seed, tile), n): (&(u64, u32), &Planes)| rng::noise(*seed, *tile, LANE + step as u32, n.data.len());
+        tiles.get(i).zip(noise.get(i)).map_or_else(Vec::new, drawn)
+    };
+    let latents = settings.sampler.run(&mut velocity, x, &grid, &mut fresh, &mut see)?;
     Ok(latents.into_iter().zip(spread.variance()).map(|(latents, spread)| Denoised { latents, spread }).collect())
 }
 

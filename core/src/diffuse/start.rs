@@ -1,10 +1,9 @@
 //! Beginning from real tissue. In: its latents z, a strength, a mask. Out: where the flow begins, and what it must not change.
 //!
 //! Image to image: the path begins at t = strength with x = (1 - t) z + t n instead of at t = 1 with noise alone (SDEdit, arXiv
-//! 2108.01073). Inpainting: where the mask is 0 the velocity is n - z whatever the network says, so that every sampler walks the
+//! 2108.01073). Inpainting: where the mask is 0 the velocity is (x - z) / t whatever the network says, so that every sampler walks the
 //! straight path from x to z there and arrives at z itself, while the network always sees the kept region as noisy as the rest.
 
-use super::sample::add;
 use crate::{Error, Planes, Result};
 
 /// What a tile begins from.
@@ -39,14 +38,13 @@ impl Start {
         Planes { data, ..*noise }
     }
 
-    /// Holds the velocity of what is kept to the straight path to it.
-    pub(super) fn pin(&self, v: &mut Planes, noise: &Planes) {
-        let Some(mask) = &self.mask else { return };
-        let mut straight = noise.clone();
-        add(std::slice::from_mut(&mut straight), -1.0, std::slice::from_ref(&self.latents));
+    /// Holds the velocity of what is kept to the straight path to it; no sampler asks at t = 0.
+    pub(super) fn pin(&self, x: &Planes, v: &mut Planes, t: f64) {
+        let (Some(mask), t) = (&self.mask, t as f32) else { return };
         let area = mask.area();
-        for (i, (v, s)) in v.data.iter_mut().zip(&straight.data).enumerate() {
-            *v = s + mask.data[i % area] * (*v - s);
+        for (i, ((v, x), z)) in v.data.iter_mut().zip(&x.data).zip(&self.latents.data).enumerate() {
+            let straight = (x - z) / t;
+            *v = straight + mask.data[i % area] * (*v - straight);
         }
     }
 }

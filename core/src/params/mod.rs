@@ -255,6 +255,10 @@ mod tests {
         assert!(e.contains("try 224 or 256"), "{e}");
         assert!(parse::<Import>(r#"{"file": "a.ckpt"}"#).unwrap_err().to_string().contains("`out_dir`: is missing"));
         assert!(parse::<Synth>(r#"{"sampler": "magic"}"#).unwrap_err().to_string().contains("euler, heun"));
+        assert!(parse::<Synth>(r#"{"eta": 0.5}"#).unwrap_err().to_string().contains("`sampler` ddim"));
+        assert!(parse::<Synth>(r#"{"eta": 0.5, "sampler": "ddim"}"#).is_ok());
+        assert!(parse::<Synth>(r#"{"preset": "paper"}"#).unwrap_err().to_string().contains("`preset`"));
+        assert!(parse::<Eval>(r#"{"preset": "paper", "from": "map"}"#).unwrap_err().to_string().contains("`preset`"));
     }
 
     #[test]

@@ -123,7 +123,12 @@ impl Params for Synth {
             field("first", Kind::Integer(0, limits::TILES as i64), || json!(0), "Index of the first tile of the run to make"),
             field("preset", Kind::Text, || json!("default"), "default, fast, paper, or a TOML file; stands in for what is not given"),
             field("steps", Kind::Integer(1, limits::STEPS as i64), || json!(20), "Denoising steps"),
-            field("sampler", Kind::Choice(&["euler", "heun", "dpmpp2m", "ddim"]), || json!("dpmpp2m"), "Sampler; ddim for imported models"),
+            field(
+                "sampler",
+                Kind::Choice(&["euler", "heun", "dpmpp2m", "ddim"]),
+                || json!("dpmpp2m"),
+                "Sampler; imported models know ddim only",
+            ),
             field("eta", Kind::Number(0.0, 1.0), || json!(0.0), "Fresh noise of the ddim sampler, 0 = none"),
             field("model", Kind::Text, null, "Folder of an imported model, instead of the default one; use the preset paper with it"),
             field("guidance", Kind::Number(0.0, limits::GUIDANCE), || json!(3.0), "Classifier-free guidance scale, 1 = none"),
@@ -203,14 +208,14 @@ impl Synth {
     /// Imported networks have a sampler of their own and none of what the default model was trained for.
     fn check_model(&self) -> Result<()> {
         let bad = |field: &str, why: &str| Err(Error::parameter(field, why, "use the preset paper, and only with `model`"));
-        if self.model.is_some() != (self.sampler == "ddim") {
-            return bad(
-                "sampler",
-                if self.model.is_some() { "an imported model is sampled by ddim" } else { "ddim samples imported models" },
-            );
+        if self.eta > 0.0 && self.sampler != "ddim" {
+            return Err(Error::parameter("eta", "only the ddim sampler adds fresh noise", "use `sampler` ddim, or eta 0"));
         }
         if self.model.is_none() {
-            return if self.eta > 0.0 { bad("eta", "only the ddim sampler adds fresh noise") } else { Ok(()) };
+            return if self.preset == "paper" { bad("preset", "paper is the setting of imported models") } else { Ok(()) };
+        }
+        if self.sampler != "ddim" {
+            return bad("sampler", "an imported model is sampled by ddim");
         }
         if self.anchor > 0.0 {
             return bad("anchor", "an imported model has no crops to be held to");

@@ -238,7 +238,7 @@ impl<'a> Loom<'a> {
     ) -> Result<Self> {
         let params = &inputs.told;
         let settings = Settings {
-            sampler: if nets.published.is_some() { Sampler::Euler } else { Sampler::named(&params.sampler)? },
+            sampler: if nets.published.is_some() { Sampler::Euler } else { Sampler::named(&params.sampler, params.eta)? },
             steps: params.steps.max(1) as usize,
             guidance: Guidance { scale: params.guidance as f32, rescale: params.rescale as f32, interval: params.interval.into() },
             shift: 1.0,
@@ -263,6 +263,7 @@ impl<'a> Loom<'a> {
         let conditions = plans.iter().map(|p| p.condition(&self.encoded, self.params)).collect::<Result<Vec<_>>>()?;
         let seed = self.params.noise_seed.unwrap_or(self.params.seed);
         let noise = plans.iter().map(|p| p.noise(seed)).collect::<Result<Vec<_>>>()?;
+        let tiles: Vec<(u64, u32)> = plans.iter().map(|p| (seed, p.index)).collect();
         let start: Vec<Start> = plans.iter().filter_map(|p| self.start(p)).collect();
         let anchors = plans.iter().filter_map(|p| self.anchor(p).transpose()).collect::<Result<Vec<_>>>()?;
         let net = Windowed { inner: self.nets.denoiser, job: self.job };
@@ -275,7 +276,8 @@ impl<'a> Loom<'a> {
             }
             Ok(())
         };
-        denoise(&net, Batch { conditions: &conditions, noise, start: &start, anchors: &anchors }, &self.settings, self.job, &mut watch)
+        let batch = Batch { conditions: &conditions, noise, tiles: &tiles, start: &start, anchors: &anchors };
+        denoise(&net, batch, &self.settings, self.job, &mut watch)
     }
 
     /// What the regions of a tile are held to; none where it begins from a picture, whose stain is to stay, or where guidance 0 asks for

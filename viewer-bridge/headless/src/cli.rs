@@ -165,7 +165,7 @@ pub struct Synth {
     /// Fresh noise of the ddim sampler, 0 = none, else that of the preset [default: 0.0]
     #[arg(long, value_parser = number)]
     pub eta: Option<f64>,
-    /// euler, heun or dpmpp2m (ddim for imported models), else that of the preset [default: dpmpp2m]
+    /// euler, heun, dpmpp2m or ddim (imported models: ddim only), else that of the preset [default: dpmpp2m]
     #[arg(long)]
     pub sampler: Option<String>,
     /// Tile side in pixels, a multiple of 32 up to 4096 [default: 256]
