@@ -1,5 +1,6 @@
-//! Times the shipped networks, and a ViT-S/16 of made-up weights, on one device: `bench [--device cpu] [--threads N] [--rounds N]`. One JSON object a line: wall and
-//! processor milliseconds. `reference/bench.py` runs it beside PyTorch on the same weights.
+//! Times the shipped networks and a ViT-S/16 of made-up weights on one device: `bench [--device cpu] [--threads N] [--rounds N]`; with
+//! `--published DIR` an imported network instead. One JSON object a line: wall and processor milliseconds. `reference/bench.py` runs it
+//! beside PyTorch on the same weights.
 #![allow(clippy::print_stdout, reason = "a command-line tool")]
 
 use std::path::Path;
@@ -90,6 +91,10 @@ fn main() -> Result<()> {
     let rounds = option("--rounds", "5").parse().unwrap_or(5);
     let threads = option("--threads", "0").parse().unwrap_or(0);
     let engine = Engine::open(&option("--device", "cpu"), &Path::new(env!("CARGO_MANIFEST_DIR")).join("weights"), threads)?;
+    let published = option("--published", "");
+    if !published.is_empty() {
+        return published_network(&engine, Path::new(&published), rounds);
+    }
     let (encoder, codec, denoiser) = (engine.encoder()?, engine.codec()?, engine.denoiser()?);
     println!("{} ({}), medians of {rounds}", engine.device().name, engine.device().kind);
     let noise = |seed, c: usize| Planes::new(c, 32, 32, rng::noise(seed, 0, 0, c * 1024));
@@ -106,6 +111,17 @@ fn main() -> Result<()> {
     let windows: Vec<RgbImage> = (0..8).map(|i| picture(224, i)).collect();
     show("ViT-S/16, one 224 px tile", &time(rounds, || small.embed(&windows[..1]).map(drop))?);
     show("ViT-S/16, eight 224 px tiles", &time(rounds, || small.embed(&windows).map(drop))?);
+    println!("peak memory {:.0} MB", peak_mb());
+    Ok(())
+}
+
+/// The passes of HTD-LDM at the size it was published for: a tile of 256 px.
+fn published_network(engine: &Engine, dir: &Path, rounds: usize) -> Result<()> {
+    let net = engine.paper(dir)?;
+    let latents = |seed| Planes::new(3, 64, 64, rng::noise(seed, 0, 0, 3 * 4096));
+    let (x, reduced) = ([latents(1)?], [latents(2)?]);
+    show("HTD-LDM, one step of a 256 px tile", &time(rounds, || net.denoiser.eps(&x, &reduced, 500).map(drop))?);
+    show("HTD-LDM, decode 256 px", &time(rounds, || net.codec.decode(&x).map(drop))?);
     println!("peak memory {:.0} MB", peak_mb());
     Ok(())
 }

@@ -1,6 +1,8 @@
 """Times the shipped networks in PyTorch beside our runner, in one run, on the same weights and inputs.
 
-    python bench.py --runner target/debug/examples/bench [--threads 2] [--rounds 5]
+    python bench.py --runner target/debug/examples/bench [--threads 2] [--rounds 5] [--published --command target/debug/histoloom]
+
+--published times HTD-LDM instead, at full width with made-up weights (1.1 GB twice in the folder for temporary files, minutes).
 
 The runner prints one JSON object a line: {"name": ..., "ms": ...}. Where torch (for the ViT, timm) is missing, only ours is printed.
 Rounds are interleaved; medians and ratios are reported, with the machine they were measured on.
@@ -59,6 +61,27 @@ def peers(threads):
     }
 
 
+def published(command, folder, threads):
+    """{name: callable} of the published network at full width, its weights imported into `folder`/htd for the runner."""
+    import torch
+
+    import htd
+
+    torch.set_num_threads(threads)
+    torch.set_grad_enabled(False)
+    torch.manual_seed(0)
+    unet, vq, rescaler = htd.Unet().eval(), htd.Vq().eval(), htd.Rescaler(9)
+    parts = {"model.diffusion_model.": unet, "first_stage_model.": vq, "cond_stage_model.": rescaler}
+    state = {prefix + k: v for prefix, net in parts.items() for k, v in net.state_dict().items()}
+    torch.save({"state_dict": state}, f"{folder}/made_up.ckpt")
+    subprocess.run([command, "models", "import", f"{folder}/made_up.ckpt", "--out", f"{folder}/htd", "--quiet"], check=True)
+    x, t = torch.randn(1, 6, 64, 64), torch.tensor([500])
+    return {
+        "HTD-LDM, one step of a 256 px tile": lambda: unet(x, t),
+        "HTD-LDM, decode 256 px": lambda: vq.decode(x[:, :3]),
+    }
+
+
 # Runs a command from a small process: the peak that wait4 tells begins with that of whoever forked.
 LAUNCH = """
 import os, subprocess, sys, time
@@ -89,12 +112,31 @@ def main():
     p.add_argument("--threads", type=int, default=os.cpu_count())
     p.add_argument("--rounds", type=int, default=5)
     p.add_argument("--command", help="the histoloom command; adds whole-job rows")
+    p.add_argument("--published", action="store_true")
     p.add_argument("--shared", help="folder with more slides, used where it is there")
     a = p.parse_args()
-    theirs = peers(a.threads)
+    if a.published:
+        with tempfile.TemporaryDirectory() as folder:
+            compare(a, published(a.command, folder, a.threads), ["--published", f"{folder}/htd", "--rounds", "1"])
+        return
+    compare(a, peers(a.threads), [])
+    print("A 320 px window of the encoder is a 256 px tile and its margins: windows a second are tiles a second.")
+    if a.command:
+        slides = [(os.path.join(HERE, "../../viewer-bridge/data/CMU-1-Small-Region.svs"), [])]
+        more = os.path.join(a.shared or "", "slides/tcga-cr-7395-01a-01-ts1.svs")
+        if os.path.exists(more):
+            slides.append((more, ["--mpp", "0.5"]))
+        print("\n| slide | job | s | peak RSS MiB |\n|---|---|---|---|")
+        for slide, extra in slides:
+            for name, seconds, rss in whole_job(a.command, slide, extra):
+                print(f"| {os.path.basename(slide)} | {name} | {seconds:.1f} | {rss:.0f} |")
+
+
+def compare(a, theirs, extra):
+    """Runs both, interleaved, and prints the table."""
     ours_ms, theirs_ms = {}, {}
     for _ in range(a.rounds):
-        out = subprocess.run([a.runner, "--threads", str(a.threads)], check=True, capture_output=True, text=True).stdout
+        out = subprocess.run([a.runner, "--threads", str(a.threads), *extra], check=True, capture_output=True, text=True).stdout
         for line in out.splitlines():
             if line.startswith("{"):
                 r = json.loads(line)
@@ -114,16 +156,6 @@ def main():
         rate = (8 if "eight" in name else 1) * 1e3 / m
         peer = statistics.median(theirs_ms[name]) if name in theirs_ms else None
         print(f"| {name} | {m:.1f} | {rate:.1f} | " + (f"{peer:.1f} | {peer / m:.2f} |" if peer else "- | - |"))
-    print("A 320 px window of the encoder is a 256 px tile and its margins: windows a second are tiles a second.")
-    if a.command:
-        slides = [(os.path.join(HERE, "../../viewer-bridge/data/CMU-1-Small-Region.svs"), [])]
-        more = os.path.join(a.shared or "", "slides/tcga-cr-7395-01a-01-ts1.svs")
-        if os.path.exists(more):
-            slides.append((more, ["--mpp", "0.5"]))
-        print("\n| slide | job | s | peak RSS MiB |\n|---|---|---|---|")
-        for slide, extra in slides:
-            for name, seconds, rss in whole_job(a.command, slide, extra):
-                print(f"| {os.path.basename(slide)} | {name} | {seconds:.1f} | {rss:.0f} |")
 
 
 if __name__ == "__main__":
