@@ -5,6 +5,8 @@
 pub const SLIDE_SIDE_PX: u64 = 2_000_000;
 /// Most tissue classes in one map; labels are one byte and 0 is background.
 pub const CLASSES: usize = 100;
+/// Most edits a map remembers: each is made again whenever one is taken back.
+pub const EDITS: usize = 1000;
 /// Largest number of map cells held in memory.
 pub const MAP_CELLS: usize = 64 << 20;
 /// Largest side of a window handed to a network, in pixels (known faults of wgpu convolutions begin above it).

@@ -128,7 +128,7 @@ pub unsafe extern "C" fn hl_build_info_json(dst: *mut c_char, cap: u64, needed: 
     })
 }
 
-/// JSON schema (draft 2020-12) of the parameters of a job kind, "cluster", "synth", "eval" or "import", for dialogs. [any thread]
+/// JSON schema (draft 2020-12) of the parameters of a job kind, "cluster", "edit", "synth", "eval" or "import", for dialogs. [any thread]
 /// Errors: HL_E_ARGUMENT, HL_E_UTF8, HL_E_UNSUPPORTED (kind), HL_E_BUFFER.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hl_params_schema_json(kind: *const c_char, dst: *mut c_char, cap: u64, needed: *mut u64) -> i32 {
@@ -251,9 +251,10 @@ pub extern "C" fn hl_slide_release(slide: hl_slide) -> i32 {
 }
 
 /// Starts a job and returns at once; nothing is called back on this thread. [any thread] kind: "cluster" (slide -> map),
-/// "synth" (map -> tiles), "eval" (slide and the folder of its map -> how good the tiles are) or "import" (a published checkpoint ->
-/// weight files). params: a JSON object, NULL or "" for the defaults; see hl_params_schema_json. slide: for cluster and eval, else 0. input: for synth the result of a cluster job, or 0 when params name a folder in
-/// "from"; else 0. The handle is the caller's to release.
+/// "edit" (map -> the map with other classes; with no edits it opens the folder of a map), "synth" (map -> tiles), "eval" (slide and the
+/// folder of its map -> how good the tiles are) or "import" (a published checkpoint -> weight files). params: a JSON object, NULL or ""
+/// for the defaults; see hl_params_schema_json. slide: for cluster and eval, else 0. input: for edit and synth the result of a cluster or
+/// edit job, or 0 when params name a folder in "from"; else 0. The handle is the caller's to release.
 /// Errors: HL_E_HANDLE, HL_E_POISONED, HL_E_ARGUMENT, HL_E_UTF8, HL_E_UNSUPPORTED (kind), HL_E_PARAMETER, HL_E_LIMIT, HL_E_BUSY,
 /// HL_E_MEMORY (no thread).
 #[unsafe(no_mangle)]

@@ -4,9 +4,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use histoloom_core::params::{self, Cluster, Eval, Import, Params, Synth};
+use histoloom_core::params::{self, Cluster, Edit, Eval, Import, Params, Synth};
+use histoloom_core::semantic_map::{self, SemanticMap, edit};
 use histoloom_core::synth::{Nets, SyntheticTile};
-use histoloom_core::{Error, Job, eval, export, semantic_map, synth};
+use histoloom_core::{Error, Job, eval, export, synth};
 use histoloom_models::{DeviceReport, Engine, import};
 use histoloom_wasm_ops::Registry;
 use serde_json::{Value, json};
@@ -25,12 +26,14 @@ const KEPT_BYTES: u64 = 256 << 20;
 const ENGINES: usize = 2;
 
 /// The job kinds for hosts.
-const KINDS: [&str; 4] = [Cluster::KIND, Synth::KIND, Import::KIND, Eval::KIND];
+const KINDS: [&str; 5] = [Cluster::KIND, Edit::KIND, Synth::KIND, Import::KIND, Eval::KIND];
 
 /// What a job does, with checked parameters.
 pub enum Work {
     /// Slide to map.
     Cluster(Cluster),
+    /// Map to the map with other classes.
+    Edit(Edit),
     /// Map to tiles.
     Synth(Box<Synth>),
     /// Checkpoint to weight files.
@@ -109,13 +112,17 @@ pub fn prepare(kind: &str, text: &str, engines: &Engines, slide: bool, result: b
         "synth" if slide => wrong("works from a map, not from a slide; pass 0 and a result or \"from\""),
         "synth" => {
             let p: Synth = params::parse(&engines.completed(text))?;
-            if p.from.is_some() == result {
-                let why = if result { "is given beside a result" } else { "is missing and no result is given" };
-                return Err(Error::parameter("from", why, "pass the result of a cluster job, or the folder of one").into());
-            }
+            check_from(p.from.is_some(), result)?;
             check_memory(&p)?;
             let resolved = params::resolved(&p)?;
             Ok((Work::Synth(Box::new(p)), resolved))
+        }
+        "edit" if slide => wrong("works from a map, not from a slide; pass 0 and a result or \"from\""),
+        "edit" => {
+            let p: Edit = params::parse(text)?;
+            check_from(p.from.is_some(), result)?;
+            let resolved = params::resolved(&p)?;
+            Ok((Work::Edit(p), resolved))
         }
         "import" if slide || result => wrong("reads a file; pass 0 for slide and input"),
         "import" => {
@@ -141,6 +148,15 @@ pub fn prepare(kind: &str, text: &str, engines: &Engines, slide: bool, result: b
 
 fn unknown(kind: &str) -> Failure {
     Failure::new(HL_E_UNSUPPORTED, format!("job kind `{kind}` is not known; known are {}", KINDS.join(", ")))
+}
+
+/// A map comes from a folder or from a result, never from both.
+fn check_from(folder: bool, result: bool) -> histoloom_core::Result<()> {
+    if folder != result {
+        return Ok(());
+    }
+    let why = if result { "is given beside a result" } else { "is missing and no result is given" };
+    Err(Error::parameter("from", why, "pass the result of a cluster or edit job, or the folder of one"))
 }
 
 /// Pixels and labels of a tile.
@@ -170,6 +186,7 @@ pub fn run(work: Work, engines: &Engines, source: Option<HostSource>, from: Opti
             Some(source) => cluster(&p, engines, &source, job)?,
             None => return Err(Failure::argument("slide", "is 0")),
         },
+        Work::Edit(p) => edited(&p, from, job)?,
         Work::Synth(p) => synthesise(&p, engines, from, job)?,
         Work::Import(p) => imported(&p, job)?,
         Work::Eval(p) => match source {
@@ -214,6 +231,37 @@ fn cluster(p: &Cluster, engines: &Engines, source: &HostSource, job: &Job) -> hi
     Ok(ResultData { map: Some(Arc::new(map)), tiles: Vec::new(), summary })
 }
 
+/// The map a job starts from.
+fn map_of(result: Option<&ResultData>, folder: Option<&str>) -> Result<Arc<SemanticMap>> {
+    match (result, folder) {
+        (Some(result), _) => Ok(result.map()?.clone()),
+        (None, Some(dir)) => Ok(Arc::new(export::read_map(Path::new(dir))?)),
+        (None, None) => Err(Error::parameter("from", "is missing", "pass the result or the folder of a cluster job").into()),
+    }
+}
+
+fn edited(p: &Edit, from: Option<&ResultData>, job: &Job) -> Result<ResultData> {
+    job.stage("edit", 0);
+    let map = edit::edited(&*map_of(from, p.from.as_deref())?, p.undo, &p.edits)?;
+    job.check()?;
+    let mut files = Vec::new();
+    if let Some(dir) = &p.out_dir {
+        job.stage("write", 1);
+        files = export::write_map(Path::new(dir), &map)?;
+        job.advance(1);
+    }
+    let summary = json!({
+        "kind": Edit::KIND,
+        "map": map_summary(&map),
+        "history": map.history.as_ref().map_or(&[][..], |h| &h.edits),
+        "parameters": p,
+        "provenance": map.provenance,
+        "notes": job.notes(),
+        "files": names(&files),
+    });
+    Ok(ResultData { map: Some(Arc::new(map)), tiles: Vec::new(), summary })
+}
+
 fn imported(p: &Import, job: &Job) -> histoloom_core::Result<ResultData> {
     let path = |given: &Option<String>| PathBuf::from(given.as_deref().unwrap_or_default());
     let made = import::run(&path(&p.file), &path(&p.out_dir), job)?;
@@ -250,11 +298,7 @@ fn evaluate(p: &Eval, engines: &Engines, source: &HostSource, job: &Job) -> hist
 
 fn synthesise(p: &Synth, engines: &Engines, from: Option<&ResultData>, job: &Job) -> Result<ResultData> {
     let engine = engine(engines, &p.device, p.threads, job)?;
-    let map = match (from, &p.from) {
-        (Some(result), _) => result.map()?.clone(),
-        (None, Some(dir)) => Arc::new(export::read_map(Path::new(dir))?),
-        (None, None) => return Err(Error::parameter("from", "is missing", "pass the result or the folder of a cluster job").into()),
-    };
+    let map = map_of(from, p.from.as_deref())?;
     let registry = Registry::shipped()?;
     let ops = p.ops.iter().map(|name| registry.get(name)).collect::<histoloom_core::Result<Vec<_>>>()?;
     let (codec, denoiser, encoder) = (engine.codec()?, engine.denoiser()?, engine.encoder()?);
@@ -288,12 +332,12 @@ struct Tiles {
 }
 
 impl Tiles {
-    fn begin(p: &Synth, map: &semantic_map::SemanticMap) -> histoloom_core::Result<Self> {
+    fn begin(p: &Synth, map: &SemanticMap) -> histoloom_core::Result<Self> {
         let set = p.out_dir.as_ref().map(|dir| export::DataSet::create(Path::new(dir), map)).transpose()?;
         Ok(Self { set, kept: Vec::new(), kept_bytes: 0, lines: Vec::new() })
     }
 
-    fn take(&mut self, tile: SyntheticTile, map: &semantic_map::SemanticMap) -> histoloom_core::Result<()> {
+    fn take(&mut self, tile: SyntheticTile, map: &SemanticMap) -> histoloom_core::Result<()> {
         let bytes = tile_bytes(tile.rgb.width().max(tile.rgb.height()));
         let keep = self.kept_bytes + bytes <= KEPT_BYTES;
         self.lines.push(tile_summary(&tile, keep));
@@ -321,6 +365,7 @@ fn names(files: &[PathBuf]) -> Vec<String> {
 pub fn schema(kind: &str) -> Result<Value> {
     match kind {
         "cluster" => Ok(params::schema::<Cluster>()),
+        "edit" => Ok(params::schema::<Edit>()),
         "synth" => Ok(params::schema::<Synth>()),
         "import" => Ok(params::schema::<Import>()),
         "eval" => Ok(params::schema::<Eval>()),

@@ -81,14 +81,24 @@ fn a_c_host_runs_cluster_and_synth_on_a_real_slide() {
         .arg(r#""n": 2, "steps": 3, "size_px": 128, "seed": 5"#));
     let lines: Vec<serde_json::Value> =
         String::from_utf8_lossy(&said.stdout).lines().map(|l| serde_json::from_str(l).expect("a summary a line")).collect();
-    assert_eq!(lines.len(), 3, "{lines:?}");
+    assert_eq!(lines.len(), 6, "{lines:?}");
     assert_eq!(lines[0]["map"]["classes"].as_array().map(Vec::len), Some(4));
     assert_eq!(lines[1]["kept"], 2);
     for summary in &lines {
-        assert!(summary["device"]["name"].as_str().is_some_and(|n| !n.is_empty()), "the device is said loudly: {summary}");
+        let device = summary["device"]["name"].as_str().is_some_and(|n| !n.is_empty());
+        assert!(device || summary["kind"] == "edit", "the device is said loudly: {summary}");
         for file in summary["files"].as_array().expect("files") {
             assert!(Path::new(file.as_str().expect("a path")).is_file(), "{file}");
         }
+    }
+    let [merged, of_merged, parted] = [&lines[3], &lines[4], &lines[5]];
+    assert_eq!(merged["map"]["classes"].as_array().map(Vec::len), Some(3), "{merged}");
+    assert_eq!((&merged["map"]["classes"][0]["name"], &merged["history"][0]), (&"Both".into(), &serde_json::json!({"merge": [1, 2]})));
+    assert_eq!(of_merged["map"], merged["map"], "tiles are made of the map as it was edited");
+    assert_eq!((&parted["map"], parted["history"].as_array().map(Vec::len)), (&lines[0]["map"], Some(0)), "undone");
+    for name in ["map.json", "labels.png", "overlay.png", "bank.f32"] {
+        let of = |dir: &str| std::fs::read(out.join(dir).join(name)).expect("a file of a map");
+        assert!(of("map") == of("parted") && (name == "bank.f32" || of("map") != of("merged")), "{name}");
     }
     let progress = String::from_utf8_lossy(&said.stderr).into_owned();
     assert!(progress.contains("items/s") && progress.contains("ETA"), "{progress}");

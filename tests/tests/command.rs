@@ -1,6 +1,7 @@
 //! The `histoloom` command as people and scripts meet it: the main job on the sample slide, reruns, help, errors and exit codes.
 #![allow(clippy::expect_used, reason = "a test says what it expected")]
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -148,6 +149,68 @@ fn drawings_crops_and_pictures_of_the_users_make_tiles_that_can_be_made_again() 
         let said = String::from_utf8_lossy(&out.stderr).into_owned();
         assert!(!out.status.success() && said.contains(needle), "{more:?}: {said}");
     }
+}
+
+/// Everything in a folder, by name.
+fn files_in(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let entries = std::fs::read_dir(dir).expect("a folder").flatten().map(|e| e.path());
+    let deep = |p: PathBuf| if p.is_dir() { files_in(&p) } else { BTreeMap::from([(p.clone(), std::fs::read(&p).expect("a file"))]) };
+    entries.flat_map(deep).collect()
+}
+
+#[test]
+fn classes_are_edited_in_the_order_given_and_taken_back_to_the_last_byte() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| dir.path().join(name);
+    run(histoloom()
+        .args(["cluster", "--k", "4", "--device", "cpu", "--roi"])
+        .arg(region(dir.path()))
+        .arg("--out")
+        .arg(at("map"))
+        .arg(sample()));
+    let original = files_in(&at("map"));
+    let edit = |more: &[&str]| {
+        let mut c = histoloom();
+        c.args(["edit", "--json"]).arg(at("map")).args(more);
+        c
+    };
+    let made =
+        json(&run(&mut edit(&["--rename", "1=Stroma", "--merge", "1,2", "--split=1", "--rename", "1=Both", "--recolour", "3=#010203"])));
+    let kinds: Vec<&str> =
+        made["history"].as_array().expect("a history").iter().filter_map(|e| e.as_object()?.keys().next().map(String::as_str)).collect();
+    assert_eq!(kinds, ["rename", "merge", "split", "rename", "recolour"], "{made}");
+    assert_eq!((made["map"]["classes"].as_array().map(Vec::len), &made["map"]["classes"][0]["name"]), (Some(4), &"Both".into()), "{made}");
+    assert!(std::fs::read_to_string(at("map/classes.csv")).is_ok_and(|t| t.contains("Both")), "the files of the folder follow");
+
+    // tiles are made of the edited map, and what is listed is what was made
+    let mut synth = histoloom();
+    synth.args(["synth", "--device", "cpu", "-n", "1", "--steps", "2", "--size", "128", "--from"]).arg(at("map"));
+    run(synth.arg("--out").arg(at("tiles")));
+    let listed = String::from_utf8_lossy(&run(histoloom().args(["edit", "--list"]).arg(at("map"))).stdout).into_owned();
+    assert!(listed.contains("2  merge 1, 2") && listed.contains("4  rename 1 to Both"), "{listed}");
+
+    let before = files_in(&at("map"));
+    for (more, code, needle) in [
+        (&["--split", "77"][..], 2, "there is no class 77"),
+        (&["--rename", "1=ok", "--merge", "1,88"][..], 2, "edits[1]"),
+        (&["--undo", "6"][..], 2, "the map has 5"),
+        (&["--recolour", "1=red"][..], 2, "#rrggbb"),
+        (&["--merge", "2"][..], 2, "two or more"),
+        (&[][..], 2, "nothing to do"),
+    ] {
+        let said = refused(&mut edit(more), code);
+        assert!(said.contains(needle), "{more:?}: {said}");
+    }
+    let said = refused(histoloom().args(["edit", "--undo"]).arg(dir.path().join("tiles")).args(["--list"]), 2);
+    assert!(said.contains("--undo"), "{said}");
+    assert!(refused(histoloom().arg("edit").arg(at("tiles")).arg("--list"), 3).contains("no map.json"));
+    assert!(files_in(&at("map")) == before, "what is refused changes nothing");
+
+    let one = json(&run(edit(&["--undo", "--out"]).arg(at("one"))));
+    assert_eq!(one["history"].as_array().map(Vec::len), Some(4), "{one}");
+    assert!(files_in(&at("map")) == before, "--out leaves the folder itself alone");
+    run(&mut edit(&["--undo", "5"]));
+    assert!(files_in(&at("map")) == original, "the files are those of before the first edit");
 }
 
 /// Mean difference of neighbours across columns and rows `at`, over that 8 and 16 px beside them (the grid of the autoencoder is 8 px).

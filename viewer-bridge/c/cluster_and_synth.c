@@ -1,5 +1,6 @@
 /* A whole host in one file: opens a slide with OpenSlide, lends it to libhistoloom through read_region, makes a map, and
- * synthesises tiles from it, and one more with classes edited. Files go into OUT/map, OUT/tiles and OUT/edited.
+ * synthesises tiles from it, one more with other amounts of its classes, and one of the map with two classes merged, which it then
+ * parts again. Files go into OUT/map, OUT/tiles, OUT/edited, OUT/merged, OUT/tile_of_merged and OUT/parted.
  *
  *     cluster_and_synth MODELS_DIR SLIDE OUT_DIR [CLUSTER_MEMBERS [SYNTH_MEMBERS]]
  *
@@ -181,18 +182,27 @@ static int fetch_overlay(hl_result map) {
 
 static int work(hl_context context, openslide_t *slide, const char *out, const char *more_cluster, const char *more_synth) {
     hl_slide handle = 0;
-    hl_result map = 0, tiles = 0, edited = 0;
+    hl_result map = 0, tiles = 0, edited = 0, merged = 0, of_merged = 0, parted = 0;
     char *cluster = parameters(out, "map", more_cluster), *synth = parameters(out, "tiles", more_synth);
     /* half of the tile is to be class 1, half class 2 with fewer nuclei and some of class 1 mixed in */
     char *edit = parameters(out, "edited",
                             "\"n\": 1, \"size_px\": 128, \"steps\": 3, \"shares\": {\"1\": 0.5, \"2\": 0.5}, "
                             "\"measures\": {\"2\": {\"nuclei\": 0.1}}, \"mix\": {\"2\": {\"with\": 1, \"share\": 0.3}}");
+    char *merge = parameters(out, "merged", "\"edits\": [{\"merge\": [1, 2]}, {\"rename\": {\"label\": 1, \"name\": \"Both\"}}]");
+    char *one = parameters(out, "tile_of_merged", "\"n\": 1, \"size_px\": 128, \"steps\": 3");
+    char *part = parameters(out, "parted", "\"undo\": 2");
     int32_t code = open_slide(context, slide, &handle);
-    int bad = cluster == NULL || synth == NULL || edit == NULL;
+    int bad = cluster == NULL || synth == NULL || edit == NULL || merge == NULL || one == NULL || part == NULL;
     if (code != HL_OK) bad = failed("hl_slide_open", code);
     bad = bad || run(context, handle, "cluster", cluster, 0, &map) || fetch_overlay(map);
     bad = bad || run(context, 0, "synth", synth, map, &tiles);
     bad = bad || run(context, 0, "synth", edit, map, &edited);
+    bad = bad || run(context, 0, "edit", merge, map, &merged) || fetch_overlay(merged);
+    bad = bad || run(context, 0, "synth", one, merged, &of_merged);
+    bad = bad || run(context, 0, "edit", part, merged, &parted) || fetch_overlay(parted);
+    hl_result_release(parted);
+    hl_result_release(of_merged);
+    hl_result_release(merged);
     hl_result_release(edited);
     hl_result_release(tiles);
     hl_result_release(map);
@@ -200,6 +210,9 @@ static int work(hl_context context, openslide_t *slide, const char *out, const c
     free(cluster);
     free(synth);
     free(edit);
+    free(merge);
+    free(one);
+    free(part);
     return bad;
 }
 

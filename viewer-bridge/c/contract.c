@@ -126,6 +126,10 @@ static void part_values(hl_context context, hl_slide slide) {
     CODE(hl_job_start(context, slide, "import", "{\"file\": \"a.ckpt\", \"out_dir\": \"b\"}", 0, &o.handle), HL_E_ARGUMENT);
     CODE(hl_job_start(context, 0, "import", "{\"file\": \"a.ckpt\"}", 0, &o.handle), HL_E_PARAMETER);
     CODE(hl_job_start(context, 0, "import", NULL, 0, &o.handle), HL_E_PARAMETER);
+    CODE(hl_job_start(context, slide, "edit", "{\"from\": \"map\"}", 0, &o.handle), HL_E_ARGUMENT);
+    CODE(hl_job_start(context, 0, "edit", NULL, 0, &o.handle), HL_E_PARAMETER);
+    CODE(hl_job_start(context, 0, "edit", "{\"from\": \"map\", \"edits\": [{\"melt\": 1}]}", 0, &o.handle), HL_E_PARAMETER);
+    CODE(hl_job_start(context, 0, "edit", "{\"from\": \"map\", \"undo\": -1}", 0, &o.handle), HL_E_PARAMETER);
     hl_slide_desc d = slide_desc();
 #define REFUSED(field, value, code)                         \
     do {                                                    \

@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 use image::RgbImage;
 
 use super::sidecar::{self, BankOf, CropOf, FileOf, Sidecar, ThumbnailOf};
+use super::staged::{Staged, found};
 use super::tree_files::{BEFORE, HistoryOf, LEAVES, TreeOf};
 use super::{asap, classes_csv, files, geojson, label_tiff, legend, overlay, png_text, scrubbed};
 use super::{readings_chart, readings_csv};
 use crate::semantic_map::edit::History;
-use crate::semantic_map::{Bank, Crop, SemanticMap, Tree};
+use crate::semantic_map::{Bank, Class, Crop, SemanticMap, Tree};
 use crate::{Error, Result, limits};
 
 /// Largest sidecar read, in bytes.
@@ -27,12 +28,11 @@ const THUMBNAIL_PX: u32 = 8192;
 const CROPS: usize = limits::CLASSES * 64;
 const AGAIN: &str = "make the map again with `histoloom cluster`, or give the folder of another map";
 
-/// Writes a map into a folder, which is made if it is not there. The paths come back in the order in which they were written;
-/// `map.json`, which vouches for the others, is the last.
+/// Writes a map into a folder, which is made if it is not there; a map that is there already is replaced as a whole or not at all. The
+/// paths come back in the order in which they were written; `map.json`, which vouches for the others, is the last.
 pub fn write_map(dir: &Path, map: &SemanticMap) -> Result<Vec<PathBuf>> {
     check(map).map_err(|why| Error::internal(format!("map: {why}")))?;
-    files::make_dir(&dir.join("crops"))?;
-    let mut out = Out { dir, written: Vec::new() };
+    let mut out = Out { staged: Staged::begin(dir)?, names: Vec::new() };
     let (columns, rows) = (map.columns as u32, map.rows as u32);
     let labels = out.put("labels.png", &png_text::encode(columns, rows, png_text::Pixels::Grey(&map.labels), &pseudo())?)?;
     let thumbnail = out.put("thumbnail.png", &rgb_png(&map.thumbnail, &[])?)?;
@@ -82,13 +82,15 @@ pub fn write_map(dir: &Path, map: &SemanticMap) -> Result<Vec<PathBuf>> {
         provenance: scrubbed(&map.provenance),
     };
     out.put("map.json", sidecar::to_text(&sidecar)?.as_bytes())?;
-    out.sweep_crops();
-    Ok(out.written)
+    let written: Vec<PathBuf> = out.names.iter().map(|name| dir.join(name)).collect();
+    out.staged.settle()?;
+    sweep(dir, &written);
+    Ok(written)
 }
 
 /// Reads a map that [`write_map`] wrote. Every piece is checked against the SHA-256 in `map.json` before it is used.
 pub fn read_map(dir: &Path) -> Result<SemanticMap> {
-    let path = dir.join("map.json");
+    let path = found(dir, "map.json");
     if !path.exists() {
         let why = if dir.is_dir() { "there is no map.json in it" } else { "there is no such folder" };
         return Err(Error::file("cannot read the map", dir, why, "give the --out folder of a finished `histoloom cluster`"));
@@ -120,36 +122,33 @@ pub fn read_map(dir: &Path) -> Result<SemanticMap> {
 }
 
 /// A folder being written.
-struct Out<'a> {
-    dir: &'a Path,
-    written: Vec<PathBuf>,
+struct Out {
+    staged: Staged,
+    names: Vec<String>,
 }
 
-impl Out<'_> {
+impl Out {
     fn put(&mut self, name: &str, bytes: &[u8]) -> Result<FileOf> {
-        let path = self.dir.join(name);
-        files::write(&path, bytes)?;
-        self.written.push(path);
+        files::write(&self.staged.path().join(name), bytes)?;
+        self.names.push(name.into());
         Ok(FileOf { file: name.into(), sha256: files::sha256(bytes) })
     }
 
     /// A file made piece by piece; `map.json` does not vouch for it.
     fn put_with(&mut self, name: &str, fill: impl FnOnce(&mut BufWriter<&mut File>) -> std::io::Result<()>) -> Result<()> {
-        let path = self.dir.join(name);
-        files::write_with(&path, fill)?;
-        self.written.push(path);
+        files::write_with(&self.staged.path().join(name), fill)?;
+        self.names.push(name.into());
         Ok(())
     }
+}
 
-    /// Removes crops that an earlier map left in this folder. A failure leaves a stray picture and nothing worse.
-    fn sweep_crops(&self) {
-        let Ok(entries) = std::fs::read_dir(self.dir.join("crops")) else { return };
-        for path in entries.flatten().map(|e| e.path()) {
-            let ours = files::name(&path).starts_with("class_") && path.extension().is_some_and(|e| e == "png");
-            if ours && !self.written.contains(&path) {
-                let _ = std::fs::remove_file(&path);
-            }
-        }
+/// Removes what only an earlier map of this folder had. A failure leaves a stray picture and nothing worse.
+fn sweep(dir: &Path, written: &[PathBuf]) {
+    let crops = std::fs::read_dir(dir.join("crops")).into_iter().flatten().flatten().map(|e| e.path());
+    let crops = crops.filter(|p| files::name(p).starts_with("class_") && p.extension().is_some_and(|e| e == "png"));
+    let others = [LEAVES, BEFORE, "k_choice.png", "k_choice.csv"].map(|name| dir.join(name));
+    for path in crops.chain(others).filter(|p| !written.contains(p)) {
+        let _ = std::fs::remove_file(path);
     }
 }
 
@@ -178,7 +177,7 @@ fn pseudo() -> Vec<(&'static str, String)> {
 
 /// A file of the folder, with the content that the sidecar vouches for.
 fn piece(dir: &Path, name: &str, of: &FileOf, limit: usize) -> Result<Vec<u8>> {
-    let path = dir.join(name);
+    let path = found(dir, name);
     let bytes = files::read(&path, limit, AGAIN)?;
     if files::sha256(&bytes) != of.sha256 {
         return Err(Error::file("cannot use", &path, "it is not the file that map.json was written with", AGAIN));
@@ -253,18 +252,26 @@ fn check(map: &SemanticMap) -> std::result::Result<(), String> {
     if let Some(cells) = drawn.into_iter().find(|n| *n != map.labels.len()) {
         return bad(format!("a hierarchy or history of {cells} cells for a map of {}", map.labels.len()));
     }
-    let mut known = [false; 256];
-    for class in &map.classes {
-        if !(1..=limits::CLASSES).contains(&(class.id as usize)) || std::mem::replace(&mut known[class.id as usize], true) {
-            return bad(format!("class {} is out of range or there twice", class.id));
-        }
-    }
     if map.bank.rows.len() != map.bank.classes.len() * map.bank.channels {
         return bad(format!("{} numbers in a bank of {} rows of {}", map.bank.rows.len(), map.bank.classes.len(), map.bank.channels));
     }
-    let used = map.labels.iter().filter(|l| **l != 0).chain(&map.bank.classes).chain(map.crops.iter().map(|c| &c.class));
-    match used.copied().find(|l| !known[*l as usize]) {
-        Some(label) => bad(format!("label {label} is in no class")),
-        None => Ok(()),
+    if let Some(h) = &map.history {
+        if h.bank.len() != map.bank.classes.len() || h.crops.len() != map.crops.len() {
+            return bad(format!("a history of {} embeddings and {} crops, the map has others", h.bank.len(), h.crops.len()));
+        }
+        check_labels(&h.classes, h.labels.iter().filter(|l| **l != 0).chain(&h.bank).chain(&h.crops))?;
     }
+    let used = map.labels.iter().filter(|l| **l != 0).chain(&map.bank.classes).chain(map.crops.iter().map(|c| &c.class));
+    check_labels(&map.classes, used)
+}
+
+/// Classes in range and each there once, and no label without one.
+fn check_labels<'a>(classes: &[Class], mut used: impl Iterator<Item = &'a u8>) -> std::result::Result<(), String> {
+    let mut known = [false; 256];
+    for class in classes {
+        if !(1..=limits::CLASSES).contains(&(class.id as usize)) || std::mem::replace(&mut known[class.id as usize], true) {
+            return Err(format!("class {} is out of range or there twice", class.id));
+        }
+    }
+    used.find(|l| !known[**l as usize]).map_or(Ok(()), |label| Err(format!("label {label} is in no class")))
 }

@@ -10,7 +10,8 @@
 //! | [`write_report`] | `eval.json eval.png` |
 //!
 //! Every file is written beside its place and renamed, so that a reader sees the old file or the whole new one. `map.json` comes
-//! last and holds the SHA-256 of what belongs to it: a folder caught half-way is told from a whole one. No path and no text of
+//! last and holds the SHA-256 of what belongs to it: a folder caught half-way is told from a whole one. A map that is written over
+//! another is made beside it first, so that one of the two is whole at every moment. No path and no text of
 //! the slide is written ([`scrubbed`]). Everything synthetic says so in a text chunk that programs can read.
 //!
 //! Units: geometry in level-0 pixels, areas in square micrometres. Fails with [`Error::File`](crate::Error::File), naming the
@@ -32,6 +33,7 @@ mod privacy;
 mod report;
 mod sheet;
 mod sidecar;
+mod staged;
 #[cfg(test)]
 mod tests;
 mod text;

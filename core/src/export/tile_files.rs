@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::png_text::{Pixels, encode};
+use super::staged::found;
 use super::{files, png_text, scrubbed};
 use crate::semantic_map::SemanticMap;
 use crate::synth::SyntheticTile;
@@ -119,7 +120,7 @@ fn json_of_ours(bytes: &[u8]) -> std::result::Result<Value, String> {
 /// folder its `map.json`. Errors: not a file of ours, damaged, or larger than anything we write.
 pub fn inspect(path: &Path) -> Result<Value> {
     let hint = "give a PNG or JSON file that Histoloom wrote, or the folder of a map";
-    let path = if path.is_dir() { &path.join("map.json") } else { path };
+    let path = if path.is_dir() { &found(path, "map.json") } else { path };
     let bytes = files::read(path, INSPECT_BYTES, hint)?;
     if !bytes.starts_with(b"\x89PNG") {
         return json_of_ours(&bytes).map_err(|why| Error::file("cannot read", path, why, hint));

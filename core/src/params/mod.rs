@@ -15,11 +15,13 @@ use serde_json::{Map, Value, json};
 
 use crate::{Error, Result, limits};
 
+mod edit;
 mod eval;
 mod import;
 mod presets;
 mod synth;
 
+pub use edit::Edit;
 pub use eval::Eval;
 pub use import::Import;
 pub use presets::PRESETS;
@@ -275,6 +277,7 @@ mod tests {
             (serde_json::to_value(parse::<Cluster>("").unwrap()).unwrap(), schema::<Cluster>()),
             (serde_json::to_value(parse::<Synth>("").unwrap()).unwrap(), schema::<Synth>()),
             (serde_json::to_value(parse::<Eval>(r#"{"from": "map"}"#).unwrap()).unwrap(), schema::<Eval>()),
+            (serde_json::to_value(parse::<Edit>("").unwrap()).unwrap(), schema::<Edit>()),
             (serde_json::to_value(Import { file: None, out_dir: None }).unwrap(), schema::<Import>()),
         ] {
             let (a, b) = (value.as_object().unwrap(), schema["properties"].as_object().unwrap());

@@ -63,6 +63,14 @@ pub fn edited(map: &SemanticMap, undo: usize, edits: &[Edit]) -> Result<Semantic
     }
     history.edits.truncate(history.edits.len() - undo);
     history.edits.extend_from_slice(edits);
+    if history.edits.len() > limits::EDITS {
+        return Err(Error::Limit {
+            field: "edits".into(),
+            value: history.edits.len().to_string(),
+            limit: limits::EDITS.to_string(),
+            hint: "take some back, or make the map again".into(),
+        });
+    }
     let mut out = history.restored(map);
     let first_new = history.edits.len() - edits.len();
     for (i, edit) in history.edits.iter().enumerate() {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::edits::Edits;
 use crate::error::EXIT_CODES;
 
 /// Pseudo-semantic maps and synthetic tissue tiles from whole-slide images, offline.
@@ -43,6 +44,9 @@ pub enum Command {
     /// Find tissue classes on a slide: overlay, labels, legend, files for QuPath and ASAP, and a map that `synth` uses
     #[command(after_help = EXIT_CODES)]
     Cluster(Cluster),
+    /// Merge, rename, recolour or split the classes of a map, and take that back
+    #[command(after_help = EXIT_CODES)]
+    Edit(EditMap),
     /// Make synthetic tiles with labels and flags from a map
     #[command(after_help = EXIT_CODES)]
     Synth(Box<Synth>),
@@ -121,6 +125,25 @@ pub struct Cluster {
     /// Where to run.
     #[command(flatten)]
     pub place: Where,
+}
+
+/// Options of `edit`.
+#[derive(Debug, Args)]
+pub struct EditMap {
+    /// The folder of a map made by `cluster`
+    pub map: PathBuf,
+    /// Folder for the changed map [default: the map's own, whose files are replaced]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Take the last edit back, or the last N, before others are made
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "1")]
+    pub undo: Option<u32>,
+    /// List classes and edits; alone it changes nothing
+    #[arg(long)]
+    pub list: bool,
+    /// What to change.
+    #[command(flatten)]
+    pub edits: Edits,
 }
 
 /// Options of `synth`.

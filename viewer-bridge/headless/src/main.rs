@@ -7,6 +7,7 @@
 mod callbacks;
 mod cli;
 mod commands;
+mod edits;
 mod error;
 mod ffi;
 mod library;

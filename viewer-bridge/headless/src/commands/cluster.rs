@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Given, make_out, ok, opened};
+use super::{Given, class_lines, make_out, ok, opened};
 use crate::callbacks::Viewer;
 use crate::cli::{Cluster, Common};
 use crate::error::{Failure, Kind, Result};
@@ -62,10 +62,7 @@ pub fn run(common: &Common, options: &Cluster, report: &Arc<Report>) -> Result<u
     let handle = context.open_slide(&name)?;
     let summary = run::job(&context, "cluster", handle, &given.value(), report)?;
     let mut lines = vec![format!("{} x {} cells of {} px", summary["map"]["columns"], summary["map"]["rows"], summary["map"]["cell_px"])];
-    for class in summary["map"]["classes"].as_array().into_iter().flatten() {
-        let share = class["share"].as_f64().unwrap_or(0.0) * 100.0;
-        lines.push(format!("{:>3}  {share:5.1} %  {}", class["id"].as_u64().unwrap_or(0), class["name"].as_str().unwrap_or("")));
-    }
+    lines.extend(class_lines(&summary));
     lines.push(format!("device: {}", summary["device"]["name"].as_str().unwrap_or("unknown")));
     lines.push(format!("map in {}", options.out.display()));
     report.outcome(&lines, &ok(summary, "cluster"));

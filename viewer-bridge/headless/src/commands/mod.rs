@@ -2,6 +2,7 @@
 
 mod cluster;
 mod doctor;
+mod edit;
 mod eval;
 mod inspect;
 mod models;
@@ -23,6 +24,7 @@ pub fn run(cli: Cli, report: &Arc<Report>) -> Result<u8> {
     match cli.command {
         Command::Doctor => doctor::run(&cli.common, report),
         Command::Cluster(options) => cluster::run(&cli.common, &options, report),
+        Command::Edit(options) => edit::run(&cli.common, &options, report),
         Command::Synth(options) => synth::run(&cli.common, &options, report),
         Command::Eval(options) => eval::run(&cli.common, &options, report),
         Command::Inspect { file } => inspect::run(&cli.common, &file, report),
@@ -72,6 +74,15 @@ impl Given {
 fn make_out(dir: &Path) -> Result<()> {
     std::fs::create_dir_all(dir)
         .map_err(|e| Failure::other(format!("cannot make the folder `{}`: {e}; choose a folder you may write to", dir.display())))
+}
+
+/// The classes of a map in a summary, a line each.
+fn class_lines(summary: &Value) -> Vec<String> {
+    let line = |class: &Value| {
+        let share = class["share"].as_f64().unwrap_or(0.0) * 100.0;
+        format!("{:>3}  {share:5.1} %  {}", class["id"].as_u64().unwrap_or(0), class["name"].as_str().unwrap_or(""))
+    };
+    summary["map"]["classes"].as_array().into_iter().flatten().map(line).collect()
 }
 
 /// The outcome for `--json`: the library's summary and that all went well.
