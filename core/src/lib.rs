@@ -6,6 +6,7 @@
 //! [`LatentCodec`], [`Denoiser`] and [`Op`]; nothing here knows burn, wgpu, wasmtime or libc.
 #![forbid(unsafe_code)]
 
+pub mod atlas;
 pub mod cluster;
 pub mod condition;
 pub mod diffuse;

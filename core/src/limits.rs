@@ -7,6 +7,8 @@ pub const SLIDE_SIDE_PX: u64 = 2_000_000;
 pub const CLASSES: usize = 100;
 /// Most edits a map remembers: each is made again whenever one is taken back.
 pub const EDITS: usize = 1000;
+/// Most rows of a sample that an atlas is fitted on: 8 MB for the shipped encoder, 400 MB for one of 768 channels.
+pub const ATLAS_ROWS: usize = 1 << 17;
 /// Largest number of map cells held in memory.
 pub const MAP_CELLS: usize = 64 << 20;
 /// Largest side of a window handed to a network, in pixels (known faults of wgpu convolutions begin above it).

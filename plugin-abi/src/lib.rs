@@ -14,6 +14,7 @@
 #![allow(clippy::missing_safety_doc, reason = "the comments are the C header's; what callers promise stands in its preamble")]
 
 mod args;
+mod atlas;
 mod boundary;
 mod context;
 mod failure;
@@ -128,7 +129,7 @@ pub unsafe extern "C" fn hl_build_info_json(dst: *mut c_char, cap: u64, needed: 
     })
 }
 
-/// JSON schema (draft 2020-12) of the parameters of a job kind, "cluster", "edit", "synth", "eval" or "import", for dialogs. [any thread]
+/// JSON schema (draft 2020-12) of the parameters of a job kind (hl_build_info_json lists them), for dialogs. [any thread]
 /// Errors: HL_E_ARGUMENT, HL_E_UTF8, HL_E_UNSUPPORTED (kind), HL_E_BUFFER.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hl_params_schema_json(kind: *const c_char, dst: *mut c_char, cap: u64, needed: *mut u64) -> i32 {
@@ -252,9 +253,11 @@ pub extern "C" fn hl_slide_release(slide: hl_slide) -> i32 {
 
 /// Starts a job and returns at once; nothing is called back on this thread. [any thread] kind: "cluster" (slide -> map),
 /// "edit" (map -> the map with other classes; with no edits it opens the folder of a map), "synth" (map -> tiles), "eval" (slide and the
-/// folder of its map -> how good the tiles are) or "import" (a published checkpoint -> weight files). params: a JSON object, NULL or ""
-/// for the defaults; see hl_params_schema_json. slide: for cluster and eval, else 0. input: for edit and synth the result of a cluster or
-/// edit job, or 0 when params name a folder in "from"; else 0. The handle is the caller's to release.
+/// folder of its map -> how good the tiles are), "import" (a published checkpoint -> weight files), or a step to an atlas, which gives
+/// labels one meaning on many slides: "atlas_sample" (slide -> sample file), "atlas_merge" (sample files -> one), "atlas_fit" (sample
+/// files -> atlas file, for "atlas" in the params of cluster), "atlas_name" (atlas file -> with names and colours). params: a JSON object,
+/// NULL or "" for the defaults; see hl_params_schema_json. slide: for cluster, eval and atlas_sample, else 0. input: for edit and synth the
+/// result of a cluster or edit job, or 0 when params name a folder in "from"; else 0. The handle is the caller's to release.
 /// Errors: HL_E_HANDLE, HL_E_POISONED, HL_E_ARGUMENT, HL_E_UTF8, HL_E_UNSUPPORTED (kind), HL_E_PARAMETER, HL_E_LIMIT, HL_E_BUSY,
 /// HL_E_MEMORY (no thread).
 #[unsafe(no_mangle)]
@@ -380,7 +383,7 @@ pub unsafe extern "C" fn hl_result_json(result: hl_result, dst: *mut c_char, cap
 }
 
 /// The map as GeoJSON that QuPath imports, in level-0 pixels. [any thread] Errors: HL_E_HANDLE, HL_E_ARGUMENT (also: an import's
-/// result, which has no map), HL_E_BUFFER.
+/// or atlas job's result, which has no map), HL_E_BUFFER.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hl_result_geojson(result: hl_result, dst: *mut c_char, cap: u64, needed: *mut u64) -> i32 {
     boundary::call(|entry| {

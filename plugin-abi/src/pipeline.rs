@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use histoloom_core::params::{self, Cluster, Edit, Eval, Import, Params, Synth};
+use histoloom_core::params::{self, AtlasFit, AtlasMerge, AtlasName, AtlasSample, Cluster, Edit, Eval, Import, Params, Synth};
 use histoloom_core::semantic_map::{self, SemanticMap, edit};
 use histoloom_core::synth::{Nets, SyntheticTile};
 use histoloom_core::{Error, Job, eval, export, synth};
@@ -12,6 +12,7 @@ use histoloom_models::{DeviceReport, Engine, import};
 use histoloom_wasm_ops::Registry;
 use serde_json::{Value, json};
 
+use crate::atlas::{self, AtlasWork};
 use crate::failure::{Failure, Result};
 use crate::host::HostSource;
 use crate::lock;
@@ -26,7 +27,17 @@ const KEPT_BYTES: u64 = 256 << 20;
 const ENGINES: usize = 2;
 
 /// The job kinds for hosts.
-const KINDS: [&str; 5] = [Cluster::KIND, Edit::KIND, Synth::KIND, Import::KIND, Eval::KIND];
+const KINDS: [&str; 9] = [
+    Cluster::KIND,
+    Edit::KIND,
+    Synth::KIND,
+    Import::KIND,
+    Eval::KIND,
+    AtlasSample::KIND,
+    AtlasMerge::KIND,
+    AtlasFit::KIND,
+    AtlasName::KIND,
+];
 
 /// What a job does, with checked parameters.
 pub enum Work {
@@ -40,6 +51,8 @@ pub enum Work {
     Import(Import),
     /// Slide and its map to figures.
     Eval(Eval),
+    /// Slides to an atlas, step by step.
+    Atlas(AtlasWork),
     /// Callbacks only.
     Selftest(Selftest),
 }
@@ -137,6 +150,14 @@ pub fn prepare(kind: &str, text: &str, engines: &Engines, slide: bool, result: b
             let resolved = params::resolved(&p)?;
             Ok((Work::Eval(p), resolved))
         }
+        "atlas_sample" if !slide => wrong("reads a slide; open one and pass its handle"),
+        "atlas_sample" if result => wrong("takes no earlier result; pass 0"),
+        "atlas_merge" | "atlas_fit" | "atlas_name" if slide || result => wrong("reads files; pass 0 for slide and input"),
+        "atlas_sample" | "atlas_merge" | "atlas_fit" | "atlas_name" => {
+            let completed = if kind == AtlasSample::KIND { engines.completed(text) } else { text.to_owned() };
+            let (work, resolved) = atlas::prepare(kind, &completed)?;
+            Ok((Work::Atlas(work), resolved))
+        }
         "selftest" => {
             let p = selftest::parse(text)?;
             let resolved = serde_json::to_string(&p).map_err(|e| Error::internal(e.to_string()))?;
@@ -189,6 +210,11 @@ pub fn run(work: Work, engines: &Engines, source: Option<HostSource>, from: Opti
         Work::Edit(p) => edited(&p, from, job)?,
         Work::Synth(p) => synthesise(&p, engines, from, job)?,
         Work::Import(p) => imported(&p, job)?,
+        Work::Atlas(AtlasWork::Sample(p)) => match source {
+            Some(source) => atlas::sample(&p, &*engine(engines, &p.device, p.threads, job)?, &source, job)?,
+            None => return Err(Failure::argument("slide", "is 0")),
+        },
+        Work::Atlas(work) => atlas::run(&work, job)?,
         Work::Eval(p) => match source {
             Some(source) => evaluate(&p, engines, &source, job)?,
             None => return Err(Failure::argument("slide", "is 0")),
@@ -369,6 +395,10 @@ pub fn schema(kind: &str) -> Result<Value> {
         "synth" => Ok(params::schema::<Synth>()),
         "import" => Ok(params::schema::<Import>()),
         "eval" => Ok(params::schema::<Eval>()),
+        "atlas_sample" => Ok(params::schema::<AtlasSample>()),
+        "atlas_merge" => Ok(params::schema::<AtlasMerge>()),
+        "atlas_fit" => Ok(params::schema::<AtlasFit>()),
+        "atlas_name" => Ok(params::schema::<AtlasName>()),
         _ => Err(unknown(kind)),
     }
 }

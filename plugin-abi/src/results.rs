@@ -12,7 +12,7 @@ use crate::types::{HL_E_ARGUMENT, HL_E_INTERNAL};
 
 /// A job's result.
 pub struct ResultData {
-    /// The map made, or the one the tiles were made from; import jobs have none.
+    /// The map made, or the one the tiles were made from; import and atlas jobs have none.
     pub map: Option<Arc<SemanticMap>>,
     /// Tiles of a synth job that are kept in memory.
     pub tiles: Vec<SyntheticTile>,
@@ -26,7 +26,9 @@ const OVERLAY_ALPHA: u8 = 255;
 impl ResultData {
     /// The map.
     pub fn map(&self) -> Result<&Arc<SemanticMap>> {
-        self.map.as_ref().ok_or_else(|| Failure::new(HL_E_ARGUMENT, "the result of an import job holds no map; pass that of a cluster job"))
+        self.map
+            .as_ref()
+            .ok_or_else(|| Failure::new(HL_E_ARGUMENT, "the result of an import or atlas job holds no map; pass that of a cluster job"))
     }
 
     /// Columns, rows and one RGBA pixel a cell in legend colours.
@@ -87,6 +89,7 @@ pub fn map_summary(map: &SemanticMap) -> Value {
         "work_mpp": map.work_mpp,
         "classes": map.classes,
         "crops": map.crops.len(),
+        "unknown_share": map.atlas.as_ref().map(histoloom_core::atlas::Assigned::unknown_share),
         "background_cells": map.labels.iter().filter(|l| **l == 0).count(),
     })
 }

@@ -124,6 +124,7 @@ fn made_up_map() -> SemanticMap {
         crops: Vec::new(),
         tree: None,
         history: None,
+        atlas: None,
         bank: Default::default(),
         thumbnail: RgbImage::from_pixel(SIDE as u32, SIDE as u32, Rgb([255; 3])),
         provenance: json!({"selftest": true}),

@@ -69,6 +69,11 @@ pub fn fit(rows: Rows<'_>, k: usize, seed: u64, job: &Job) -> Result<Model> {
     fit_at_most(rows, k, k, seed, job)
 }
 
+/// Centroids good enough to tell frequent tissue from rare: at most `k`, of fewer distinct rows as many as there are.
+pub fn quick(rows: Rows<'_>, k: usize, seed: u64, job: &Job) -> Result<Centroids> {
+    Ok(fit_at_most(rows, k.min(rows.len()), 1, seed, job)?.centroids)
+}
+
 /// Clusters rows into `k` clusters, or as many as there are distinct rows; fewer than `least` are an error.
 pub(super) fn fit_at_most(rows: Rows<'_>, k: usize, least: usize, seed: u64, job: &Job) -> Result<Model> {
     if k == 0 || rows.len() < k {

@@ -8,7 +8,7 @@ mod hierarchy;
 mod kmeans;
 
 pub use hierarchy::{Classes, Hierarchy, Join};
-pub use kmeans::{Centroids, Model, fit};
+pub use kmeans::{Centroids, Model, fit, quick};
 
 /// Rows of one length, row-major.
 #[derive(Clone, Copy, Debug)]

@@ -22,6 +22,7 @@ fn map(crops: &[(u8, i64, i64)]) -> SemanticMap {
         crops: crops.iter().map(crop).collect(),
         tree: None,
         history: None,
+        atlas: None,
         bank: Bank::default(),
         thumbnail: RgbImage::new(8, 8),
         provenance: serde_json::json!({}),

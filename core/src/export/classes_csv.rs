@@ -1,5 +1,6 @@
 //! The classes as a table. In: a map. Out: CSV by RFC 4180, UTF-8, one line a class below a line of names; areas in square micrometres,
-//! shares of all tissue from 0 to 1. Each line says how the class was found. Cannot fail.
+//! shares of all tissue from 0 to 1. Where an atlas made the labels, the share of each class that the atlas
+//! does not know. Each line says how the class was found. Cannot fail.
 
 use super::asap::hex;
 use super::geojson::{KIND, finite};
@@ -7,7 +8,8 @@ use crate::semantic_map::SemanticMap;
 
 /// The table.
 pub(super) fn classes_csv(map: &SemanticMap) -> String {
-    let mut out = String::from("label,name,color,cells,area_um2,share,kind\r\n");
+    let mut out = String::from("label,name,color,cells,area_um2,share,kind");
+    out.push_str(if map.atlas.is_some() { ",unknown_share\r\n" } else { "\r\n" });
     for c in &map.classes {
         let fields = [
             c.id.to_string(),
@@ -19,6 +21,9 @@ pub(super) fn classes_csv(map: &SemanticMap) -> String {
             KIND.into(),
         ];
         out.push_str(&fields.map(|f| quoted(&f)).join(","));
+        if let Some(atlas) = &map.atlas {
+            out.push_str(&format!(",{}", finite(atlas.unknown_of(|cell| map.labels.get(cell) == Some(&c.id)))));
+        }
         out.push_str("\r\n");
     }
     out

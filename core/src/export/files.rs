@@ -23,6 +23,12 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     write_with(path, |out| out.write_all(bytes))
 }
 
+/// Like [`write`], making the folder if it is not there.
+pub(super) fn write_making_dir(path: &Path, bytes: &[u8]) -> Result<()> {
+    path.parent().filter(|p| !p.as_os_str().is_empty()).map_or(Ok(()), make_dir)?;
+    write(path, bytes)
+}
+
 /// Like [`write`], for files that are made piece by piece.
 pub(super) fn write_with(path: &Path, fill: impl FnOnce(&mut BufWriter<&mut File>) -> std::io::Result<()>) -> Result<()> {
     let hint = "check free space and permissions, or choose another folder";

@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 
 use image::RgbImage;
 
-use super::sidecar::{self, BankOf, CropOf, FileOf, Sidecar, ThumbnailOf};
+use super::sidecar::{self, AtlasOf, BankOf, CropOf, FileOf, Sidecar, ThumbnailOf};
 use super::staged::{Staged, found};
 use super::tree_files::{BEFORE, HistoryOf, LEAVES, TreeOf};
 use super::{asap, classes_csv, files, geojson, label_tiff, legend, overlay, png_text, scrubbed};
-use super::{readings_chart, readings_csv};
+use super::{readings_chart, readings_csv, unknown};
+use crate::atlas::Assigned;
 use crate::semantic_map::edit::History;
 use crate::semantic_map::{Bank, Class, Crop, SemanticMap, Tree};
 use crate::{Error, Result, limits};
@@ -26,6 +27,8 @@ const BANK_BYTES: usize = 1 << 30;
 const THUMBNAIL_PX: u32 = 8192;
 /// Most crops read.
 const CROPS: usize = limits::CLASSES * 64;
+/// The file with distances to the atlas in hundredths of its bound, one grey value a cell, 0 = background.
+const DISTANCE: &str = "distance.png";
 const AGAIN: &str = "make the map again with `histoloom cluster`, or give the folder of another map";
 
 /// Writes a map into a folder, which is made if it is not there; a map that is there already is replaced as a whole or not at all. The
@@ -63,6 +66,7 @@ pub fn write_map(dir: &Path, map: &SemanticMap) -> Result<Vec<PathBuf>> {
     }
     let tree = map.tree.as_ref().map(|t| Ok(TreeOf::new(t, out.put(LEAVES, &grey(&t.leaves)?)?))).transpose()?;
     let history = map.history.as_ref().map(|h| Ok(HistoryOf::new(h, out.put(BEFORE, &grey(&h.labels)?)?))).transpose()?;
+    let atlas = map.atlas.as_ref().map(|a| out.put_atlas(map, a, &grey(&a.distance)?)).transpose()?;
     let sidecar = Sidecar {
         format: sidecar::FORMAT.into(),
         version: sidecar::VERSION,
@@ -79,6 +83,7 @@ pub fn write_map(dir: &Path, map: &SemanticMap) -> Result<Vec<PathBuf>> {
         bank,
         tree,
         history,
+        atlas,
         provenance: scrubbed(&map.provenance),
     };
     out.put("map.json", sidecar::to_text(&sidecar)?.as_bytes())?;
@@ -113,6 +118,7 @@ pub fn read_map(dir: &Path) -> Result<SemanticMap> {
         bank: read_bank(dir, &s.bank)?,
         tree: s.tree.map(|of| read_tree(dir, of, (s.columns as u32, s.rows as u32))).transpose()?,
         history: s.history.map(|of| read_history(dir, of, (s.columns as u32, s.rows as u32))).transpose()?,
+        atlas: s.atlas.map(|of| read_assigned(dir, of, (s.columns as u32, s.rows as u32))).transpose()?,
         classes: s.classes,
         thumbnail,
         provenance: s.provenance,
@@ -142,11 +148,19 @@ impl Out {
     }
 }
 
+    /// What an atlas says, as a picture and as numbers.
+    fn put_atlas(&mut self, map: &SemanticMap, assigned: &Assigned, distance: &[u8]) -> Result<AtlasOf> {
+        self.put("unknown.png", &rgb_png(&unknown(map, assigned), &pseudo())?)?;
+        let file = self.put(DISTANCE, distance)?;
+        Ok(AtlasOf { file, id_sha256: assigned.id_sha256.clone(), unknown_share: assigned.unknown_share() })
+    }
+}
+
 /// Removes what only an earlier map of this folder had. A failure leaves a stray picture and nothing worse.
 fn sweep(dir: &Path, written: &[PathBuf]) {
     let crops = std::fs::read_dir(dir.join("crops")).into_iter().flatten().flatten().map(|e| e.path());
     let crops = crops.filter(|p| files::name(p).starts_with("class_") && p.extension().is_some_and(|e| e == "png"));
-    let others = [LEAVES, BEFORE, "k_choice.png", "k_choice.csv"].map(|name| dir.join(name));
+    let others = [LEAVES, BEFORE, DISTANCE, "unknown.png", "k_choice.png", "k_choice.csv"].map(|name| dir.join(name));
     for path in crops.chain(others).filter(|p| !written.contains(p)) {
         let _ = std::fs::remove_file(path);
     }
@@ -206,6 +220,11 @@ fn read_history(dir: &Path, of: HistoryOf, size: (u32, u32)) -> Result<History> 
     Ok(of.history(png_text::grey(&bytes, size, &dir.join(BEFORE), AGAIN)?))
 }
 
+fn read_assigned(dir: &Path, of: AtlasOf, size: (u32, u32)) -> Result<Assigned> {
+    let bytes = piece(dir, DISTANCE, &of.file, PICTURE_BYTES)?;
+    Ok(Assigned { id_sha256: of.id_sha256, distance: png_text::grey(&bytes, size, &dir.join(DISTANCE), AGAIN)? })
+}
+
 fn read_bank(dir: &Path, of: &BankOf) -> Result<Bank> {
     let path = dir.join("bank.f32");
     let bytes = piece(dir, "bank.f32", &of.file, BANK_BYTES)?;
@@ -249,6 +268,7 @@ fn check(map: &SemanticMap) -> std::result::Result<(), String> {
         return bad(format!("cell of {} px, {} um/px, worked at {} um/px", map.cell_px, map.mpp, map.work_mpp));
     }
     let drawn = map.tree.as_ref().map(|t| t.leaves.len()).into_iter().chain(map.history.as_ref().map(|h| h.labels.len()));
+    let drawn = drawn.chain(map.atlas.as_ref().map(|a| a.distance.len()));
     if let Some(cells) = drawn.into_iter().find(|n| *n != map.labels.len()) {
         return bad(format!("a hierarchy or history of {cells} cells for a map of {}", map.labels.len()));
     }

@@ -5,6 +5,8 @@
 //! |---|---|
 //! | [`write_map`] | `overlay.png labels.png leaves.png thumbnail.png legend.png classes.csv k_choice.png k_choice.csv crops/class_03_1.png bank.f32 map.json` |
 //! | | for QuPath `map.geojson labels.ome.tif`, for ASAP `map.asap.xml labels_likelihood_map.tif` |
+//! | | where an atlas labelled it `unknown.png distance.png` |
+//! | [`write_atlas`], [`write_sample`] | one file each |
 //! | [`write_tile`] | `tile_0001.png tile_0001_labels.png tile_0001_flags.png tile_0001_flags.json` |
 //! | [`DataSet`] | the tiles, `inputs/`, `contact_sheet.png`, `manifest.json` |
 //! | [`write_report`] | `eval.json eval.png` |
@@ -18,6 +20,7 @@
 //! file and what to try, or [`Error::Limit`](crate::Error::Limit) before anything large is allocated.
 
 mod asap;
+mod atlas_files;
 mod chart;
 mod classes_csv;
 mod contours;
@@ -31,6 +34,7 @@ mod picture;
 mod png_text;
 mod privacy;
 mod report;
+mod sample_file;
 mod sheet;
 mod sidecar;
 mod staged;
@@ -40,10 +44,12 @@ mod text;
 mod tiff_pyramid;
 mod tile_files;
 mod tree_files;
+mod unknown;
 #[cfg(test)]
 mod viewer_tests;
 mod xml;
 
+pub use atlas_files::{atlas_summary, read_atlas, write_atlas};
 pub use chart::{readings_chart, readings_csv};
 pub use contours::{Polygon, contours};
 pub use dataset::DataSet;
@@ -53,5 +59,7 @@ pub use map_files::{read_map, write_map};
 pub use picture::{legend, overlay};
 pub use privacy::scrubbed;
 pub use report::{check_report, write_report};
+pub use sample_file::{read_sample, sample_files, write_sample};
 pub use sheet::{columns, contact_sheet};
 pub use tile_files::{inspect, tile_name, write_tile};
+pub use unknown::unknown;

@@ -65,7 +65,7 @@ pub(super) fn extent(map: &SemanticMap) -> (f64, f64) {
     (side("width_px", map.columns), side("height_px", map.rows))
 }
 
-fn cell(pixel: u32, pixels: u32, cells: f64) -> usize {
+pub(super) fn cell(pixel: u32, pixels: u32, cells: f64) -> usize {
     ((f64::from(pixel) + 0.5) / f64::from(pixels) * cells) as usize
 }
 

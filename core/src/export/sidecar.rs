@@ -50,6 +50,16 @@ pub(super) struct ThumbnailOf {
     pub side_px: [u32; 2],
 }
 
+/// What an atlas says: the atlas, and the file with its distances.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct AtlasOf {
+    #[serde(flatten)]
+    pub file: FileOf,
+    pub id_sha256: String,
+    /// Share of the tissue beyond the bound, for readers of the file alone.
+    pub unknown_share: f64,
+}
+
 /// The whole sidecar.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Sidecar {
@@ -68,6 +78,7 @@ pub(super) struct Sidecar {
     pub bank: BankOf,
     pub tree: Option<TreeOf>,
     pub history: Option<HistoryOf>,
+    pub atlas: Option<AtlasOf>,
     pub provenance: Value,
 }
 

@@ -6,6 +6,7 @@ use image::{Rgb, RgbImage};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::atlas::{Assigned, EncoderOf, SampledSlide};
 use crate::cluster::choice::Reading;
 use crate::cluster::{Centroids, Hierarchy};
 use crate::flags::{Flag, TileFlags};
@@ -33,6 +34,14 @@ fn tree() -> Tree {
     }
 }
 
+/// What an atlas says of the map.
+fn assigned() -> Assigned {
+    Assigned {
+        id_sha256: "0a".repeat(32),
+        distance: map_labels().iter().enumerate().map(|(i, l)| if *l == 0 { 0 } else { 1 + (i % 250) as u8 }).collect(),
+    }
+}
+
 /// An edit, and what the map was before it.
 fn history() -> History {
     let classes = vec![Class { id: 9, name: "all".into(), color: [1, 2, 3], cells: 7, area_um2: 0.1 + 0.2, share: 1.0 / 3.0 }];
@@ -40,7 +49,7 @@ fn history() -> History {
     History { edits, labels: vec![9; 37 * 53], classes, crops: vec![9; 12], bank: vec![9; 11] }
 }
 
-pub(super) fn map() -> SemanticMap {
+fn map_labels() -> Vec<u8> {
     let (rows, columns) = (37, 53);
     let mut labels = vec![0u8; rows * columns];
     for (i, l) in labels.iter_mut().enumerate() {
@@ -56,6 +65,11 @@ pub(super) fn map() -> SemanticMap {
             0
         };
     }
+    labels
+}
+
+pub(super) fn map() -> SemanticMap {
+    let (rows, columns, labels) = (37, 53, map_labels());
     let mut classes = Vec::new();
     for (i, name) in ["keratin", "tumour nests \u{b5}", "stroma, a rather long name that is cut"].into_iter().enumerate() {
         let cells = labels.iter().filter(|l| **l == i as u8 + 1).count() as u64;
@@ -83,6 +97,7 @@ pub(super) fn map() -> SemanticMap {
         crops,
         tree: Some(tree()),
         history: Some(history()),
+        atlas: Some(assigned()),
         bank: Bank { channels: 5, classes: vec![1, 1, 1, 1, 2, 2, 2, 3, 3, 3, 3], rows: rows_of },
         thumbnail: speckled(1, 9, [0, 0, 0]).clone_resized(424, 296),
         provenance: json!({"parameters": {"k": 3, "seed": 9_007_199_254_740_993u64, "x": 0.1 + 0.7, "y": 5e-324, "device": "cpu"}, "slide": {"id": "ab12"}}),
@@ -144,8 +159,11 @@ fn a_second_map_in_the_same_folder_leaves_no_crop_of_the_first() {
     map.crops.truncate(2);
     write_map(dir.path(), &map).unwrap();
     assert_eq!(std::fs::read_dir(dir.path().join("crops")).unwrap().count(), 2);
-    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 16, "no temporary file is left");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 18, "no temporary file is left");
     assert_eq!(read_map(dir.path()).unwrap(), map);
+    map.atlas = None;
+    write_map(dir.path(), &map).unwrap();
+    assert!(!dir.path().join("unknown.png").exists(), "what an atlas said of the first map");
 }
 
 #[test]
@@ -356,4 +374,31 @@ fn a_failed_write_leaves_the_old_file_whole() {
     assert!(e.contains("cannot write") && e.contains("free space"), "{e}");
     assert_eq!(std::fs::read(&path).unwrap(), b"old");
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
+}
+
+#[test]
+fn a_sample_is_read_back_bit_for_bit_and_a_damaged_one_is_told() {
+    let encoder = EncoderOf { id: "e".into(), sha256: "s".into(), channels: 2, stride_px: 16 };
+    let data = [0.1f32, -1e-30, 3.0, 0.0, 7.5, 1.0 / 3.0];
+    let slide = SampledSlide { id_sha256: "aa".into(), work_mpp: 0.4992, ..Default::default() };
+    let rows = crate::cluster::Rows { data: &data, channels: 2 };
+    let s = crate::atlas::sample(rows, &[1, 7, u32::MAX], (encoder, slide), u64::MAX, 99, &crate::Job::new()).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("new/a.sample");
+    write_sample(&path, &s).unwrap();
+    assert_eq!(read_sample(&path).unwrap(), s);
+    assert_eq!(inspect(&path).unwrap()["rows"], 3);
+    let folder = [dir.path().join("new").display().to_string(), path.display().to_string()];
+    assert_eq!(sample_files(&folder).unwrap(), [path.clone(), path.clone()]);
+    assert!(sample_files(&[dir.path().display().to_string()]).unwrap_err().to_string().contains(".sample"));
+    let whole = std::fs::read(&path).unwrap();
+    for n in 0..whole.len() {
+        std::fs::write(&path, &whole[..n]).unwrap();
+        assert!(read_sample(&path).is_err(), "cut off after {n} bytes");
+        let mut changed = whole.clone();
+        changed[n] ^= 1 << (n % 8);
+        std::fs::write(&path, &changed).unwrap();
+        // a flipped bit in the header's words may leave another sound sample, in the rows it never does
+        assert!(read_sample(&path).is_err() || n < whole.len() - 3 * 24, "bit flipped in byte {n}");
+    }
 }

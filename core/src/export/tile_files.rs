@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::png_text::{Pixels, encode};
 use super::staged::found;
-use super::{files, png_text, scrubbed};
+use super::{atlas_files, files, png_text, sample_file, scrubbed};
 use crate::semantic_map::SemanticMap;
 use crate::synth::SyntheticTile;
 use crate::{Error, Result, limits};
@@ -122,6 +122,12 @@ pub fn inspect(path: &Path) -> Result<Value> {
     let hint = "give a PNG or JSON file that Histoloom wrote, or the folder of a map";
     let path = if path.is_dir() { &found(path, "map.json") } else { path };
     let bytes = files::read(path, INSPECT_BYTES, hint)?;
+    if bytes.starts_with(sample_file::MAGIC) {
+        return sample_file::inspected(&bytes).map_err(|why| Error::file("cannot read", path, why, hint));
+    }
+    if let Some(atlas) = atlas_files::inspected(&bytes) {
+        return Ok(atlas);
+    }
     if !bytes.starts_with(b"\x89PNG") {
         return json_of_ours(&bytes).map_err(|why| Error::file("cannot read", path, why, hint));
     }

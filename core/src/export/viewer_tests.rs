@@ -23,7 +23,7 @@ fn large() -> SemanticMap {
             if x % 97 < 40 && y % 61 < 30 { ((x / 97 + y / 61) % 4) as u8 } else { 1 + (x / 500) as u8 }
         })
         .collect();
-    (map.tree, map.history) = (None, None);
+    (map.tree, map.history, map.atlas) = (None, None, None);
     map.provenance["slide"] = json!({"width_px": 48_200, "height_px": 22_487});
     map
 }
@@ -267,14 +267,18 @@ fn the_class_table_is_rfc_4180_and_holds_every_class() {
     map.classes[2].share = f64::NAN;
     let text = classes_csv::classes_csv(&map);
     let rows = csv_rows(&text);
-    assert_eq!(rows[0], ["label", "name", "color", "cells", "area_um2", "share", "kind"]);
+    assert_eq!(rows[0], ["label", "name", "color", "cells", "area_um2", "share", "kind", "unknown_share"]);
     assert_eq!(rows.len(), 4);
     for (row, class) in rows[1..].iter().zip(&map.classes) {
-        assert_eq!((row.len(), row[0].parse(), &row[1]), (7, Ok(class.id), &class.name));
+        assert_eq!((row.len(), row[0].parse(), &row[1]), (8, Ok(class.id), &class.name));
         assert_eq!((row[3].parse(), row[4].parse()), (Ok(class.cells), Ok(class.area_um2)));
         assert!(row[6].contains("pseudo-semantic"));
     }
     assert_eq!((rows[1][2].as_str(), rows[1][5].parse(), rows[3][5].as_str()), ("#0072b2", Ok(map.classes[0].share), "0"));
+    let unknown: f64 = rows[1][7].parse().unwrap();
+    assert!(unknown > 0.4 && unknown < 0.8, "distances run from 1 to 250: {unknown}");
+    map.atlas = None;
+    assert_eq!(csv_rows(&classes_csv::classes_csv(&map))[1].len(), 7);
 }
 
 /// A reader as RFC 4180 describes it.

@@ -15,12 +15,14 @@ use serde_json::{Map, Value, json};
 
 use crate::{Error, Result, limits};
 
+mod atlas;
 mod edit;
 mod eval;
 mod import;
 mod presets;
 mod synth;
 
+pub use atlas::{AtlasFit, AtlasMerge, AtlasName, AtlasSample};
 pub use edit::Edit;
 pub use eval::Eval;
 pub use import::Import;
@@ -91,6 +93,8 @@ pub struct Cluster {
     pub crops_per_class: usize,
     /// Go on although the stain does not look like H&E.
     pub force: bool,
+    /// An atlas file whose classes the map gets, instead of classes of its own.
+    pub atlas: Option<String>,
 }
 
 const fn field(name: &'static str, kind: Kind, default: fn() -> Value, doc: &'static str) -> Field {
@@ -101,6 +105,14 @@ const SEED: Field =
     field("seed", Kind::Integer(0, i64::MAX), || json!(1), "Seed of everything random; the same seed gives the same bytes on the CPU");
 const DEVICE: Field = field("device", Kind::Text, || json!("auto"), "auto, cpu, gpu or gpu:N");
 const THREADS: Field = field("threads", Kind::Integer(0, 1024), || json!(0), "Worker threads, 0 = one a core");
+const MPP: Field = field(
+    "mpp",
+    Kind::Number(*limits::MPP.start(), *limits::MPP.end()),
+    || Value::Null,
+    "Micrometres per level-0 pixel, where the slide does not tell",
+);
+const ROI: Field = field("roi", Kind::List, || Value::Null, "Polygons in level-0 pixels, [[[x, y], ...], ...]");
+const FORCE: Field = field("force", Kind::Flag, || json!(false), "Go on although the stain does not look like H&E");
 const OUT_DIR: Field = field("out_dir", Kind::Text, || Value::Null, "Folder for files; without it nothing is written");
 
 impl Params for Cluster {
@@ -112,21 +124,22 @@ impl Params for Cluster {
                 "k",
                 Kind::Integer(0, limits::CLASSES as i64),
                 || json!(8),
-                "Number of tissue classes, from 2; 0 chooses by silhouette and stability",
+                "Number of tissue classes, from 2; 0 chooses by silhouette and stability, or as the atlas has it",
             ),
-            field(
-                "mpp",
-                Kind::Number(*limits::MPP.start(), *limits::MPP.end()),
-                || Value::Null,
-                "Micrometres per level-0 pixel, where the slide does not tell",
-            ),
-            field("roi", Kind::List, || Value::Null, "Polygons in level-0 pixels, [[[x, y], ...], ...]"),
+            MPP,
+            ROI,
             SEED,
             DEVICE,
             THREADS,
             OUT_DIR,
             field("crops_per_class", Kind::Integer(1, 64), || json!(8), "Exemplar crops kept a class"),
-            field("force", Kind::Flag, || json!(false), "Go on although the stain does not look like H&E"),
+            FORCE,
+            field(
+                "atlas",
+                Kind::Text,
+                || Value::Null,
+                "An atlas file: the map gets its classes, names and colours, cut at k, and tells what it does not know",
+            ),
         ])
     }
 
@@ -134,17 +147,21 @@ impl Params for Cluster {
         if self.k == 1 {
             return Err(Error::parameter("k", "1 is not an integer from 2 to 100", "use 2 or more, or 0 to let the readings choose"));
         }
-        for (i, ring) in self.roi.iter().flatten().enumerate() {
-            if ring.len() < 3 || ring.iter().flatten().any(|v| !v.is_finite()) {
-                return Err(Error::parameter(
-                    format!("roi[{i}]"),
-                    "a polygon needs at least 3 finite points",
-                    "give level-0 pixel coordinates",
-                ));
-            }
-        }
-        Ok(())
+        check_roi(self.roi.as_deref())
     }
+}
+
+fn check_roi(roi: Option<&[Vec<[f64; 2]>]>) -> Result<()> {
+    for (i, ring) in roi.into_iter().flatten().enumerate() {
+        if ring.len() < 3 || ring.iter().flatten().any(|v| !v.is_finite()) {
+            return Err(Error::parameter(
+                format!("roi[{i}]"),
+                "a polygon needs at least 3 finite points",
+                "give level-0 pixel coordinates",
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Parses and checks a parameter string; an empty one means all defaults.
@@ -279,6 +296,10 @@ mod tests {
             (serde_json::to_value(parse::<Eval>(r#"{"from": "map"}"#).unwrap()).unwrap(), schema::<Eval>()),
             (serde_json::to_value(parse::<Edit>("").unwrap()).unwrap(), schema::<Edit>()),
             (serde_json::to_value(Import { file: None, out_dir: None }).unwrap(), schema::<Import>()),
+            (serde_json::to_value(parse::<AtlasSample>(r#"{"out": "a"}"#).unwrap()).unwrap(), schema::<AtlasSample>()),
+            (serde_json::to_value(parse::<AtlasMerge>(r#"{"samples": ["a"], "out": "b"}"#).unwrap()).unwrap(), schema::<AtlasMerge>()),
+            (serde_json::to_value(parse::<AtlasFit>(r#"{"samples": ["a"], "out": "b"}"#).unwrap()).unwrap(), schema::<AtlasFit>()),
+            (serde_json::to_value(parse::<AtlasName>(r#"{"file": "a"}"#).unwrap()).unwrap(), schema::<AtlasName>()),
         ] {
             let (a, b) = (value.as_object().unwrap(), schema["properties"].as_object().unwrap());
             assert_eq!(a.keys().collect::<Vec<_>>(), b.keys().collect::<Vec<_>>());

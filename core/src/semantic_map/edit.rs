@@ -117,11 +117,8 @@ impl SemanticMap {
     fn apply(&mut self, edit: &Edit) -> std::result::Result<(), String> {
         match edit {
             Edit::Rename { label, name } => {
-                let name = name.trim();
-                if name.is_empty() || name.chars().count() > NAME_CHARS || name.chars().any(char::is_control) {
-                    return Err(format!("a name has 1 to {NAME_CHARS} characters and no control characters"));
-                }
-                self.class_mut(*label)?.name = name.into();
+                let name = name_of(name)?;
+                self.class_mut(*label)?.name = name;
             }
             Edit::Recolour { label, color } => self.class_mut(*label)?.color = parsed(color)?,
             Edit::Merge(labels) => self.merge(labels)?,
@@ -261,7 +258,17 @@ fn calm(labels: &mut [u8], columns: usize, a: u8, b: u8) {
     }
 }
 
-fn parsed(color: &str) -> std::result::Result<[u8; 3], String> {
+/// A name as it is kept, or what is wrong with it.
+pub fn name_of(name: &str) -> std::result::Result<String, String> {
+    let name = name.trim();
+    if name.is_empty() || name.chars().count() > NAME_CHARS || name.chars().any(char::is_control) {
+        return Err(format!("a name has 1 to {NAME_CHARS} characters and no control characters"));
+    }
+    Ok(name.into())
+}
+
+/// A colour of the form `#rrggbb`, or what is wrong with it.
+pub fn parsed(color: &str) -> std::result::Result<[u8; 3], String> {
     let bad = || format!("`{color}` is no colour; write #rrggbb, for instance #d55e00");
     let hex = color.strip_prefix('#').filter(|h| h.len() == 6 && h.bytes().all(|b| b.is_ascii_hexdigit())).ok_or_else(bad)?;
     let value = u32::from_str_radix(hex, 16).map_err(|_| bad())?;

@@ -27,6 +27,7 @@ fn map() -> SemanticMap {
         crops: vec![crop(32, 32), crop(400, 32), crop(32, 400)],
         tree: Some(Tree { hierarchy, leaves, readings: Vec::new() }),
         history: None,
+        atlas: None,
         bank,
         thumbnail: RgbImage::new(8, 8),
         provenance: serde_json::json!({}),

@@ -7,7 +7,8 @@
 //! [`run`] goes through: survey (which cells are tissue) -> embed (dense features, windows read one batch at a time) -> smooth (means
 //! over neighbourhoods in which only tissue counts) -> cluster (a hierarchy fitted on cells away from the glass, cut at k) -> calm
 //! (Potts model and least region size) -> legend, crops, bank. Labels are those of the hierarchy: another k leaves the labels and
-//! colours of the classes that it does not split.
+//! colours of the classes that it does not split. With an atlas the hierarchy is the atlas's. [`sample`] is the way to one: what [`run`]
+//! would fit classes on, bounded.
 
 pub mod edit;
 #[cfg(test)]
@@ -23,11 +24,12 @@ mod smooth;
 mod tests;
 
 pub use palette::palette;
-pub use run::run;
+pub use run::{run, sample};
 
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
+use crate::atlas::Assigned;
 use crate::cluster::Hierarchy;
 use crate::cluster::choice::Reading;
 
@@ -109,6 +111,8 @@ pub struct SemanticMap {
     pub tree: Option<Tree>,
     /// What was changed by hand, and what the map was before.
     pub history: Option<edit::History>,
+    /// What the atlas that labelled the map says of the slide; none where the map has classes of its own.
+    pub atlas: Option<Assigned>,
     /// The slide, small (longest side about 1024 px), under the overlay.
     pub thumbnail: RgbImage,
     /// Parameters, seed, encoder, device, slide id hash, software version.

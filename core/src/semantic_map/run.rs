@@ -1,5 +1,8 @@
 //! The pipeline from slide to map.
 
+use std::path::Path;
+
+use rayon::prelude::*;
 use serde_json::{Value, json};
 
 use super::exemplars::Labelled;
@@ -7,8 +10,10 @@ use super::legend::legend;
 use super::regularise::Evidence;
 use super::smooth::{change, depths, is_deep, smooth};
 use super::{Class, SemanticMap, Tree, palette::palette, picture::picture};
+use crate::atlas::{self, Assigned, Atlas, EncoderOf, Sample, SampledSlide};
 use crate::cluster::{Classes, Hierarchy, Rows, choice};
 use crate::embed::{Embedding, embed_slide};
+use crate::export::read_atlas;
 use crate::params::{self, Cluster};
 use crate::slide::Scale;
 use crate::tiles::{Glass, Grid, Roi, Survey, survey, thumbnail};
@@ -34,12 +39,19 @@ pub fn run(source: &dyn TileSource, encoder: &dyn Encoder, params: &Cluster, job
     crate::pool::pool(params.threads)?.install(|| Run::start(source, encoder, params, job)?.finish())
 }
 
+/// At most `rows` rows of what [`run`] would fit classes on, for an atlas.
+pub fn sample(source: &dyn TileSource, encoder: &dyn Encoder, params: &Cluster, rows: usize, job: &Job) -> Result<Sample> {
+    job.check()?;
+    crate::pool::pool(params.threads)?.install(|| Run::start(source, encoder, params, job)?.sampled(rows))
+}
+
 /// What every step needs.
 struct Run<'a> {
     source: &'a dyn TileSource,
     encoder: &'a dyn Encoder,
     params: &'a Cluster,
     job: &'a Job,
+    atlas: Option<Atlas>,
     scale: Scale,
     grid: Grid,
     glass: Glass,
@@ -52,7 +64,13 @@ impl<'a> Run<'a> {
     fn start(source: &'a dyn TileSource, encoder: &'a dyn Encoder, params: &'a Cluster, job: &'a Job) -> Result<Self> {
         let info = source.info();
         info.check()?;
+        let atlas = params.atlas.as_ref().map(|path| read_atlas(Path::new(path))).transpose()?;
+        if let Some(atlas) = &atlas {
+            atlas.check_encoder(encoder)?;
+            atlas.hierarchy.cut(atlas.k_or_own(params.k))?;
+        }
         let scale = Scale::new(info.mpp_or(params.mpp)?);
+        atlas.as_ref().and_then(|a| a.doubt(scale.work_mpp)).into_iter().for_each(|doubt| job.note(doubt));
         let grid = Grid::new(info, &scale, encoder.stride_px())?;
         let thumbnail = thumbnail(source)?;
         let glass = Glass::of(&thumbnail);
@@ -64,7 +82,7 @@ impl<'a> Run<'a> {
         }
         let survey = survey(source, &grid, &glass, params.roi.as_deref().map(Roi).as_ref(), job)?;
         job.publish(picture(&grid, &survey.tissue.iter().map(|t| u8::from(*t)).collect::<Vec<_>>(), &[[153; 3]]));
-        Ok(Self { source, encoder, params, job, scale, grid, glass, survey, thumbnail })
+        Ok(Self { source, encoder, params, job, atlas, scale, grid, glass, survey, thumbnail })
     }
 
     /// Embeds, clusters and dresses the map.
@@ -73,7 +91,8 @@ impl<'a> Run<'a> {
         let depth = depths(&self.grid, &self.survey.tissue);
         let smoothed = smooth(&embedding, &self.grid, &depth);
         let (labels, tree, k) = self.labels(&embedding, &smoothed, &depth)?;
-        let classes = legend(&labels, self.grid.cell_px() * self.scale.mpp);
+        let mut classes = legend(&labels, self.grid.cell_px() * self.scale.mpp);
+        let assigned = self.atlas.as_ref().map(|atlas| self.assigned(atlas, k, &smoothed, &mut classes)).transpose()?;
         if self.scale.work_mpp > COARSE_MPP {
             self.job.note(format!(
                 "the slide has only {:.2} um/px: a cell is {:.0} um wide, and the encoder sees less than it was made for",
@@ -81,7 +100,7 @@ impl<'a> Run<'a> {
                 self.grid.cell_px() * self.scale.mpp
             ));
         }
-        if classes.len() < k {
+        if classes.len() < k && assigned.is_none() {
             self.job.note(format!("{} of {k} classes were left after small regions had joined their neighbours", classes.len()));
         }
         self.job.publish(picture(&self.grid, &labels, &palette(k)));
@@ -89,7 +108,7 @@ impl<'a> Run<'a> {
         let labelled = Labelled { grid: &self.grid, labels: &labels, smoothed: &smoothed, classes: ids };
         let crops = labelled.crops(self.source, self.params.crops_per_class, self.job)?;
         let bank = labelled.bank(&embedding, self.params.seed);
-        let provenance = self.provenance(&classes, &tree.hierarchy, k)?;
+        let provenance = self.provenance(&classes, &tree.hierarchy, k, assigned.as_ref())?;
         Ok(SemanticMap {
             rows: self.grid.rows,
             columns: self.grid.columns,
@@ -102,15 +121,66 @@ impl<'a> Run<'a> {
             bank,
             tree: Some(tree),
             history: None,
+            atlas: assigned,
             thumbnail: self.thumbnail,
             provenance,
         })
     }
 
-    /// Fits the classes, chooses their number where that is asked for, and labels every tissue cell.
+    /// Embeds, and takes rows for an atlas.
+    fn sampled(self, most: usize) -> Result<Sample> {
+        let embedding = embed_slide(self.source, self.encoder, &self.grid, &self.survey.tissue, self.job)?;
+        let depth = depths(&self.grid, &self.survey.tissue);
+        let smoothed = smooth(&embedding, &self.grid, &depth);
+        self.job.stage("sample", 0);
+        let (chosen, rows) = self.rows_to_fit(&smoothed, &depth);
+        let cells: Vec<u32> = chosen.iter().map(|i| smoothed.cells[*i]).collect();
+        let slide = SampledSlide { id_sha256: self.source.info().id_sha256(), work_mpp: self.scale.work_mpp as f32, ..Default::default() };
+        let rows = Rows { data: &rows, channels: smoothed.channels };
+        atlas::sample(rows, &cells, (EncoderOf::of(self.encoder), slide), self.params.seed, most, self.job)
+    }
+
+    /// Names and colours of the atlas for the classes, and how far each cell is from what the atlas knows.
+    fn assigned(&self, atlas: &Atlas, k: usize, smoothed: &Embedding, classes: &mut [Class]) -> Result<Assigned> {
+        let legend = atlas.legend(k)?;
+        for class in classes {
+            if let Some((name, color)) = legend.get(usize::from(class.id) - 1) {
+                (class.name, class.color) = (name.clone(), *color);
+            }
+        }
+        let distance = |i: usize| {
+            let (leaf, distance2) = atlas.hierarchy.leaves.nearest(smoothed.rows().row(i));
+            atlas.hundredths(leaf, distance2)
+        };
+        let rows: Vec<u8> = (0..smoothed.cells.len()).into_par_iter().map(distance).collect();
+        let mut out = Assigned { id_sha256: atlas.id_sha256(), distance: vec![0; self.grid.cells()] };
+        smoothed.cells.iter().zip(rows).for_each(|(cell, d)| out.distance[*cell as usize] = d);
+        let unknown = out.unknown_share();
+        if unknown >= atlas::NOTED_SHARE {
+            self.job.note(format!("{:.0} % of the tissue is unlike anything the atlas knows: see unknown.png", 100.0 * unknown));
+        }
+        Ok(out)
+    }
+
+    /// Fits the classes or takes those of the atlas, chooses their number where that is asked for, and labels every tissue cell.
     fn labels(&self, own: &Embedding, smoothed: &Embedding, depth: &[u8]) -> Result<(Vec<u8>, Tree, usize)> {
         self.job.stage("cluster", 0);
-        let (rows, seed) = (self.rows_to_fit(smoothed, depth), self.params.seed);
+        let (hierarchy, readings, k) = match &self.atlas {
+            Some(atlas) => (atlas.hierarchy.clone(), Vec::new(), atlas.k_or_own(self.params.k)),
+            None => self.fitted(smoothed, depth)?,
+        };
+        let classes = Classes::new(&hierarchy, hierarchy.cut(k)?);
+        let evidence = Evidence { grid: &self.grid, features: smoothed, own, depth, classes: &classes, color: &self.survey.color };
+        let (mut labels, leaves) = evidence.nearest();
+        self.job.publish(picture(&self.grid, &labels, &palette(k)));
+        self.job.check()?;
+        evidence.calm(&mut labels);
+        Ok((labels, Tree { hierarchy, leaves, readings }, k))
+    }
+
+    /// A hierarchy of this slide alone, what speaks for each k, and the k.
+    fn fitted(&self, smoothed: &Embedding, depth: &[u8]) -> Result<(Hierarchy, Vec<choice::Reading>, usize)> {
+        let ((_, rows), seed) = (self.rows_to_fit(smoothed, depth), self.params.seed);
         let rows = Rows { data: &rows, channels: smoothed.channels };
         let hierarchy = Hierarchy::fit(rows, self.params.k.max(2), seed, self.job)?;
         let readings = choice::readings(rows, &hierarchy, seed, self.job)?;
@@ -121,17 +191,11 @@ impl<'a> Run<'a> {
         if self.params.k == params::AUTO {
             self.job.note(format!("k = {k} was chosen: see k_choice.png"));
         }
-        let classes = Classes::new(&hierarchy, hierarchy.cut(k)?);
-        let evidence = Evidence { grid: &self.grid, features: smoothed, own, depth, classes: &classes, color: &self.survey.color };
-        let (mut labels, leaves) = evidence.nearest();
-        self.job.publish(picture(&self.grid, &labels, &palette(k)));
-        self.job.check()?;
-        evidence.calm(&mut labels);
-        Ok((labels, Tree { hierarchy, leaves, readings }, k))
+        Ok((hierarchy, readings, k))
     }
 
-    /// Rows of the cells that show one tissue: away from the glass, without the sharpest changes, thinned evenly to [`FIT_ROWS`].
-    fn rows_to_fit(&self, smoothed: &Embedding, depth: &[u8]) -> Vec<f32> {
+    /// Numbers and rows of the cells that show one tissue: away from the glass, without the sharpest changes, thinned evenly to [`FIT_ROWS`].
+    fn rows_to_fit(&self, smoothed: &Embedding, depth: &[u8]) -> (Vec<usize>, Vec<f32>) {
         let inside: Vec<usize> = (0..smoothed.cells.len()).filter(|i| is_deep(depth[smoothed.cells[*i] as usize])).collect();
         let enough = inside.len() >= self.params.k && inside.len() as f64 >= INTERIOR_SHARE * smoothed.cells.len() as f64;
         let mut chosen = if enough { inside } else { (0..smoothed.cells.len()).collect() };
@@ -142,13 +206,15 @@ impl<'a> Run<'a> {
         let mut change = change.into_iter();
         chosen.retain(|_| change.next().is_some_and(|c| c <= most));
         let step = chosen.len().div_ceil(FIT_ROWS).max(1);
-        chosen.iter().step_by(step).flat_map(|i| smoothed.rows().row(*i).iter().copied()).collect()
+        let chosen: Vec<usize> = chosen.into_iter().step_by(step).collect();
+        let rows = chosen.iter().flat_map(|i| smoothed.rows().row(*i).iter().copied()).collect();
+        (chosen, rows)
     }
 
     /// Enough to make the map again, and nothing that names the slide or a folder.
-    fn provenance(&self, classes: &[Class], hierarchy: &Hierarchy, k: usize) -> Result<Value> {
+    fn provenance(&self, classes: &[Class], hierarchy: &Hierarchy, k: usize, atlas: Option<&Assigned>) -> Result<Value> {
         let info = self.source.info();
-        let params = Cluster { out_dir: None, threads: 0, ..self.params.clone() };
+        let params = Cluster { out_dir: None, atlas: None, threads: 0, ..self.params.clone() };
         let resolved: Value = serde_json::from_str(&params::resolved(&params)?).map_err(|e| Error::internal(e.to_string()))?;
         Ok(json!({
             "kind": "pseudo-semantic map of real tissue",
@@ -171,6 +237,7 @@ impl<'a> Run<'a> {
             "classes": classes.len(),
             "k": k,
             "inertia": hierarchy.inertias().get(k - 1),
+            "atlas": atlas.map(|a| json!({"id_sha256": a.id_sha256, "unknown_share": a.unknown_share()})),
         }))
     }
 }

@@ -52,6 +52,7 @@ pub(crate) fn map() -> SemanticMap {
         crops: (0..8).map(crop).collect(),
         tree: None,
         history: None,
+        atlas: None,
         bank,
         thumbnail: RgbImage::new(8, 8),
         provenance: serde_json::json!({"slide": {"id_sha256": "abc", "name": "x"}, "parameters": {"out_dir": "/home/x"}}),

@@ -61,6 +61,12 @@ pub enum Command {
     /// Make a tile again from the parameters in its PNG and compare
     #[command(after_help = EXIT_CODES)]
     Rerun(Rerun),
+    /// Labels that mean the same on every slide
+    Atlas {
+        /// What to do.
+        #[command(subcommand)]
+        command: Atlas,
+    },
     /// Models of others
     Models {
         /// What to do with them.
@@ -88,6 +94,108 @@ pub enum Models {
     },
 }
 
+/// The commands of `atlas`.
+#[derive(Debug, Subcommand)]
+pub enum Atlas {
+    /// Take a bounded sample of a slide's tissue; run it once a slide, wherever the slide is
+    #[command(after_help = EXIT_CODES)]
+    Sample(AtlasSample),
+    /// Join samples into one, in any order and grouping; a step for very many slides, `fit` takes them all as well
+    #[command(after_help = EXIT_CODES)]
+    Merge {
+        /// Samples, or folders with .sample files
+        #[arg(required = true, value_name = "SAMPLE")]
+        samples: Vec<PathBuf>,
+        /// File for the joined sample
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Fit an atlas on samples, for `cluster --atlas`
+    #[command(after_help = EXIT_CODES)]
+    Fit(AtlasFit),
+    /// Show what an atlas or a sample holds
+    Show {
+        /// An atlas or a sample
+        file: PathBuf,
+        /// Number of classes to show an atlas with [default: its own]
+        #[arg(long)]
+        k: Option<u32>,
+    },
+    /// Name or recolour classes of an atlas; they keep that at every k
+    #[command(after_help = EXIT_CODES)]
+    Name(AtlasName),
+}
+
+/// Options of `atlas sample`.
+#[derive(Debug, Args)]
+pub struct AtlasSample {
+    /// The slide
+    pub slide: PathBuf,
+    /// File for the sample; end it in .sample, and folders of them can be named later
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// Most rows taken from the slide [default: 4096]
+    #[arg(long)]
+    pub rows: Option<u32>,
+    /// Micrometres per level-0 pixel, where the slide does not tell
+    #[arg(long, allow_negative_numbers = true, value_parser = number)]
+    pub mpp: Option<f64>,
+    /// Only inside these polygons: GeoJSON in level-0 pixels
+    #[arg(long, value_name = "FILE")]
+    pub roi: Option<PathBuf>,
+    /// Seed of the choice; the same for all slides of an atlas [default: 1]
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Go on although the stain does not look like H&E
+    #[arg(long)]
+    pub force: bool,
+    /// Where to run.
+    #[command(flatten)]
+    pub place: Where,
+}
+
+/// Options of `atlas fit`.
+#[derive(Debug, Args)]
+pub struct AtlasFit {
+    /// Samples, or folders with .sample files
+    #[arg(required = true, value_name = "SAMPLE")]
+    pub samples: Vec<PathBuf>,
+    /// File for the atlas
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// Classes of a map that leaves their number to the atlas (`cluster --k 0`), 0 to let silhouette and stability choose [default: 0]
+    #[arg(long)]
+    pub k: Option<u32>,
+    /// Seed of the clustering [default: 1]
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Licence written into the atlas
+    #[arg(long)]
+    pub licence: Option<String>,
+    /// Worker threads, 0 = one a core; never changes the result
+    #[arg(long)]
+    pub threads: Option<u32>,
+}
+
+/// Options of `atlas name`.
+#[derive(Debug, Args)]
+pub struct AtlasName {
+    /// The atlas
+    pub file: PathBuf,
+    /// A class's name, for instance 3=Tumour; once for each
+    #[arg(long, value_name = "LABEL=NAME", value_parser = named)]
+    pub set: Vec<(u8, String)>,
+    /// A class's colour, for instance 3=#d55e00; once for each
+    #[arg(long, value_name = "LABEL=#RRGGBB", value_parser = named)]
+    pub color: Vec<(u8, String)>,
+    /// The number of classes at which the labels are meant [default: the atlas's own]
+    #[arg(long)]
+    pub k: Option<u32>,
+    /// File for the atlas with its names [default: the atlas itself]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
 /// Where a job runs.
 #[derive(Clone, Debug, Default, Args)]
 pub struct Where {
@@ -113,6 +221,9 @@ pub struct Cluster {
     /// Micrometres per level-0 pixel, where the slide does not tell: 0.25 at 40x, 0.5 at 20x as a rule
     #[arg(long, allow_negative_numbers = true, value_parser = number)]
     pub mpp: Option<f64>,
+    /// An atlas: classes, names and colours that mean the same on every slide; --k cuts it anywhere, 0 where the atlas says
+    #[arg(long, value_name = "FILE")]
+    pub atlas: Option<PathBuf>,
     /// Only inside these polygons: GeoJSON in level-0 pixels, as QuPath exports annotations
     #[arg(long, value_name = "FILE")]
     pub roi: Option<PathBuf>,
@@ -265,6 +376,10 @@ fn pair(text: &str) -> Result<[f64; 2], String> {
 fn share(text: &str) -> Result<(u8, f64), String> {
     let (label, value) = labelled(text, '=', "LABEL=SHARE, for instance 2=0.4")?;
     Ok((label, number(value)?))
+}
+
+fn named(text: &str) -> Result<(u8, String), String> {
+    labelled(text, '=', "LABEL=TEXT, for instance 3=Tumour").map(|(label, of)| (label, of.to_owned()))
 }
 
 fn crop(text: &str) -> Result<(u8, String), String> {

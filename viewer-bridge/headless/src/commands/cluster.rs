@@ -1,5 +1,6 @@
 //! `histoloom cluster`: slide in, map folder out.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use super::{Given, class_lines, make_out, ok, opened};
@@ -14,12 +15,48 @@ const ROI_BYTES: usize = 1_000_000;
 
 /// Runs it.
 pub fn run(common: &Common, options: &Cluster, report: &Arc<Report>) -> Result<u8> {
-    if let Some(mpp) = options.mpp.filter(|mpp| !(mpp.is_finite() && *mpp > 0.0)) {
+    let mut given = Given::default();
+    let slide = ready(&mut given, &options.slide, options.mpp, options.roi.as_deref(), report)?;
+    if let Some(file) = &options.atlas {
+        if !file.is_file() {
+            return Err(Failure::input(format!("`{}` is not a file; give an atlas made by `histoloom atlas fit`", file.display())));
+        }
+        given.put_dir("atlas", file)?;
+    }
+    let (library, models) = opened(common)?;
+    make_out(&options.out)?;
+    given.put("k", options.k);
+    given.put("mpp", options.mpp);
+    given.put("seed", options.seed);
+    given.put("force", options.force.then_some(true));
+    given.put_dir("out_dir", &options.out)?;
+    given.put_place(&options.place);
+    let context = library.context(
+        &models,
+        options.place.device.as_deref(),
+        options.place.threads.unwrap_or(0),
+        Viewer::new(Some(slide), report.clone()),
+    )?;
+    let handle = context.open_slide(&name(&options.slide))?;
+    let summary = run::job(&context, "cluster", handle, &given.value(), report)?;
+    let mut lines = vec![format!("{} x {} cells of {} px", summary["map"]["columns"], summary["map"]["rows"], summary["map"]["cell_px"])];
+    lines.extend(class_lines(&summary));
+    if let Some(unknown) = summary["map"]["unknown_share"].as_f64() {
+        lines.push(format!("{:.1} % of the tissue is unknown to the atlas (unknown.png)", 100.0 * unknown));
+    }
+    lines.push(format!("device: {}", summary["device"]["name"].as_str().unwrap_or("unknown")));
+    lines.push(format!("map in {}", options.out.display()));
+    report.outcome(&lines, &ok(summary, "cluster"));
+    Ok(0)
+}
+
+/// Opens a slide whose tissue is to be looked at, and puts its region of interest among the parameters.
+pub fn ready(given: &mut Given, path: &Path, mpp: Option<f64>, roi: Option<&Path>, report: &Report) -> Result<slide::Slide> {
+    if let Some(mpp) = mpp.filter(|mpp| !(mpp.is_finite() && *mpp > 0.0)) {
         return Err(Failure::new(Kind::Usage, format!("--mpp {mpp} is no resolution; give micrometres per pixel, for instance 0.25")));
     }
-    let slide = slide::Slide::open(&options.slide)?;
-    let mut given = Given::default();
-    if let Some(path) = &options.roi {
+    let slide = slide::Slide::open(path)?;
+    if let Some(path) = roi {
         let found = roi::read(path)?;
         if found.holes_filled {
             report.say("the region of interest has holes; they are filled");
@@ -32,18 +69,10 @@ pub fn run(common: &Common, options: &Cluster, report: &Arc<Report>) -> Result<u
         }
         given.put("roi", Some(polygons));
     }
-    if slide.mpp.is_none() && options.mpp.is_none() {
+    if slide.mpp.is_none() && mpp.is_none() {
         let hint = "add --mpp with the scanner's value, for instance --mpp 0.25 for a 40x scan or --mpp 0.5 for 20x; it is never guessed";
-        return Err(Failure::input(format!("`{}` does not tell its micrometres per pixel; {hint}", options.slide.display())));
+        return Err(Failure::input(format!("`{}` does not tell its micrometres per pixel; {hint}", path.display())));
     }
-    let (library, models) = opened(common)?;
-    make_out(&options.out)?;
-    given.put("k", options.k);
-    given.put("mpp", options.mpp);
-    given.put("seed", options.seed);
-    given.put("force", options.force.then_some(true));
-    given.put_dir("out_dir", &options.out)?;
-    given.put_place(&options.place);
     let (width, height) = slide.size_px;
     report.say(&format!(
         "slide: {width} x {height} px, {} level(s), {}, {}",
@@ -51,20 +80,10 @@ pub fn run(common: &Common, options: &Cluster, report: &Arc<Report>) -> Result<u
         slide.mpp.map_or("mpp unknown".into(), |(x, _)| format!("{x:.3} um/px")),
         slide.vendor
     ));
-    // a name for people, without its folder; the library writes a hash of the id only
-    let name = options.slide.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    let context = library.context(
-        &models,
-        options.place.device.as_deref(),
-        options.place.threads.unwrap_or(0),
-        Viewer::new(Some(slide), report.clone()),
-    )?;
-    let handle = context.open_slide(&name)?;
-    let summary = run::job(&context, "cluster", handle, &given.value(), report)?;
-    let mut lines = vec![format!("{} x {} cells of {} px", summary["map"]["columns"], summary["map"]["rows"], summary["map"]["cell_px"])];
-    lines.extend(class_lines(&summary));
-    lines.push(format!("device: {}", summary["device"]["name"].as_str().unwrap_or("unknown")));
-    lines.push(format!("map in {}", options.out.display()));
-    report.outcome(&lines, &ok(summary, "cluster"));
-    Ok(0)
+    Ok(slide)
+}
+
+/// A name for people, without its folder; the library writes a hash of the id only.
+pub fn name(slide: &Path) -> String {
+    slide.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default()
 }

@@ -1,5 +1,6 @@
 //! The commands, one a file. In: options. Out: an exit code, or a failure that carries its own.
 
+mod atlas;
 mod cluster;
 mod doctor;
 mod edit;
@@ -29,6 +30,7 @@ pub fn run(cli: Cli, report: &Arc<Report>) -> Result<u8> {
         Command::Eval(options) => eval::run(&cli.common, &options, report),
         Command::Inspect { file } => inspect::run(&cli.common, &file, report),
         Command::Rerun(options) => rerun::run(&cli.common, &options, report),
+        Command::Atlas { command } => atlas::run(&cli.common, &command, report),
         Command::Models { command: Models::Import { file, out } } => models::import(&cli.common, &file, &out, report),
         Command::Completions { shell } => {
             use clap::CommandFactory;

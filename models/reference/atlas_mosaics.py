@@ -1,0 +1,154 @@
+"""Tile sets as small slides, and names for an atlas's leaves from their labels.
+
+    python atlas_mosaics.py build --shared SHARED --out DIR      one tiled TIFF a set, 0.5 um/px, and places.json
+    python atlas_mosaics.py name ATLAS --maps DIR --mosaics DIR --shared SHARED [--command histoloom]
+
+`build`: tiles are brought to 0.5 um/px (Lanczos), padded by their own mirror image by 3 cells and laid out on glass, so that no cell that
+shows tissue sees a seam. `name`: maps are those of the mosaics and the BCSS slides, made with `histoloom cluster --atlas ATLAS --k 100` (or as
+many as it has leaves) in DIR/<name>. A leaf gets the name that most of its labelled cells have, if that is 60 % of at least 40 cells;
+purities are printed. Labels: NCT-CRC (9 tissues), osteosarcoma (viable, necrosis), BCSS tumour masks.
+"""
+
+import argparse
+import collections
+import csv
+import json
+import struct
+import subprocess
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+CELL, PAD, GAP = 16, 48, 32
+GLASS = (243, 242, 243)
+# set -> um/px of its files, pixels taken from the middle of each (at that scale), tiles taken
+SETS = {"nct_crc": (0.5, 224, 999), "osteosarcoma_tcia": (1.0, 320, 45), "brecahad": (0.25, 1024, 24), "pcam": (0.97, 96, 60)}
+NAMES = {"ADI": "Fat", "BACK": "Background", "DEB": "Debris", "LYM": "Lymphocytes", "MUC": "Mucus", "MUS": "Muscle", "NORM": "Mucosa",
+         "STR": "Stroma", "TUM": "Tumour", "Viable": "Tumour", "Non-Viable-Tumor": "Necrosis", "mask": "Tumour"}
+LEAST_CELLS, LEAST_PURITY = 40, 0.6
+
+
+def labels(folder):
+    table = folder / "labels.csv"
+    return {r["file"]: r["class"] for r in csv.DictReader(table.open())} if table.exists() and "class" in table.open().readline() else {}
+
+
+def tile(path, mpp, side):
+    """The middle of a file at 0.5 um/px, a whole number of cells, with its mirrored margin."""
+    p = Image.open(path).convert("RGB")
+    w, h = (min(side, v) for v in p.size)
+    left, top = (p.width - w) // 2, (p.height - h) // 2
+    size = [int(v * mpp / 0.5) // CELL * CELL for v in (w, h)]
+    p = p.crop((left, top, left + w, top + h)).resize(size, Image.LANCZOS)
+    return np.pad(np.asarray(p), ((PAD, PAD), (PAD, PAD), (0, 0)), mode="symmetric")
+
+
+def mosaic(folder, mpp, side, n):
+    """The picture, and where each file's own cells lie: column, row, columns, rows."""
+    files = sorted((folder / "images").iterdir())
+    files = files[:: max(1, len(files) // n)][:n]
+    tiles = [tile(f, mpp, side) for f in files]
+    step_y, step_x = (max(t.shape[a] for t in tiles) + GAP for a in (0, 1))
+    across = int(np.ceil(np.sqrt(len(tiles) * step_y / step_x)))
+    down = -(-len(tiles) // across)
+    out = np.full((down * step_y + GAP, across * step_x + GAP, 3), GLASS, np.uint8)
+    places = {}
+    for i, (f, t) in enumerate(zip(files, tiles)):
+        y, x = GAP + i // across * step_y, GAP + i % across * step_x
+        out[y : y + t.shape[0], x : x + t.shape[1]] = t
+        places[f.name] = [(x + PAD) // CELL, (y + PAD) // CELL, (t.shape[1] - 2 * PAD) // CELL, (t.shape[0] - 2 * PAD) // CELL]
+    return out, places
+
+
+def tiff(path, a, side=256):
+    """An uncompressed tiled TIFF, which OpenSlide opens."""
+    h, w = a.shape[:2]
+    down, across = -(-h // side), -(-w // side)
+    padded = np.full((down * side, across * side, 3), GLASS, np.uint8)
+    padded[:h, :w] = a
+    n, size = down * across, side * side * 3
+    bits = 8 + 2 + 11 * 12 + 4
+    offsets, counts = bits + 6, bits + 6 + 4 * n
+    data = counts + 4 * n
+    entries = [(256, 4, 1, w), (257, 4, 1, h), (258, 3, 3, bits), (259, 3, 1, 1), (262, 3, 1, 2), (277, 3, 1, 3), (284, 3, 1, 1),
+               (322, 4, 1, side), (323, 4, 1, side), (324, 4, n, offsets), (325, 4, n, counts)]
+    with open(path, "wb") as f:
+        f.write(b"II*\0" + struct.pack("<IH", 8, len(entries)))
+        for e in entries:
+            f.write(struct.pack("<HHII", *e))
+        f.write(struct.pack("<IHHH", 0, 8, 8, 8))
+        f.write(struct.pack(f"<{n}I", *(data + i * size for i in range(n))) + struct.pack(f"<{n}I", *[size] * n))
+        for y in range(down):
+            for x in range(across):
+                f.write(padded[y * side : (y + 1) * side, x * side : (x + 1) * side].tobytes())
+
+
+def build(shared, out):
+    out.mkdir(parents=True, exist_ok=True)
+    places = {}
+    for name, (mpp, side, n) in SETS.items():
+        picture, places[name] = mosaic(shared / "tiles" / name, mpp, side, n)
+        tiff(out / f"{name}.tif", picture)
+        print(name, picture.shape[1], "x", picture.shape[0], len(places[name]), "tiles")
+    (out / "places.json").write_text(json.dumps(places))
+
+
+def votes(maps, mosaics, shared):
+    """leaf (from 1) -> source -> Counter of names over its labelled cells."""
+    out = collections.defaultdict(lambda: collections.defaultdict(collections.Counter))
+    places = json.loads((mosaics / "places.json").read_text())
+    for name in ("nct_crc", "osteosarcoma_tcia"):
+        leaves = np.asarray(Image.open(maps / name / "leaves.png"))
+        of = labels(shared / "tiles" / name)
+        for file, (x, y, w, h) in places[name].items():
+            for leaf in leaves[y : y + h, x : x + w].ravel():
+                if leaf:
+                    out[int(leaf)][name][NAMES.get(of[file], "other")] += 1
+    for name in ("bcss_1008", "bcss_1015"):
+        if not (maps / name).is_dir():
+            continue
+        leaves = np.asarray(Image.open(maps / name / "leaves.png"))
+        mask = Image.open(shared / "slides" / f"{name}_tumor_mask.png").convert("L")
+        mask = np.asarray(mask.resize((leaves.shape[1], leaves.shape[0]), Image.BOX)) / 255.0
+        for leaf, m in zip(leaves.ravel(), mask.ravel()):
+            if leaf and (m > 0.9 or m < 0.1):
+                out[int(leaf)]["bcss"]["Tumour" if m > 0.5 else "other"] += 1
+    return out
+
+
+def name(atlas, maps, mosaics, shared, command):
+    leaves = len(json.loads(atlas.read_text())["leaves"])
+    own = json.loads(subprocess.run([command, "--json", "-q", "atlas", "show", str(atlas), "--k", str(leaves)], check=True,
+                                    capture_output=True, text=True).stdout)
+    label_of = own["atlas"].get("leaf_labels")
+    found, chosen = votes(maps, mosaics, shared), {}
+    print("leaf  label  name         purity  cells  source")
+    for leaf in sorted(found):
+        # tissue labels first; bone and breast labels where colon says nothing
+        for source in ("nct_crc", "bcss", "osteosarcoma_tcia"):
+            counts = found[leaf][source]
+            total = sum(counts.values())
+            if total < LEAST_CELLS:
+                continue
+            best, n = counts.most_common(1)[0]
+            if best != "other" and n >= LEAST_PURITY * total:
+                chosen[label_of[leaf - 1]] = best
+                print(f"{leaf:4}  {label_of[leaf - 1]:5}  {best:11}  {n / total:6.2f}  {total:5}  {source}")
+                break
+    arguments = [v for label, text in sorted(chosen.items()) for v in ("--set", f"{label}={text}")]
+    subprocess.run([command, "-q", "atlas", "name", str(atlas), "--k", str(leaves), *arguments], check=True)
+    print(len(chosen), "of", leaves, "leaves named")
+
+
+if __name__ == "__main__":
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("what", choices=["build", "name"])
+    p.add_argument("atlas", nargs="?", type=Path)
+    p.add_argument("--shared", type=Path, required=True)
+    p.add_argument("--out", type=Path)
+    p.add_argument("--maps", type=Path)
+    p.add_argument("--mosaics", type=Path)
+    p.add_argument("--command", default="histoloom")
+    a = p.parse_args()
+    build(a.shared, a.out) if a.what == "build" else name(a.atlas, a.maps, a.mosaics, a.shared, a.command)
