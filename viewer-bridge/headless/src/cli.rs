@@ -221,8 +221,9 @@ pub struct Cluster {
     /// Micrometres per level-0 pixel, where the slide does not tell: 0.25 at 40x, 0.5 at 20x as a rule
     #[arg(long, allow_negative_numbers = true, value_parser = number)]
     pub mpp: Option<f64>,
-    /// An atlas: classes, names and colours that mean the same on every slide; --k cuts it anywhere, 0 where the atlas says
-    #[arg(long, value_name = "FILE")]
+    /// An atlas, or `he` for the one that ships: classes, names and colours that mean the same on every slide; --k cuts it anywhere,
+    /// 0 where the atlas says
+    #[arg(long, value_name = "FILE|he")]
     pub atlas: Option<PathBuf>,
     /// Only inside these polygons: GeoJSON in level-0 pixels, as QuPath exports annotations
     #[arg(long, value_name = "FILE")]

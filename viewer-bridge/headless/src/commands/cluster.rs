@@ -1,6 +1,6 @@
 //! `histoloom cluster`: slide in, map folder out.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Given, class_lines, make_out, ok, opened};
@@ -17,13 +17,10 @@ const ROI_BYTES: usize = 1_000_000;
 pub fn run(common: &Common, options: &Cluster, report: &Arc<Report>) -> Result<u8> {
     let mut given = Given::default();
     let slide = ready(&mut given, &options.slide, options.mpp, options.roi.as_deref(), report)?;
-    if let Some(file) = &options.atlas {
-        if !file.is_file() {
-            return Err(Failure::input(format!("`{}` is not a file; give an atlas made by `histoloom atlas fit`", file.display())));
-        }
-        given.put_dir("atlas", file)?;
-    }
     let (library, models) = opened(common)?;
+    if let Some(given_atlas) = &options.atlas {
+        given.put_dir("atlas", &find_atlas(given_atlas, &models)?)?;
+    }
     make_out(&options.out)?;
     given.put("k", options.k);
     given.put("mpp", options.mpp);
@@ -81,6 +78,16 @@ pub fn ready(given: &mut Given, path: &Path, mpp: Option<f64>, roi: Option<&Path
         slide.vendor
     ));
     Ok(slide)
+}
+
+/// An atlas: a file, or the name of one that ships with the weights, such as `he`.
+fn find_atlas(atlas: &Path, models: &Path) -> Result<PathBuf> {
+    let shipped = models.join(format!("{}_atlas.json", atlas.display()));
+    let found = [atlas.to_path_buf(), shipped].into_iter().find(|p| p.is_file());
+    found.ok_or_else(|| {
+        let hint = "give a file made by `histoloom atlas fit`, or `he` for the one that ships";
+        Failure::input(format!("`{}` is not a file; {hint}", atlas.display()))
+    })
 }
 
 /// A name for people, without its folder; the library writes a hash of the id only.

@@ -1,12 +1,13 @@
-"""Tile sets as small slides, and names for an atlas's leaves from their labels.
+"""The shipped atlas: fitted on the shared slides and tile sets, its leaves named from the labels of tiles and masks.
 
-    python atlas_mosaics.py build --shared SHARED --out DIR      one tiled TIFF a set, 0.5 um/px, and places.json
-    python atlas_mosaics.py name ATLAS --maps DIR --mosaics DIR --shared SHARED [--command histoloom]
+    python atlas.py ATLAS --shared SHARED --work DIR [--command histoloom] [--without NAME]
 
-`build`: tiles are brought to 0.5 um/px (Lanczos), padded by their own mirror image by 3 cells and laid out on glass, so that no cell that
-shows tissue sees a seam. `name`: maps are those of the mosaics and the BCSS slides, made with `histoloom cluster --atlas ATLAS --k 100` (or as
-many as it has leaves) in DIR/<name>. A leaf gets the name that most of its labelled cells have, if that is 60 % of at least 40 cells;
-purities are printed. Labels: NCT-CRC (9 tissues), osteosarcoma (viable, necrosis), BCSS tumour masks.
+Writes ATLAS. In DIR: one tiled TIFF a tile set, places.json, samples, and maps of everything made with the atlas; what is there is kept.
+--without leaves a slide out of the fit, to see how an atlas labels a slide it never saw.
+
+Mosaics: tiles are brought to 0.5 um/px (Lanczos), padded by 3 cells of their own mirror image and laid out on glass, so that no cell that
+shows tissue sees a seam. Names: a leaf gets the name that most of its labelled cells have, if these are at least 40 and that is 60 % of them;
+purities are printed. Labels: NCT-CRC (9 tissues), then BCSS tumour masks, then osteosarcoma (viable, necrosis).
 """
 
 import argparse
@@ -27,6 +28,7 @@ SETS = {"nct_crc": (0.5, 224, 999), "osteosarcoma_tcia": (1.0, 320, 45), "brecah
 NAMES = {"ADI": "Fat", "BACK": "Background", "DEB": "Debris", "LYM": "Lymphocytes", "MUC": "Mucus", "MUS": "Muscle", "NORM": "Mucosa",
          "STR": "Stroma", "TUM": "Tumour", "Viable": "Tumour", "Non-Viable-Tumor": "Necrosis", "mask": "Tumour"}
 LEAST_CELLS, LEAST_PURITY = 40, 0.6
+LICENCE = "CC BY 4.0: fitted on CC0, CC BY and TCGA open-access images, see PROVENANCE.md"
 
 
 def labels(folder):
@@ -85,13 +87,24 @@ def tiff(path, a, side=256):
 
 
 def build(shared, out):
+    """Mosaics that are not there yet."""
     out.mkdir(parents=True, exist_ok=True)
+    if (out / "places.json").exists():
+        return
     places = {}
     for name, (mpp, side, n) in SETS.items():
         picture, places[name] = mosaic(shared / "tiles" / name, mpp, side, n)
         tiff(out / f"{name}.tif", picture)
         print(name, picture.shape[1], "x", picture.shape[0], len(places[name]), "tiles")
     (out / "places.json").write_text(json.dumps(places))
+
+
+def sources(shared, work):
+    """name -> file and the options its resolution needs."""
+    slides = {"cmu_1": ("CMU-1-Small-Region.svs", None), "tcga_cr_7395": ("tcga-cr-7395-01a-01-ts1.svs", 0.5),
+              "bcss_1008": ("bcss_1008_pyramid.tif", None), "bcss_1015": ("bcss_1015_pyramid.tif", None)}
+    out = {n: (shared / "slides" / f, ["--mpp", str(mpp)] if mpp else []) for n, (f, mpp) in slides.items()}
+    return out | {n: (work / f"{n}.tif", ["--mpp", "0.5"]) for n in SETS}
 
 
 def votes(maps, mosaics, shared):
@@ -117,15 +130,13 @@ def votes(maps, mosaics, shared):
     return out
 
 
-def name(atlas, maps, mosaics, shared, command):
-    leaves = len(json.loads(atlas.read_text())["leaves"])
-    own = json.loads(subprocess.run([command, "--json", "-q", "atlas", "show", str(atlas), "--k", str(leaves)], check=True,
-                                    capture_output=True, text=True).stdout)
-    label_of = own["atlas"].get("leaf_labels")
-    found, chosen = votes(maps, mosaics, shared), {}
-    print("leaf  label  name         purity  cells  source")
+def name(atlas, work, shared, command):
+    own = json.loads(command("--json", "atlas", "show", str(atlas)))["atlas"]
+    leaves = own["leaves"]
+    label_of = json.loads(command("--json", "atlas", "show", str(atlas), "--k", str(leaves)))["atlas"]["leaf_labels"]
+    found, chosen = votes(work / "maps", work, shared), {}
+    print("leaf  name         purity  cells  source")
     for leaf in sorted(found):
-        # tissue labels first; bone and breast labels where colon says nothing
         for source in ("nct_crc", "bcss", "osteosarcoma_tcia"):
             counts = found[leaf][source]
             total = sum(counts.values())
@@ -134,21 +145,38 @@ def name(atlas, maps, mosaics, shared, command):
             best, n = counts.most_common(1)[0]
             if best != "other" and n >= LEAST_PURITY * total:
                 chosen[label_of[leaf - 1]] = best
-                print(f"{leaf:4}  {label_of[leaf - 1]:5}  {best:11}  {n / total:6.2f}  {total:5}  {source}")
+                print(f"{leaf:4}  {best:11}  {n / total:6.2f}  {total:5}  {source}")
                 break
     arguments = [v for label, text in sorted(chosen.items()) for v in ("--set", f"{label}={text}")]
-    subprocess.run([command, "-q", "atlas", "name", str(atlas), "--k", str(leaves), *arguments], check=True)
+    command("atlas", "name", str(atlas), "--k", str(leaves), *arguments)
     print(len(chosen), "of", leaves, "leaves named")
 
 
-if __name__ == "__main__":
+def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("what", choices=["build", "name"])
-    p.add_argument("atlas", nargs="?", type=Path)
+    p.add_argument("atlas", type=Path)
     p.add_argument("--shared", type=Path, required=True)
-    p.add_argument("--out", type=Path)
-    p.add_argument("--maps", type=Path)
-    p.add_argument("--mosaics", type=Path)
+    p.add_argument("--work", type=Path, required=True)
     p.add_argument("--command", default="histoloom")
+    p.add_argument("--without", action="append", default=[])
     a = p.parse_args()
-    build(a.shared, a.out) if a.what == "build" else name(a.atlas, a.maps, a.mosaics, a.shared, a.command)
+
+    def command(*arguments):
+        return subprocess.run([a.command, "-q", *arguments], check=True, stdout=subprocess.PIPE, text=True).stdout
+
+    build(a.shared, a.work)
+    of = sources(a.shared, a.work)
+    for n, (file, mpp) in of.items():
+        out = a.work / "samples" / f"{n}.sample"
+        if not out.exists():
+            command("atlas", "sample", str(file), "--out", str(out), "--device", "cpu", *mpp)
+    samples = [str(a.work / "samples" / f"{n}.sample") for n in of if n not in a.without]
+    command("atlas", "fit", *samples, "--out", str(a.atlas), "--licence", LICENCE)
+    leaves = json.loads(a.atlas.read_text())["leaves"]
+    for n, (file, mpp) in of.items():
+        command("cluster", str(file), "--atlas", str(a.atlas), "--k", str(len(leaves)), "--out", str(a.work / "maps" / n), "--device", "cpu", *mpp)
+    name(a.atlas, a.work, a.shared, command)
+
+
+if __name__ == "__main__":
+    main()
