@@ -90,6 +90,7 @@ pub fn map_summary(map: &SemanticMap) -> Value {
         "classes": map.classes,
         "crops": map.crops.len(),
         "unknown_share": map.atlas.as_ref().map(histoloom_core::atlas::Assigned::unknown_share),
+        "left_out": map.left_out(),
         "background_cells": map.labels.iter().filter(|l| **l == 0).count(),
     })
 }

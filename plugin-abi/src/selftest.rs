@@ -126,6 +126,7 @@ fn made_up_map() -> SemanticMap {
         history: None,
         atlas: None,
         bank: Default::default(),
+        artefacts: None,
         thumbnail: RgbImage::from_pixel(SIDE as u32, SIDE as u32, Rgb([255; 3])),
         provenance: json!({"selftest": true}),
     }

@@ -116,6 +116,7 @@ fn map() -> SemanticMap {
         tree: None,
         history: None,
         atlas: None,
+        artefacts: None,
         thumbnail: image::RgbImage::new(150, 70),
         provenance: serde_json::json!({"slide": {"width_px": 48_009, "height_px": 22_391}}),
     }

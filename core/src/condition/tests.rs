@@ -24,6 +24,7 @@ fn map(crops: &[(u8, i64, i64)]) -> SemanticMap {
         history: None,
         atlas: None,
         bank: Bank::default(),
+        artefacts: None,
         thumbnail: RgbImage::new(8, 8),
         provenance: serde_json::json!({}),
     }

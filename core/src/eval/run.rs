@@ -12,7 +12,7 @@ use crate::condition::{Place, Places};
 use crate::flags::features;
 use crate::params::{self, Eval};
 use crate::semantic_map::SemanticMap;
-use crate::slide::{Region, read};
+use crate::slide::{Region, read_inside};
 use crate::synth::{Inputs, Nets, fingerprint, run_with};
 use crate::{Encoder, Error, Job, Result, TileSource, export};
 
@@ -180,7 +180,7 @@ fn belongs(source: &dyn TileSource, map: &SemanticMap) -> Result<()> {
 /// The real tissue of a place.
 fn real_tile(source: &dyn TileSource, place: &Place, size_px: u32) -> Result<RgbImage> {
     let downsample = place.side_px / f64::from(size_px);
-    read(source, &Region { x: place.x.round() as i64, y: place.y.round() as i64, downsample, width_px: size_px, height_px: size_px })
+    read_inside(source, &Region { x: place.x.round() as i64, y: place.y.round() as i64, downsample, width_px: size_px, height_px: size_px })
 }
 
 /// One tile of a variant.

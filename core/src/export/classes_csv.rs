@@ -1,6 +1,7 @@
 //! The classes as a table. In: a map. Out: CSV by RFC 4180, UTF-8, one line a class below a line of names; areas in square micrometres,
-//! shares of all tissue from 0 to 1. Where an atlas made the labels, the share of each class that the atlas
-//! does not know. Each line says how the class was found. Cannot fail.
+//! shares of all tissue from 0 to 1. Where an atlas made the labels, the share of each class that the atlas does not know. Each line says how
+//! the class was found. Artefacts follow with label 0 and without a share: they are no part of the tissue that the shares are of. Cannot
+//! fail.
 
 use super::asap::hex;
 use super::geojson::{KIND, finite};
@@ -25,6 +26,11 @@ pub(super) fn classes_csv(map: &SemanticMap) -> String {
             out.push_str(&format!(",{}", finite(atlas.unknown_of(|cell| map.labels.get(cell) == Some(&c.id)))));
         }
         out.push_str("\r\n");
+    }
+    for line in map.left_out() {
+        let (name, cells, area) = (quoted(&format!("Artefact: {}", line.reason)), line.cells, finite(line.area_um2));
+        let end = if map.atlas.is_some() { "," } else { "" };
+        out.push_str(&format!("0,{name},,{cells},{area},,left unlabelled{end}\r\n"));
     }
     out
 }

@@ -3,6 +3,9 @@
 //! QuPath refuses a whole file for one bad feature. Its rules, kept here: `classification` is an object with `name` and `color`
 //! `[r, g, b]`; rings are closed; `measurements` holds numbers, `metadata` is flat and holds strings, nothing is null; `id` is
 //! a UUID. The UUID is drawn from the content, so the same map gives the same file.
+//!
+//! Artefacts are annotations of QuPath's class `Ignore*`, named for their reason: QuPath takes no measurement of a class whose name
+//! ends with an asterisk.
 
 use std::fmt::Write;
 
@@ -10,6 +13,10 @@ use sha2::{Digest, Sha256};
 
 use super::contours::{Polygon, contours};
 use crate::semantic_map::{Class, SemanticMap};
+use crate::tiles::Artefact;
+
+/// QuPath's class for what is not to be looked at, and its colour.
+const IGNORE: (&str, [u8; 3]) = ("Ignore*", [180; 3]);
 
 /// What a class is, in every file that lists classes.
 pub(super) const KIND: &str = "pseudo-semantic class found by clustering, not by a pathologist";
@@ -28,6 +35,7 @@ pub fn geojson(map: &SemanticMap) -> String {
         out.push_str(if std::mem::take(&mut first) { "\n" } else { ",\n" });
         feature(&mut out, map, class, &own, &content);
     }
+    ignored(&mut out, map, &content, first);
     out.push_str("\n]}\n");
     out
 }
@@ -48,22 +56,56 @@ fn feature(out: &mut String, map: &SemanticMap, class: &Class, polygons: &[&Poly
             "Regions": polygons.len(),
         },
     });
-    let _ = write!(out, "{{\"type\":\"Feature\",\"id\":\"{}\",\"geometry\":", uuid(content, map, class));
+    geometry(out, &uuid(content, map, class.id), polygons, map.cell_px);
+    let _ = write!(out, ",\"properties\":{properties}}}");
+}
+
+/// Annotations of the artefacts, one a reason.
+fn ignored(out: &mut String, map: &SemanticMap, content: &[u8], mut first: bool) {
+    let polygons = contours(map.artefacts.as_deref().unwrap_or_default(), map.rows, map.columns);
+    let left_out = map.left_out();
+    for artefact in Artefact::ALL {
+        let own: Vec<&Polygon> = polygons.iter().filter(|p| p.class == artefact.code()).collect();
+        let Some(line) = left_out.iter().find(|l| l.reason == artefact.name()) else { continue };
+        let properties = serde_json::json!({
+            "objectType": "annotation",
+            "name": format!("Artefact: {}", artefact.name()),
+            "classification": {"name": IGNORE.0, "color": IGNORE.1},
+            "metadata": {
+                "source": format!("histoloom {}", env!("CARGO_PKG_VERSION")),
+                "kind": "left unlabelled, found by rules, not by a pathologist",
+            },
+            "measurements": {
+                "Area um^2": finite(line.area_um2),
+                "Share of tissue": finite(line.share),
+                "Cells": line.cells,
+                "Regions": own.len(),
+            },
+        });
+        out.push_str(if std::mem::take(&mut first) { "\n" } else { ",\n" });
+        geometry(out, &uuid(content, map, u8::MAX - artefact.code()), &own, map.cell_px);
+        let _ = write!(out, ",\"properties\":{properties}}}");
+    }
+}
+
+/// A feature up to its properties.
+fn geometry(out: &mut String, id: &str, polygons: &[&Polygon], cell_px: f64) {
+    let _ = write!(out, "{{\"type\":\"Feature\",\"id\":\"{id}\",\"geometry\":");
     match polygons {
         [one] => {
             out.push_str("{\"type\":\"Polygon\",\"coordinates\":");
-            polygon(out, one, map.cell_px);
+            polygon(out, one, cell_px);
         }
         many => {
             out.push_str("{\"type\":\"MultiPolygon\",\"coordinates\":[");
             for (i, p) in many.iter().enumerate() {
                 out.push_str(if i == 0 { "" } else { "," });
-                polygon(out, p, map.cell_px);
+                polygon(out, p, cell_px);
             }
             out.push(']');
         }
     }
-    let _ = write!(out, "}},\"properties\":{properties}}}");
+    out.push('}');
 }
 
 fn polygon(out: &mut String, polygon: &Polygon, cell_px: f64) {
@@ -89,13 +131,13 @@ pub(super) fn finite(v: f64) -> f64 {
     if v.is_finite() { v } else { 0.0 }
 }
 
-/// A UUID of version 8 (RFC 9562: the content is ours to choose) from the labels, the cell size and the class.
-fn uuid(content: &[u8], map: &SemanticMap, class: &Class) -> String {
+/// A UUID of version 8 (RFC 9562: the content is ours to choose) from the labels, the cell size and a number of its own.
+fn uuid(content: &[u8], map: &SemanticMap, own: u8) -> String {
     let mut hash = Sha256::new();
     hash.update(content);
     hash.update(map.cell_px.to_le_bytes());
     hash.update((map.columns as u64).to_le_bytes());
-    hash.update([class.id]);
+    hash.update([own]);
     let mut b = [0u8; 16];
     b.copy_from_slice(&hash.finalize()[..16]);
     b[6] = b[6] & 0x0f | 0x80;

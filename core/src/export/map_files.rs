@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use image::RgbImage;
 
-use super::sidecar::{self, AtlasOf, BankOf, CropOf, FileOf, Sidecar, ThumbnailOf};
+use super::sidecar::{self, ArtefactsOf, AtlasOf, BankOf, CropOf, FileOf, Sidecar, ThumbnailOf};
 use super::staged::{Staged, found};
 use super::tree_files::{BEFORE, HistoryOf, LEAVES, TreeOf};
 use super::{asap, classes_csv, files, geojson, label_tiff, legend, overlay, png_text, scrubbed};
@@ -15,6 +15,7 @@ use super::{readings_chart, readings_csv, unknown};
 use crate::atlas::Assigned;
 use crate::semantic_map::edit::History;
 use crate::semantic_map::{Bank, Class, Crop, SemanticMap, Tree};
+use crate::tiles::Artefact;
 use crate::{Error, Result, limits};
 
 /// Largest sidecar read, in bytes.
@@ -29,6 +30,8 @@ const THUMBNAIL_PX: u32 = 8192;
 const CROPS: usize = limits::CLASSES * 64;
 /// The file with distances to the atlas in hundredths of its bound, one grey value a cell, 0 = background.
 const DISTANCE: &str = "distance.png";
+/// Codes of the artefacts, a cell a pixel.
+const ARTEFACTS: &str = "artefacts.png";
 const AGAIN: &str = "make the map again with `histoloom cluster`, or give the folder of another map";
 
 /// Writes a map into a folder, which is made if it is not there; a map that is there already is replaced as a whole or not at all. The
@@ -67,6 +70,8 @@ pub fn write_map(dir: &Path, map: &SemanticMap) -> Result<Vec<PathBuf>> {
     let tree = map.tree.as_ref().map(|t| Ok(TreeOf::new(t, out.put(LEAVES, &grey(&t.leaves)?)?))).transpose()?;
     let history = map.history.as_ref().map(|h| Ok(HistoryOf::new(h, out.put(BEFORE, &grey(&h.labels)?)?))).transpose()?;
     let atlas = map.atlas.as_ref().map(|a| out.put_atlas(map, a, &grey(&a.distance)?)).transpose()?;
+    let left_out = map.left_out();
+    let artefacts = map.artefacts.as_ref().map(|codes| Ok(ArtefactsOf { file: out.put(ARTEFACTS, &grey(codes)?)?, left_out }));
     let sidecar = Sidecar {
         format: sidecar::FORMAT.into(),
         version: sidecar::VERSION,
@@ -84,6 +89,7 @@ pub fn write_map(dir: &Path, map: &SemanticMap) -> Result<Vec<PathBuf>> {
         tree,
         history,
         atlas,
+        artefacts: artefacts.transpose()?,
         provenance: scrubbed(&map.provenance),
     };
     out.put("map.json", sidecar::to_text(&sidecar)?.as_bytes())?;
@@ -120,6 +126,7 @@ pub fn read_map(dir: &Path) -> Result<SemanticMap> {
         history: s.history.map(|of| read_history(dir, of, (s.columns as u32, s.rows as u32))).transpose()?,
         atlas: s.atlas.map(|of| read_assigned(dir, of, (s.columns as u32, s.rows as u32))).transpose()?,
         classes: s.classes,
+        artefacts: s.artefacts.map(|of| read_grey(dir, ARTEFACTS, &of.file, (s.columns as u32, s.rows as u32))).transpose()?,
         thumbnail,
         provenance: s.provenance,
     };
@@ -210,14 +217,18 @@ fn read_crops(dir: &Path, crops: &[CropOf]) -> Result<Vec<Crop>> {
 }
 
 fn read_tree(dir: &Path, of: TreeOf, size: (u32, u32)) -> Result<Tree> {
-    let bytes = piece(dir, LEAVES, &of.file, PICTURE_BYTES)?;
-    let leaves = png_text::grey(&bytes, size, &dir.join(LEAVES), AGAIN)?;
+    let leaves = read_grey(dir, LEAVES, &of.file, size)?;
     of.tree(leaves).map_err(|why| Error::file("cannot use", &dir.join("map.json"), why, AGAIN))
 }
 
 fn read_history(dir: &Path, of: HistoryOf, size: (u32, u32)) -> Result<History> {
-    let bytes = piece(dir, BEFORE, &of.file, PICTURE_BYTES)?;
-    Ok(of.history(png_text::grey(&bytes, size, &dir.join(BEFORE), AGAIN)?))
+    let before = read_grey(dir, BEFORE, &of.file, size)?;
+    Ok(of.history(before))
+}
+
+/// A raster of the map's size, a cell a pixel.
+fn read_grey(dir: &Path, name: &str, of: &FileOf, size: (u32, u32)) -> Result<Vec<u8>> {
+    png_text::grey(&piece(dir, name, of, PICTURE_BYTES)?, size, &dir.join(name), AGAIN)
 }
 
 fn read_assigned(dir: &Path, of: AtlasOf, size: (u32, u32)) -> Result<Assigned> {
@@ -271,6 +282,11 @@ fn check(map: &SemanticMap) -> std::result::Result<(), String> {
     let drawn = drawn.chain(map.atlas.as_ref().map(|a| a.distance.len()));
     if let Some(cells) = drawn.into_iter().find(|n| *n != map.labels.len()) {
         return bad(format!("a hierarchy or history of {cells} cells for a map of {}", map.labels.len()));
+    }
+    let codes = map.artefacts.as_deref().unwrap_or_default();
+    let fits = |(code, label): (&u8, &u8)| *code == 0 || (*label == 0 && usize::from(*code) <= Artefact::ALL.len());
+    if map.artefacts.is_some() && (codes.len() != map.labels.len() || !codes.iter().zip(&map.labels).all(fits)) {
+        return bad("artefacts that are labelled, unknown or not of the map's size".into());
     }
     if map.bank.rows.len() != map.bank.classes.len() * map.bank.channels {
         return bad(format!("{} numbers in a bank of {} rows of {}", map.bank.rows.len(), map.bank.classes.len(), map.bank.channels));

@@ -4,7 +4,7 @@
 use image::{Rgb, RgbImage, imageops};
 
 use super::text;
-use crate::semantic_map::{Class, Crop, SemanticMap};
+use crate::semantic_map::{Crop, SemanticMap};
 
 pub(super) const PAPER: [u8; 3] = [255, 255, 255];
 pub(super) const INK: [u8; 3] = [34, 34, 34];
@@ -15,6 +15,8 @@ const OPACITY: f32 = 0.45;
 const EXEMPLARS: usize = 4;
 /// Side of an exemplar in the legend, in pixels.
 const EXEMPLAR_PX: u32 = 112;
+/// Distance between the strokes over artefacts, in pixels.
+const HATCH_PX: usize = 6;
 /// Margin of a crop that belongs to the autoencoder, in pixels.
 const MARGIN_PX: u32 = 16;
 
@@ -27,7 +29,8 @@ pub(super) fn colors(map: &SemanticMap) -> [Option<[u8; 3]>; 256] {
     out
 }
 
-/// The thumbnail under half-transparent legend colours, with thin dark borders between regions. As large as the thumbnail.
+/// The thumbnail under half-transparent legend colours, with thin dark borders between regions; artefacts are hatched. As large as the
+/// thumbnail.
 pub fn overlay(map: &SemanticMap) -> RgbImage {
     let colors = colors(map);
     let mut out = map.thumbnail.clone();
@@ -39,6 +42,12 @@ pub fn overlay(map: &SemanticMap) -> RgbImage {
     let label = |x: usize, y: usize| {
         if column[x] < map.columns { map.labels.get(row[y] * map.columns + column[x]).copied().unwrap_or(0) } else { 0 }
     };
+    let artefact = |x: usize, y: usize| {
+        map.artefacts
+            .as_ref()
+            .and_then(|a| a.get(row[y] * map.columns + column[x]))
+            .is_some_and(|code| *code != 0 && column[x] < map.columns)
+    };
     for (x, y, pixel) in out.enumerate_pixels_mut() {
         let (x, y) = (x as usize, y as usize);
         let here = label(x, y);
@@ -48,6 +57,7 @@ pub fn overlay(map: &SemanticMap) -> RgbImage {
         *pixel = match colors[here as usize] {
             _ if border => mixed(*pixel, INK, 0.7),
             Some(color) => mixed(*pixel, color, OPACITY),
+            None if (x + y) % HATCH_PX == 0 && artefact(x, y) => mixed(*pixel, INK, 0.8),
             None => *pixel,
         };
     }
@@ -79,7 +89,13 @@ pub fn legend(map: &SemanticMap) -> RgbImage {
     let (text_px, row_px) = (340, EXEMPLAR_PX + 12);
     let width = 72 + text_px + EXEMPLARS as u32 * (EXEMPLAR_PX + 8) + 8;
     let head = 56;
-    let mut out = RgbImage::from_pixel(width, head + map.classes.len() as u32 * row_px + 8, Rgb(PAPER));
+    let left_out = map.left_out();
+    let foot = head + map.classes.len() as u32 * row_px;
+    let mut out = RgbImage::from_pixel(width, foot + left_out.len() as u32 * 16 + 8, Rgb(PAPER));
+    for (i, l) in (0u32..).zip(&left_out) {
+        let line = format!("left unlabelled: {}, {} ({:.2} % of the tissue)", l.reason, area(l.area_um2), l.share * 100.0);
+        text::draw(&mut out, 12, foot + i * 16, 1, FAINT, &line);
+    }
     text::draw(&mut out, 12, 10, 2, INK, "Tissue classes");
     text::draw(&mut out, 12, 34, 1, FAINT, "found by clustering, not by a pathologist");
     for (i, class) in map.classes.iter().enumerate() {
@@ -89,7 +105,7 @@ pub fn legend(map: &SemanticMap) -> RgbImage {
         let name = text::fitted(&class.name, 2, text_px);
         text::draw(&mut out, 72, y + 16, 2, INK, &name);
         text::draw(&mut out, 72, y + 46, 2, INK, &format!("{:.1} %", class.share * 100.0));
-        text::draw(&mut out, 72, y + 76, 1, FAINT, &format!("{}   label {}", area(class), class.id));
+        text::draw(&mut out, 72, y + 76, 1, FAINT, &format!("{}   label {}", area(class.area_um2), class.id));
         for (j, crop) in map.crops.iter().filter(|c| c.class == class.id).take(EXEMPLARS).enumerate() {
             let shown = imageops::resize(&core_of(crop), EXEMPLAR_PX, EXEMPLAR_PX, imageops::FilterType::CatmullRom);
             let x = 72 + text_px + j as u32 * (EXEMPLAR_PX + 8);
@@ -108,6 +124,6 @@ pub(super) fn core_of(crop: &Crop) -> RgbImage {
     imageops::crop_imm(&crop.rgb, MARGIN_PX, MARGIN_PX, width - 2 * MARGIN_PX, height - 2 * MARGIN_PX).to_image()
 }
 
-fn area(class: &Class) -> String {
-    if class.area_um2 >= 1e4 { format!("{:.3} mm2", class.area_um2 / 1e6) } else { format!("{:.0} um2", class.area_um2) }
+fn area(um2: f64) -> String {
+    if um2 >= 1e4 { format!("{:.3} mm2", um2 / 1e6) } else { format!("{um2:.0} um2") }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::tree_files::{HistoryOf, TreeOf};
-use crate::semantic_map::Class;
+use crate::semantic_map::{Class, LeftOut};
 use crate::{Error, Result};
 
 /// What stands under `format`.
@@ -40,6 +40,14 @@ pub(super) struct BankOf {
     pub rows: usize,
     pub channels: usize,
     pub class_runs: Vec<(u8, usize)>,
+}
+
+/// Why cells were left unlabelled.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct ArtefactsOf {
+    #[serde(flatten)]
+    pub file: FileOf,
+    pub left_out: Vec<LeftOut>,
 }
 
 /// The thumbnail.
@@ -79,6 +87,8 @@ pub(super) struct Sidecar {
     pub tree: Option<TreeOf>,
     pub history: Option<HistoryOf>,
     pub atlas: Option<AtlasOf>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artefacts: Option<ArtefactsOf>,
     pub provenance: Value,
 }
 

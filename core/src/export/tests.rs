@@ -99,6 +99,7 @@ pub(super) fn map() -> SemanticMap {
         history: Some(history()),
         atlas: Some(assigned()),
         bank: Bank { channels: 5, classes: vec![1, 1, 1, 1, 2, 2, 2, 3, 3, 3, 3], rows: rows_of },
+        artefacts: None,
         thumbnail: speckled(1, 9, [0, 0, 0]).clone_resized(424, 296),
         provenance: json!({"parameters": {"k": 3, "seed": 9_007_199_254_740_993u64, "x": 0.1 + 0.7, "y": 5e-324, "device": "cpu"}, "slide": {"id": "ab12"}}),
     }

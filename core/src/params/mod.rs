@@ -32,6 +32,9 @@ pub use synth::{Asked, Crop, Mix, STRENGTH, Synth, check_size};
 /// The k that stands for a number chosen by the readings.
 pub const AUTO: usize = 0;
 
+/// Least area of a region, in square micrometres: 12 cells of 8 um, about five cells of the body.
+pub const MIN_REGION_UM2: f64 = 768.0;
+
 /// What a field may hold.
 enum Kind {
     Integer(i64, i64),
@@ -91,6 +94,10 @@ pub struct Cluster {
     pub out_dir: Option<String>,
     /// Exemplar crops kept a class.
     pub crops_per_class: usize,
+    /// Regions smaller than this join their neighbours, islands of tissue in the glass go; square micrometres.
+    pub min_region_um2: f64,
+    /// Leave pen, folds and tissue out of focus unlabelled.
+    pub artefacts: bool,
     /// Go on although the stain does not look like H&E.
     pub force: bool,
     /// An atlas file whose classes the map gets, instead of classes of its own.
@@ -133,6 +140,13 @@ impl Params for Cluster {
             THREADS,
             OUT_DIR,
             field("crops_per_class", Kind::Integer(1, 64), || json!(8), "Exemplar crops kept a class"),
+            field(
+                "min_region_um2",
+                Kind::Number(0.0, 1e9),
+                || json!(MIN_REGION_UM2),
+                "Regions smaller than this, in square micrometres, join their neighbours; islands of tissue go",
+            ),
+            field("artefacts", Kind::Flag, || json!(true), "Leave pen, folds and tissue out of focus unlabelled"),
             FORCE,
             field(
                 "atlas",

@@ -159,7 +159,7 @@ impl SemanticMap {
             }
         }
         calm(&mut labels, self.columns, label, fresh);
-        merge_small(&mut labels, self.columns);
+        merge_small(&mut labels, self.columns, self.least_cells());
         if !labels.contains(&fresh) || !labels.contains(&label) {
             return Err("one part would be too small to be shown".into());
         }

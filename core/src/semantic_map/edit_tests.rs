@@ -29,6 +29,7 @@ fn map() -> SemanticMap {
         history: None,
         atlas: None,
         bank,
+        artefacts: None,
         thumbnail: RgbImage::new(8, 8),
         provenance: serde_json::json!({}),
         labels,

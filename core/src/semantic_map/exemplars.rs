@@ -3,7 +3,7 @@
 use crate::cluster::distance2;
 use crate::embed::Embedding;
 use crate::rng::Stream;
-use crate::slide::read;
+use crate::slide::read_inside;
 use crate::tiles::Grid;
 use crate::{Job, Result, TileSource};
 
@@ -65,7 +65,7 @@ impl Labelled<'_> {
         job.check()?;
         let cells = (side_px / self.grid.stride_px) as usize;
         let region = self.grid.region(place.row as i64, place.column as i64, cells, cells, self.grid.stride_px);
-        let rgb = read(source, &region)?;
+        let rgb = read_inside(source, &region)?;
         job.advance(1);
         Ok(Crop { class, x: region.x, y: region.y, rgb })
     }

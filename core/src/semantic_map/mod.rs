@@ -1,5 +1,6 @@
 //! The pseudo-semantic map of a slide. In: the open slide, an encoder, parameters. Out: a smoothed [`SemanticMap`] with legend, exemplar
-//! crops and a bank of real embeddings. Labels are one byte a cell, 0 = background (glass, outside the region of interest).
+//! crops and a bank of real embeddings. Labels are one byte a cell, 0 = background (glass, artefacts, outside
+//! the region of interest).
 //!
 //! Fails for a slide without resolution, without tissue or (unless forced) without H&E, if cancelled, and where the host or the encoder
 //! fails. The same slide, parameters and encoder give the same map on the CPU whatever the number of threads.
@@ -32,6 +33,7 @@ use serde::{Deserialize, Serialize};
 use crate::atlas::Assigned;
 use crate::cluster::Hierarchy;
 use crate::cluster::choice::Reading;
+use crate::tiles::Artefact;
 
 /// One tissue class of a map.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -113,8 +115,44 @@ pub struct SemanticMap {
     pub history: Option<edit::History>,
     /// What the atlas that labelled the map says of the slide; none where the map has classes of its own.
     pub atlas: Option<Assigned>,
+    /// Why cells were left unlabelled: [an artefact's code](crate::tiles::Artefact::code) each, else 0. None where nothing was.
+    pub artefacts: Option<Vec<u8>>,
     /// The slide, small (longest side about 1024 px), under the overlay.
     pub thumbnail: RgbImage,
     /// Parameters, seed, encoder, device, slide id hash, software version.
     pub provenance: serde_json::Value,
+}
+
+/// Tissue that was left unlabelled.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// [Why](crate::tiles::Artefact::name).
+    pub reason: String,
+    /// Number of cells.
+    pub cells: u64,
+    /// Area in square micrometres.
+    pub area_um2: f64,
+    /// Share of all tissue, what was left out included, 0..=1.
+    pub share: f64,
+}
+
+impl SemanticMap {
+    /// What was left unlabelled, a line a reason that there was.
+    pub fn left_out(&self) -> Vec<LeftOut> {
+        let codes = self.artefacts.as_deref().unwrap_or_default();
+        let labelled = self.labels.iter().filter(|l| **l != 0).count();
+        let all = (labelled + codes.iter().filter(|c| **c != 0).count()) as f64;
+        let line = |artefact: &Artefact| {
+            let cells = codes.iter().filter(|c| **c == artefact.code()).count();
+            let area_um2 = cells as f64 * (self.cell_px * self.mpp).powi(2);
+            LeftOut { reason: artefact.name().into(), cells: cells as u64, area_um2, share: cells as f64 / all.max(1.0) }
+        };
+        Artefact::ALL.iter().map(line).filter(|l| l.cells > 0).collect()
+    }
+
+    /// Regions of fewer cells joined their neighbours when the map was made.
+    fn least_cells(&self) -> usize {
+        let asked = self.provenance.pointer("/parameters/min_region_um2").and_then(serde_json::Value::as_f64);
+        regularise::cells_of(asked.unwrap_or(crate::params::MIN_REGION_UM2), self.cell_px * self.mpp)
+    }
 }

@@ -18,9 +18,6 @@ const BETA: f32 = 0.5;
 const DIAGONAL: f32 = std::f32::consts::FRAC_1_SQRT_2;
 /// Sweeps of iterated conditional modes (Besag, J R Stat Soc B 1986;48:259-302); few labels change after the third.
 const SWEEPS: usize = 6;
-/// A region smaller than this joins its neighbours (770 square micrometres of cells of 8 um).
-const LEAST_CELLS: usize = 12;
-
 /// Weight of a cell's own embedding beside that of its neighbourhood.
 const OWN: f32 = 0.5;
 
@@ -38,6 +35,13 @@ pub struct Evidence<'a> {
     pub classes: &'a Classes,
     /// Mean colour of every cell.
     pub color: &'a [[u8; 3]],
+    /// Regions of fewer cells join their neighbours.
+    pub least_cells: usize,
+}
+
+/// An area in whole cells, to the nearest.
+pub fn cells_of(area_um2: f64, cell_um: f64) -> usize {
+    (area_um2 / (cell_um * cell_um)).round().max(0.0) as usize
 }
 
 impl Evidence<'_> {
@@ -67,7 +71,7 @@ impl Evidence<'_> {
                 changes.into_iter().for_each(|(cell, label)| labels[cell as usize] = label);
             }
         }
-        merge_small(labels, self.grid.columns);
+        merge_small(labels, self.grid.columns, self.least_cells);
     }
 
     fn phase(&self, row: usize) -> usize {
@@ -151,11 +155,12 @@ fn neighbours8(grid: &Grid, cell: usize) -> impl Iterator<Item = (usize, f32)> {
         .map(move |(r, c, w)| ((r * columns + c) as usize, w))
 }
 
-/// Regions below the least size take the label that most of their border has, the smallest regions first; islands in the glass stay.
-pub(super) fn merge_small(labels: &mut [u8], columns: usize) {
-    for _ in 0..4 {
+/// Regions of fewer than `least` cells take the label that most of their border has, the smallest regions first, until there is none
+/// left; islands in the glass stay. Each round leaves fewer regions, since the last group changed is joined to a neighbour.
+pub(super) fn merge_small(labels: &mut [u8], columns: usize, least: usize) {
+    loop {
         let mut small = groups(labels, columns, |a, b| a == b, |label| label != 0);
-        small.retain(|g| g.len() < LEAST_CELLS);
+        small.retain(|g| g.len() < least);
         small.sort_by_key(Vec::len);
         let mut changed = false;
         for group in small {
@@ -187,11 +192,31 @@ mod tests {
     fn speckle_vanishes_and_islands_in_the_glass_stay() {
         let picture = ["11111111..", "11111111..", "11211111.2", "11122222..", "1112222222", "1112222222", "2222222222"];
         let mut labels: Vec<u8> = picture.concat().bytes().map(|b| if b == b'.' { 0 } else { b - b'0' }).collect();
-        merge_small(&mut labels, 10);
+        merge_small(&mut labels, 10, 12);
         assert_eq!(labels[22], 1);
         assert_eq!(labels[29], 2, "an island");
         assert_eq!(labels[28], 0);
         assert_eq!(labels.iter().filter(|l| **l == 2).count(), picture.concat().matches('2').count() - 1);
+    }
+
+    #[test]
+    fn no_region_is_smaller_than_asked_whatever_the_cells() {
+        for cell_um in [4.0, 7.984, 8.0, 16.0] {
+            for area_um2 in [0.0, 768.0, 2000.0, 20_000.0] {
+                let least = cells_of(area_um2, cell_um);
+                assert!((least as f64 - area_um2 / (cell_um * cell_um)).abs() <= 0.5);
+                let mut s = crate::rng::Stream::new(least as u64, 0, 0);
+                // three classes in blocks and specks, glass on the left
+                let mut labels: Vec<u8> =
+                    (0..60 * 60).map(|i| if i % 60 < 9 { 0 } else { 1 + (i / 60 / 20 + i % 60 / 25) as u8 % 3 }).collect();
+                (0..700).for_each(|_| labels[s.below(60) * 60 + 9 + s.below(51)] = 1 + s.below(3) as u8);
+                let glass: Vec<bool> = labels.iter().map(|l| *l == 0).collect();
+                merge_small(&mut labels, 60, least);
+                assert!(glass.iter().zip(&labels).all(|(g, l)| *g == (*l == 0)), "glass stays glass");
+                let smallest = groups(&labels, 60, |a, b| a == b, |l| l != 0).iter().map(Vec::len).min().unwrap();
+                assert!(smallest >= least.min(51 * 60), "{area_um2} um2 of cells of {cell_um} um: {smallest} of {least} cells");
+            }
+        }
     }
 
     #[test]
@@ -210,6 +235,7 @@ mod tests {
             depth: &[4; 81],
             classes: &classes,
             color: &[[200, 100, 150]; 81],
+            least_cells: 12,
         };
         let (mut labels, leaves) = evidence.nearest();
         assert_eq!((labels[4 * 9 + 2], leaves[4 * 9 + 2]), (2, 2));

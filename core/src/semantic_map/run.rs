@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::exemplars::Labelled;
 use super::legend::legend;
-use super::regularise::Evidence;
+use super::regularise::{Evidence, cells_of};
 use super::smooth::{change, depths, is_deep, smooth};
 use super::{Class, SemanticMap, Tree, palette::palette, picture::picture};
 use crate::atlas::{self, Assigned, Atlas, EncoderOf, Sample, SampledSlide};
@@ -16,7 +16,7 @@ use crate::embed::{Embedding, embed_slide};
 use crate::export::read_atlas;
 use crate::params::{self, Cluster};
 use crate::slide::Scale;
-use crate::tiles::{Glass, Grid, Roi, Survey, survey, thumbnail};
+use crate::tiles::{Glass, Grid, Roi, Survey, Wanted, survey, thumbnail};
 use crate::{Encoder, Error, Job, Result, TileSource, limits};
 
 /// The centroids are fitted on cells away from the glass if these are at least this share of the tissue, else on all.
@@ -56,6 +56,7 @@ struct Run<'a> {
     grid: Grid,
     glass: Glass,
     survey: Survey,
+    least_cells: usize,
     thumbnail: image::RgbImage,
 }
 
@@ -80,9 +81,11 @@ impl<'a> Run<'a> {
             }
             job.note(format!("went on by `force` although {why}"));
         }
-        let survey = survey(source, &grid, &glass, params.roi.as_deref().map(Roi).as_ref(), job)?;
+        let least_cells = cells_of(params.min_region_um2, grid.cell_px() * scale.mpp);
+        let wanted = Wanted { roi: params.roi.as_deref().map(Roi), island_cells: least_cells, artefacts: params.artefacts };
+        let survey = survey(source, &grid, &glass, &wanted, job)?;
         job.publish(picture(&grid, &survey.tissue.iter().map(|t| u8::from(*t)).collect::<Vec<_>>(), &[[153; 3]]));
-        Ok(Self { source, encoder, params, job, atlas, scale, grid, glass, survey, thumbnail })
+        Ok(Self { source, encoder, params, job, atlas, scale, grid, glass, survey, least_cells, thumbnail })
     }
 
     /// Embeds, clusters and dresses the map.
@@ -109,7 +112,7 @@ impl<'a> Run<'a> {
         let crops = labelled.crops(self.source, self.params.crops_per_class, self.job)?;
         let bank = labelled.bank(&embedding, self.params.seed);
         let provenance = self.provenance(&classes, &tree.hierarchy, k, assigned.as_ref())?;
-        Ok(SemanticMap {
+        let map = SemanticMap {
             rows: self.grid.rows,
             columns: self.grid.columns,
             labels,
@@ -122,9 +125,16 @@ impl<'a> Run<'a> {
             tree: Some(tree),
             history: None,
             atlas: assigned,
+            artefacts: Some(self.survey.artefact).filter(|a| a.iter().any(|code| *code != 0)),
             thumbnail: self.thumbnail,
             provenance,
-        })
+        };
+        for out in map.left_out() {
+            let (mm2, percent) = (out.area_um2 / 1e6, out.share * 100.0);
+            self.job
+                .note(format!("{mm2:.3} mm2 ({percent:.2} % of the tissue) left unlabelled: {}; `artefacts` false keeps it", out.reason));
+        }
+        Ok(map)
     }
 
     /// Embeds, and takes rows for an atlas.
@@ -170,7 +180,8 @@ impl<'a> Run<'a> {
             None => self.fitted(smoothed, depth)?,
         };
         let classes = Classes::new(&hierarchy, hierarchy.cut(k)?);
-        let evidence = Evidence { grid: &self.grid, features: smoothed, own, depth, classes: &classes, color: &self.survey.color };
+        let (color, least_cells) = (&self.survey.color, self.least_cells);
+        let evidence = Evidence { grid: &self.grid, features: smoothed, own, depth, classes: &classes, color, least_cells };
         let (mut labels, leaves) = evidence.nearest();
         self.job.publish(picture(&self.grid, &labels, &palette(k)));
         self.job.check()?;

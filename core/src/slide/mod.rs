@@ -1,6 +1,10 @@
 //! The open slide as the host describes it. In: the host's description and its read callback, behind [`TileSource`].
 //! Out: RGB pixels of any region at any downsample. Units: level-0 pixels for positions, micrometres per pixel (mpp) for scale.
 
+mod mirror;
+
+pub use mirror::read_inside;
+
 use image::RgbImage;
 use sha2::{Digest, Sha256};
 

@@ -54,6 +54,7 @@ pub(crate) fn map() -> SemanticMap {
         history: None,
         atlas: None,
         bank,
+        artefacts: None,
         thumbnail: RgbImage::new(8, 8),
         provenance: serde_json::json!({"slide": {"id_sha256": "abc", "name": "x"}, "parameters": {"out_dir": "/home/x"}}),
     }

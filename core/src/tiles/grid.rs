@@ -39,10 +39,12 @@ pub struct Window {
 }
 
 impl Grid {
-    /// The grid for a slide; [`Error::Limit`] beyond [`limits::MAP_CELLS`].
+    /// The grid for a slide: the last row and column may reach beyond it, so that every working pixel lies in a cell.
+    /// [`Error::Limit`] beyond [`limits::MAP_CELLS`].
     pub fn new(info: &SlideInfo, scale: &Scale, stride_px: u32) -> Result<Self> {
         let cell_px = f64::from(stride_px) * scale.downsample;
-        let cells = |side_px: u64| (side_px as f64 / cell_px).round().max(1.0) as usize;
+        // a remainder of less than one working pixel is rounding, not tissue
+        let cells = |side_px: u64| ((side_px as f64 - scale.downsample) / cell_px).ceil().max(1.0) as usize;
         let (rows, columns) = (cells(info.height_px), cells(info.width_px));
         if rows.saturating_mul(columns) > limits::MAP_CELLS {
             return Err(Error::Limit {
@@ -99,6 +101,18 @@ impl Grid {
 mod tests {
     use super::*;
 
+    fn info(side_px: u64) -> SlideInfo {
+        SlideInfo {
+            name: "square".into(),
+            id: String::new(),
+            width_px: side_px,
+            height_px: side_px,
+            downsamples: vec![1.0],
+            mpp: None,
+            origin_px: (0, 0),
+        }
+    }
+
     #[test]
     fn windows_cover_every_wanted_cell_once_and_no_empty_place() {
         let grid = Grid { rows: 70, columns: 40, stride_px: 16, downsample: 2.0 };
@@ -118,18 +132,20 @@ mod tests {
     }
 
     #[test]
+    fn every_pixel_of_the_slide_lies_in_a_cell_and_rounding_adds_none() {
+        for (side_px, downsample, cells) in
+            [(2967, 1.0, 186), (2960, 1.0, 185), (2961, 1.0, 185), (2962, 1.0, 186), (5923, 2.0, 186), (1, 1.0, 1)]
+        {
+            let scale = Scale { mpp: 0.5 / downsample, work_mpp: 0.5, downsample };
+            let grid = Grid::new(&info(side_px), &scale, 16).unwrap();
+            assert_eq!((grid.rows, grid.columns), (cells, cells), "{side_px} px");
+        }
+    }
+
+    #[test]
     fn a_grid_beyond_the_limit_is_refused_before_anything_is_allocated() {
-        let info = SlideInfo {
-            name: "big".into(),
-            id: String::new(),
-            width_px: 2_000_000,
-            height_px: 2_000_000,
-            downsamples: vec![1.0],
-            mpp: None,
-            origin_px: (0, 0),
-        };
         let scale = Scale { mpp: 0.5, work_mpp: 0.5, downsample: 1.0 };
-        let e = Grid::new(&info, &scale, 16).unwrap_err().to_string();
+        let e = Grid::new(&info(2_000_000), &scale, 16).unwrap_err().to_string();
         assert!(e.contains("125000 x 125000"), "{e}");
     }
 }

@@ -1,8 +1,9 @@
 //! Cleaning of cell masks: islands and holes that are too small to be tissue or glass.
 
-/// Turns connected groups (4 neighbours) of fewer than `least` cells over: first islands of `true`, then holes of `false`.
-pub fn clean(mask: &mut [bool], columns: usize, least: usize) {
-    for value in [true, false] {
+/// Turns connected groups (4 neighbours) over that are too small: first islands of `true` of fewer than `island` cells, then holes of
+/// `false` of fewer than `hole`.
+pub fn clean(mask: &mut [bool], columns: usize, island: usize, hole: usize) {
+    for (value, least) in [(true, island), (false, hole)] {
         for group in groups(mask, columns, |a, b| a == b, |v| v == value) {
             if group.len() < least {
                 group.iter().for_each(|&i| mask[i] = !value);
@@ -49,6 +50,13 @@ pub(crate) fn neighbours4(i: usize, columns: usize, cells: usize) -> impl Iterat
     .flatten()
 }
 
+/// The cells of the square of `2 radius + 1` cells a side around a cell, itself included, inside the grid, in order.
+pub(crate) fn around(i: usize, radius: usize, columns: usize, cells: usize) -> impl Iterator<Item = usize> {
+    let (row, column, rows) = (i / columns, i % columns, cells / columns);
+    let span = move |at: usize, end: usize| at.saturating_sub(radius)..(at + radius + 1).min(end);
+    span(row, rows).flat_map(move |r| span(column, columns).map(move |c| r * columns + c))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,7 +65,7 @@ mod tests {
     fn small_islands_and_holes_vanish_and_large_ones_stay() {
         let picture = ["..........", ".####..#..", ".#.##.....", ".####.....", "..........", "####......", "#..#......", "####......"];
         let mut mask: Vec<bool> = picture.concat().chars().map(|c| c == '#').collect();
-        clean(&mut mask, 10, 2);
+        clean(&mut mask, 10, 2, 2);
         let got: String = mask.iter().map(|m| if *m { '#' } else { '.' }).collect();
         let want = ["..........", ".####.....", ".####.....", ".####.....", "..........", "####......", "#..#......", "####......"];
         assert_eq!(got, want.concat());

@@ -45,8 +45,7 @@ impl Glass {
 
     /// Whether a pixel holds tissue.
     pub fn is_tissue(&self, rgb: [u8; 3]) -> bool {
-        let [r, g, b] = self.od(rgb);
-        r.max(g).max(b) - r.min(g).min(b) > STAINED_OD || (r + g + b) / 3.0 > DARK_OD
+        is_stained(self.od(rgb))
     }
 
     /// Why a slide whose picture this is does not look like H&E, if so.
@@ -68,11 +67,26 @@ impl Glass {
     }
 }
 
+/// Whether optical densities are those of tissue.
+pub(super) fn is_stained([r, g, b]: [f32; 3]) -> bool {
+    r.max(g).max(b) - r.min(g).min(b) > STAINED_OD || (r + g + b) / 3.0 > DARK_OD
+}
+
 /// Optical density of haematoxylin in a colour, least squares over both stains.
 pub fn haematoxylin(od: [f32; 3]) -> f32 {
+    amount(od, HAEMATOXYLIN, EOSIN)
+}
+
+/// Optical density of eosin in a colour, least squares over both stains.
+pub(super) fn eosin(od: [f32; 3]) -> f32 {
+    amount(od, EOSIN, HAEMATOXYLIN)
+}
+
+/// How much of stain `a` is in a colour that is made of `a` and `b`.
+fn amount(od: [f32; 3], a: [f32; 3], b: [f32; 3]) -> f32 {
     let dot = |a: [f32; 3], b: [f32; 3]| a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
-    let (hh, ee, he) = (dot(HAEMATOXYLIN, HAEMATOXYLIN), dot(EOSIN, EOSIN), dot(HAEMATOXYLIN, EOSIN));
-    (dot(od, HAEMATOXYLIN) * ee - dot(od, EOSIN) * he) / (hh * ee - he * he)
+    let (aa, bb, ab) = (dot(a, a), dot(b, b), dot(a, b));
+    (dot(od, a) * bb - dot(od, b) * ab) / (aa * bb - ab * ab)
 }
 
 /// Brightness to the eye, 0..=255 (ITU-R BT.601).
@@ -126,6 +140,6 @@ mod tests {
     #[test]
     fn haematoxylin_is_told_from_eosin() {
         assert!((haematoxylin(HAEMATOXYLIN) - 1.0).abs() < 1e-5);
-        assert!(haematoxylin(EOSIN).abs() < 1e-5);
+        assert!(haematoxylin(EOSIN).abs() < 1e-5 && (eosin(EOSIN) - 1.0).abs() < 1e-5);
     }
 }

@@ -2,8 +2,10 @@
 
 use image::RgbImage;
 
+use super::artefacts::{self, Look};
+use super::stain::is_stained;
 use super::{Glass, Grid, Roi, mask};
-use crate::slide::{Region, SlideInfo, read};
+use crate::slide::{Region, SlideInfo, read, read_inside};
 use crate::{Job, Result, TileSource};
 
 /// Pixels a cell side in the survey.
@@ -12,8 +14,8 @@ const PIXELS: u32 = 4;
 const BLOCK_CELLS: usize = 256;
 /// A cell is tissue from this share of stained pixels on.
 const TISSUE_SHARE: f32 = 0.25;
-/// Smaller islands of tissue and smaller holes in it are dirt: 12 cells of 8 um are 770 square micrometres, about five cells of the body.
-const LEAST_CELLS: usize = 12;
+/// Smaller holes in the tissue are gaps between fibres, not lumina: 12 cells of 8 um are 770 square micrometres.
+const HOLE_CELLS: usize = 12;
 /// Longest side of the thumbnail.
 const THUMBNAIL_PX: f64 = 1024.0;
 
@@ -24,6 +26,19 @@ pub struct Survey {
     pub tissue: Vec<bool>,
     /// Mean colour of each cell.
     pub color: Vec<[u8; 3]>,
+    /// Cells that were tissue but for an artefact: [its code](super::Artefact::code), else 0. Empty where none were looked for.
+    pub artefact: Vec<u8>,
+}
+
+/// What is to be found.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Wanted<'a> {
+    /// Only cells inside; the whole slide without it.
+    pub roi: Option<Roi<'a>>,
+    /// Smaller islands of tissue are dirt, in cells.
+    pub island_cells: usize,
+    /// Look for artefacts and take them from the tissue.
+    pub artefacts: bool,
 }
 
 /// The whole slide, longest side 1024 px (or level 0 where that is smaller).
@@ -35,28 +50,40 @@ pub fn thumbnail(source: &dyn TileSource) -> Result<RgbImage> {
 }
 
 /// Looks over the grid block by block; an [`Error::Slide`](crate::Error::Slide) if there is no tissue (inside the region of interest).
-pub fn survey(source: &dyn TileSource, grid: &Grid, glass: &Glass, roi: Option<&Roi<'_>>, job: &Job) -> Result<Survey> {
-    let inside = roi.map(|roi| roi.cells(grid, job)).transpose()?;
-    let mut out = Survey { tissue: vec![false; grid.cells()], color: vec![[255; 3]; grid.cells()] };
+pub fn survey(source: &dyn TileSource, grid: &Grid, glass: &Glass, wanted: &Wanted<'_>, job: &Job) -> Result<Survey> {
+    let inside = wanted.roi.as_ref().map(|roi| roi.cells(grid, job)).transpose()?;
+    let mut out = Survey { tissue: vec![false; grid.cells()], color: vec![[255; 3]; grid.cells()], artefact: Vec::new() };
+    let mut looks = wanted.artefacts.then(Vec::new);
     let blocks: Vec<_> = blocks(grid, inside.as_deref());
     job.stage("survey", blocks.len() as u64);
     for block in blocks {
         job.check()?;
-        look(source, grid, glass, block, &mut out)?;
+        look(source, grid, glass, block, &mut out, looks.as_mut())?;
         job.advance(1);
     }
-    mask::clean(&mut out.tissue, grid.columns, LEAST_CELLS);
-    for (tissue, inside) in out.tissue.iter_mut().zip(inside.iter().flatten()) {
-        *tissue &= inside;
+    mask::clean(&mut out.tissue, grid.columns, wanted.island_cells, HOLE_CELLS);
+    if let Some(looks) = looks {
+        out.artefact = artefacts::artefacts(&out.tissue, grid.columns, &looks);
+        out.tissue.iter_mut().zip(&out.artefact).for_each(|(tissue, artefact)| *tissue &= *artefact == 0);
+        // slivers between artefacts; holes are the artefacts themselves
+        mask::clean(&mut out.tissue, grid.columns, wanted.island_cells, 0);
+    }
+    for (i, inside) in inside.iter().flatten().enumerate().filter(|(_, inside)| !**inside) {
+        out.tissue[i] = *inside;
+        if let Some(code) = out.artefact.get_mut(i) {
+            *code = 0;
+        }
     }
     if !out.tissue.contains(&true) {
-        return Err(no_tissue(source.info(), inside.is_some()));
+        return Err(no_tissue(source.info(), inside.is_some(), out.artefact.iter().any(|a| *a != 0)));
     }
     Ok(out)
 }
 
-fn no_tissue(info: &SlideInfo, roi: bool) -> crate::Error {
-    if roi {
+fn no_tissue(info: &SlideInfo, roi: bool, artefacts: bool) -> crate::Error {
+    if artefacts {
+        info.error("all tissue was taken for pen, folds or out of focus", "set `artefacts` to false to map it all the same")
+    } else if roi {
         info.error("no tissue inside the region of interest", "give `roi` in level-0 pixels, around tissue")
     } else {
         info.error(
@@ -81,19 +108,33 @@ fn blocks(grid: &Grid, inside: Option<&[bool]>) -> Vec<[usize; 4]> {
     out
 }
 
-fn look(source: &dyn TileSource, grid: &Grid, glass: &Glass, [row, column, rows, columns]: [usize; 4], out: &mut Survey) -> Result<()> {
-    let picture = read(source, &grid.region(row as i64, column as i64, rows, columns, PIXELS))?;
+/// Looks at a block of cells (row, column, rows, columns).
+fn look(
+    source: &dyn TileSource,
+    grid: &Grid,
+    glass: &Glass,
+    [row, column, rows, columns]: [usize; 4],
+    out: &mut Survey,
+    mut looks: Option<&mut Vec<Look>>,
+) -> Result<()> {
+    let picture = read_inside(source, &grid.region(row as i64, column as i64, rows, columns, PIXELS))?;
+    let od: Vec<[f32; 3]> = picture.pixels().map(|p| glass.od(p.0)).collect();
+    let (side, width) = (PIXELS as usize, picture.width() as usize);
     for r in 0..rows {
         for c in 0..columns {
             let (mut sum, mut stained) = ([0u32; 3], 0u32);
             for i in 0..PIXELS * PIXELS {
-                let p = picture.get_pixel(c as u32 * PIXELS + i % PIXELS, r as u32 * PIXELS + i / PIXELS).0;
+                let (x, y) = (c as u32 * PIXELS + i % PIXELS, r as u32 * PIXELS + i / PIXELS);
+                let p = picture.get_pixel(x, y).0;
                 (0..3).for_each(|k| sum[k] += u32::from(p[k]));
-                stained += u32::from(glass.is_tissue(p));
+                stained += u32::from(is_stained(od[y as usize * width + x as usize]));
             }
             let cell = (row + r) * grid.columns + column + c;
             out.color[cell] = sum.map(|s| (s / (PIXELS * PIXELS)) as u8);
             out.tissue[cell] = stained as f32 > TISSUE_SHARE * (PIXELS * PIXELS) as f32;
+            if let Some(looks) = looks.as_mut().filter(|_| out.tissue[cell]) {
+                looks.push(Look::new(cell as u32, &od, width, [c * side, r * side], side, &is_stained));
+            }
         }
     }
     Ok(())

@@ -228,6 +228,12 @@ pub struct Cluster {
     /// Only inside these polygons: GeoJSON in level-0 pixels, as QuPath exports annotations
     #[arg(long, value_name = "FILE")]
     pub roi: Option<PathBuf>,
+    /// Smallest region in square micrometres: smaller ones join their neighbours, islands of tissue in the glass go [default: 768]
+    #[arg(long, value_name = "UM2", value_parser = number)]
+    pub min_region_um2: Option<f64>,
+    /// Label pen, folds and tissue out of focus too; else they are left unlabelled and counted
+    #[arg(long)]
+    pub keep_artefacts: bool,
     /// Seed of everything random [default: 1]
     #[arg(long)]
     pub seed: Option<u64>,

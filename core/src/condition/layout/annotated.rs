@@ -127,7 +127,8 @@ fn class(properties: &Value, map: &SemanticMap, i: usize) -> Result<u8> {
     }
     let c = &properties["classification"];
     let Some(name) = c["name"].as_str().or_else(|| c.as_str()) else { return Err(bad(format!("feature {i} has no class"))) };
-    if name.eq_ignore_ascii_case("background") || name.eq_ignore_ascii_case("glass") {
+    // QuPath's name for what is not to be looked at; artefacts have it
+    if ["background", "glass", "ignore*"].iter().any(|n| name.eq_ignore_ascii_case(n)) {
         return Ok(0);
     }
     let found = map.classes.iter().find(|c| c.name.eq_ignore_ascii_case(name) || c.id.to_string() == name);

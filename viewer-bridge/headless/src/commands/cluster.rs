@@ -24,6 +24,8 @@ pub fn run(common: &Common, options: &Cluster, report: &Arc<Report>) -> Result<u
     make_out(&options.out)?;
     given.put("k", options.k);
     given.put("mpp", options.mpp);
+    given.put("min_region_um2", options.min_region_um2);
+    given.put("artefacts", options.keep_artefacts.then_some(false));
     given.put("seed", options.seed);
     given.put("force", options.force.then_some(true));
     given.put_dir("out_dir", &options.out)?;
@@ -38,6 +40,10 @@ pub fn run(common: &Common, options: &Cluster, report: &Arc<Report>) -> Result<u
     let summary = run::job(&context, "cluster", handle, &given.value(), report)?;
     let mut lines = vec![format!("{} x {} cells of {} px", summary["map"]["columns"], summary["map"]["rows"], summary["map"]["cell_px"])];
     lines.extend(class_lines(&summary));
+    for left in summary["map"]["left_out"].as_array().into_iter().flatten() {
+        let share = left["share"].as_f64().unwrap_or(0.0) * 100.0;
+        lines.push(format!("     {share:4.1} %  left unlabelled: {} (--keep-artefacts labels it)", left["reason"].as_str().unwrap_or("")));
+    }
     if let Some(unknown) = summary["map"]["unknown_share"].as_f64() {
         lines.push(format!("{:.1} % of the tissue is unknown to the atlas (unknown.png)", 100.0 * unknown));
     }
