@@ -153,7 +153,6 @@ impl Out {
         self.names.push(name.into());
         Ok(())
     }
-}
 
     /// What an atlas says, as a picture and as numbers.
     fn put_atlas(&mut self, map: &SemanticMap, assigned: &Assigned, distance: &[u8]) -> Result<AtlasOf> {
@@ -167,7 +166,7 @@ impl Out {
 fn sweep(dir: &Path, written: &[PathBuf]) {
     let crops = std::fs::read_dir(dir.join("crops")).into_iter().flatten().flatten().map(|e| e.path());
     let crops = crops.filter(|p| files::name(p).starts_with("class_") && p.extension().is_some_and(|e| e == "png"));
-    let others = [LEAVES, BEFORE, DISTANCE, "unknown.png", "k_choice.png", "k_choice.csv"].map(|name| dir.join(name));
+    let others = [LEAVES, BEFORE, DISTANCE, ARTEFACTS, "unknown.png", "k_choice.png", "k_choice.csv"].map(|name| dir.join(name));
     for path in crops.chain(others).filter(|p| !written.contains(p)) {
         let _ = std::fs::remove_file(path);
     }
