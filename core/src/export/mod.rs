@@ -4,6 +4,7 @@
 //! | writes | files |
 //! |---|---|
 //! | [`write_map`] | `overlay.png labels.png leaves.png thumbnail.png legend.png classes.csv k_choice.png k_choice.csv crops/class_03_1.png bank.f32 map.json` |
+//! | | `artefacts.png` where something was left unlabelled |
 //! | | for QuPath `map.geojson labels.ome.tif`, for ASAP `map.asap.xml labels_likelihood_map.tif` |
 //! | | where an atlas labelled it `unknown.png distance.png` |
 //! | [`write_atlas`], [`write_sample`] | one file each |

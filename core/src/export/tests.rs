@@ -14,6 +14,7 @@ use crate::rng::Stream;
 use crate::semantic_map::edit::{Edit, History};
 use crate::semantic_map::{Bank, Class, Crop, SemanticMap, Tree};
 use crate::synth::SyntheticTile;
+use crate::tiles::Artefact;
 use crate::{Planes, limits};
 
 const COLORS: [[u8; 3]; 3] = [[0, 114, 178], [230, 159, 0], [0, 158, 115]];
@@ -241,6 +242,80 @@ fn geojson_keeps_qupath_s_rules() {
     ids.dedup();
     assert_eq!(ids.len(), 3);
     assert!(!geojson(&map).contains("null"));
+}
+
+#[test]
+fn artefacts_are_kept_hatched_ignored_and_counted_in_every_file() {
+    let (dir, mut map) = (tempfile::tempdir().unwrap(), map());
+    let mut codes = vec![0; map.labels.len()];
+    let glass: Vec<usize> = (0..codes.len()).filter(|i| map.labels[*i] == 0).collect();
+    glass[..40].iter().for_each(|i| codes[*i] = Artefact::Pen.code());
+    glass[100..130].iter().for_each(|i| codes[*i] = Artefact::Blur.code());
+    let without = overlay(&map);
+    map.artefacts = Some(codes);
+    write_map(dir.path(), &map).unwrap();
+    assert_eq!(read_map(dir.path()).unwrap(), map);
+    let cell_um2 = (map.cell_px * map.mpp).powi(2);
+    let left_out = map.left_out();
+    assert_eq!(left_out.iter().map(|l| (l.reason.as_str(), l.cells)).collect::<Vec<_>>(), [("pen", 40), ("out of focus", 30)]);
+    assert!((left_out[0].area_um2 - 40.0 * cell_um2).abs() < 1e-6);
+    let v: Value = serde_json::from_str(&geojson(&map)).unwrap();
+    let ignored: Vec<&Value> =
+        v["features"].as_array().unwrap().iter().filter(|f| f["properties"]["classification"]["name"] == "Ignore*").collect();
+    assert_eq!(ignored.len(), 2);
+    for (f, line) in ignored.iter().zip(&left_out) {
+        assert_eq!(f["properties"]["name"], format!("Artefact: {}", line.reason));
+        let area: f64 = polygons(&f["geometry"]).iter().flatten().map(|ring| shoelace(ring)).sum();
+        assert!((area / (map.cell_px * map.cell_px) - line.cells as f64).abs() < 0.01);
+    }
+    let csv = std::fs::read_to_string(dir.path().join("classes.csv")).unwrap();
+    assert!(csv.contains("0,Artefact: pen,,40,") && csv.ends_with("left unlabelled\r\n"), "{csv}");
+    assert_ne!(overlay(&map), without);
+    let sidecar = std::fs::read_to_string(dir.path().join("map.json")).unwrap();
+    assert!(sidecar.contains("artefacts.png") && sidecar.contains("\"out of focus\""));
+    // what is labelled is no artefact
+    let labelled = map.labels.iter().position(|l| *l != 0).unwrap();
+    map.artefacts.as_mut().unwrap()[labelled] = 1;
+    assert!(write_map(dir.path(), &map).unwrap_err().to_string().contains("artefacts"));
+}
+
+#[test]
+fn polygons_of_all_classes_tile_the_tissue() {
+    // corners on the shared borders are the same numbers, so there is neither gap nor overlap: every edge is gone along twice, once each
+    // way, or lies on the background
+    let map = map();
+    let v: Value = serde_json::from_str(&geojson(&map)).unwrap();
+    let unit = |a: f64, b: f64| ((a / map.cell_px).round() as i64, (b / map.cell_px).round() as i64);
+    let mut edges = std::collections::HashMap::new();
+    let mut area = 0.0;
+    for f in v["features"].as_array().unwrap() {
+        for ring in polygons(&f["geometry"]).iter().flatten() {
+            area += shoelace(ring) / (map.cell_px * map.cell_px);
+            for w in ring.windows(2) {
+                let ((x, y), (to_x, to_y)) = (unit(w[0][0], w[0][1]), unit(w[1][0], w[1][1]));
+                let (dx, dy) = ((to_x - x).signum(), (to_y - y).signum());
+                for i in 0..(to_x - x).abs().max((to_y - y).abs()) {
+                    *edges.entry((x + i * dx, y + i * dy, dx, dy)).or_insert(0) += 1;
+                }
+            }
+        }
+    }
+    let label = |x: i64, y: i64| {
+        let inside = (0..map.columns as i64).contains(&x) && (0..map.rows as i64).contains(&y);
+        if inside { map.labels[(y * map.columns as i64 + x) as usize] } else { 0 }
+    };
+    for (&(x, y, dx, dy), &times) in &edges {
+        assert_eq!(times, 1, "an edge is gone along twice the same way: an overlap");
+        // the cell on the left hand, which the ring keeps out
+        let left = match (dx, dy) {
+            (1, _) => label(x, y - 1),
+            (-1, _) => label(x - 1, y),
+            (_, 1) => label(x, y),
+            _ => label(x - 1, y - 1),
+        };
+        assert_eq!(edges.contains_key(&(x + dx, y + dy, -dx, -dy)), left != 0, "at ({x}, {y}): a gap, or a border without a neighbour");
+    }
+    assert!((area - map.labels.iter().filter(|l| **l != 0).count() as f64).abs() < 0.01);
 }
 
 fn polygons(geometry: &Value) -> Vec<Vec<Vec<[f64; 2]>>> {

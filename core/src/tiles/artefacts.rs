@@ -37,7 +37,7 @@ const FOCUS_RADIUS: usize = 2;
 /// 0.45; blurred by a Gaussian of 3 um, 95 of 100 squares lie below 0.08.
 const FOCUS: f32 = 0.1;
 /// Squares of less variance (optical density, squared) are blank, in focus or not.
-const BLANK: f32 = 0.004;
+const BLANK: f32 = 0.001;
 /// Smaller groups are smooth tissue (0.0016 square millimetres of cells of 8 um).
 const FOCUS_CELLS: usize = 25;
 

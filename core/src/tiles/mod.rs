@@ -2,6 +2,8 @@
 //! [`Survey`] that says which cells are tissue and which are artefacts, and the [`Window`]s that cover them. Fails for a slide without tissue, or one that
 //! does not look like H&E. Units: cells (one encoder stride), level-0 pixels where a name ends in `_px`.
 
+#[cfg(test)]
+mod artefact_tests;
 mod artefacts;
 mod grid;
 mod mask;
