@@ -159,6 +159,7 @@ fn a_second_map_in_the_same_folder_leaves_no_crop_of_the_first() {
     let mut map = map();
     write_map(dir.path(), &map).unwrap();
     map.crops.truncate(2);
+    map.history.as_mut().unwrap().crops.truncate(2);
     write_map(dir.path(), &map).unwrap();
     assert_eq!(std::fs::read_dir(dir.path().join("crops")).unwrap().count(), 2);
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 18, "no temporary file is left");
@@ -269,7 +270,7 @@ fn artefacts_are_kept_hatched_ignored_and_counted_in_every_file() {
         assert!((area / (map.cell_px * map.cell_px) - line.cells as f64).abs() < 0.01);
     }
     let csv = std::fs::read_to_string(dir.path().join("classes.csv")).unwrap();
-    assert!(csv.contains("0,Artefact: pen,,40,") && csv.ends_with("left unlabelled\r\n"), "{csv}");
+    assert!(csv.contains("0,Artefact: pen,,40,") && csv.ends_with("left unlabelled,\r\n"), "{csv}");
     assert_ne!(overlay(&map), without);
     let sidecar = std::fs::read_to_string(dir.path().join("map.json")).unwrap();
     assert!(sidecar.contains("artefacts.png") && sidecar.contains("\"out of focus\""));
