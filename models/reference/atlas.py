@@ -6,8 +6,8 @@ Writes ATLAS. In DIR: one tiled TIFF a tile set, places.json, samples, and maps 
 --without leaves a slide out of the fit, to see how an atlas labels a slide it never saw.
 
 Mosaics: tiles are brought to 0.5 um/px (Lanczos), padded by 3 cells of their own mirror image and laid out on glass, so that no cell that
-shows tissue sees a seam. Names: a leaf gets the name that most of its labelled cells have, if these are at least 40 and that is 60 % of them;
-purities are printed. Labels: NCT-CRC (9 tissues), then BCSS tumour masks, then osteosarcoma (viable, necrosis).
+shows tissue sees a seam. Names: a leaf gets the name that most of its labelled cells have, if these are at least 40 and 30 % of all its cells
+on all slides, and the name is that of 60 % of them; purities are printed. Labels: NCT-CRC (9 tissues), then BCSS tumour masks, then osteosarcoma (viable, necrosis).
 """
 
 import argparse
@@ -27,7 +27,9 @@ GLASS = (243, 242, 243)
 SETS = {"nct_crc": (0.5, 224, 999), "osteosarcoma_tcia": (1.0, 320, 45), "brecahad": (0.25, 1024, 24), "pcam": (0.97, 96, 60)}
 NAMES = {"ADI": "Fat", "BACK": "Background", "DEB": "Debris", "LYM": "Lymphocytes", "MUC": "Mucus", "MUS": "Muscle", "NORM": "Mucosa",
          "STR": "Stroma", "TUM": "Tumour", "Viable": "Tumour", "Non-Viable-Tumor": "Necrosis", "mask": "Tumour"}
-LEAST_CELLS, LEAST_PURITY = 40, 0.6
+LEAST_CELLS, LEAST_SHARE, LEAST_PURITY = 40, 0.3, 0.6
+# classes of a map that leaves it to the atlas, before those of one name become one
+OWN_K = 40
 LICENCE = "CC BY 4.0: fitted on CC0, CC BY and TCGA open-access images, see PROVENANCE.md"
 
 
@@ -135,12 +137,15 @@ def name(atlas, work, shared, command):
     leaves = own["leaves"]
     label_of = json.loads(command("--json", "atlas", "show", str(atlas), "--k", str(leaves)))["atlas"]["leaf_labels"]
     found, chosen = votes(work / "maps", work, shared), {}
+    cells = collections.Counter()
+    for path in (work / "maps").glob("*/leaves.png"):
+        cells.update(np.asarray(Image.open(path)).ravel().tolist())
     print("leaf  name         purity  cells  source")
     for leaf in sorted(found):
         for source in ("nct_crc", "bcss", "osteosarcoma_tcia"):
             counts = found[leaf][source]
             total = sum(counts.values())
-            if total < LEAST_CELLS:
+            if total < max(LEAST_CELLS, LEAST_SHARE * cells[leaf]):
                 continue
             best, n = counts.most_common(1)[0]
             if best != "other" and n >= LEAST_PURITY * total:
@@ -171,7 +176,7 @@ def main():
         if not out.exists():
             command("atlas", "sample", str(file), "--out", str(out), "--device", "cpu", *mpp)
     samples = [str(a.work / "samples" / f"{n}.sample") for n in of if n not in a.without]
-    command("atlas", "fit", *samples, "--out", str(a.atlas), "--licence", LICENCE)
+    command("atlas", "fit", *samples, "--out", str(a.atlas), "--k", str(OWN_K), "--licence", LICENCE)
     leaves = json.loads(a.atlas.read_text())["leaves"]
     for n, (file, mpp) in of.items():
         command("cluster", str(file), "--atlas", str(a.atlas), "--k", str(len(leaves)), "--out", str(a.work / "maps" / n), "--device", "cpu", *mpp)

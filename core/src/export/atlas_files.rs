@@ -126,10 +126,10 @@ fn leaf(of: &LeafOf) -> std::result::Result<Leaf, String> {
 /// What an atlas is, with the classes of its cut at `k` (0 = its own).
 pub fn atlas_summary(atlas: &Atlas, k: usize) -> Result<Value> {
     let k = atlas.k_or_own(k);
-    let (cut, legend) = (atlas.hierarchy.cut(k)?, atlas.legend(k)?);
-    let rows = |label: u8| cut.iter().zip(&atlas.hierarchy.counts).filter(|(l, _)| **l == label).map(|(_, n)| n).sum::<u64>();
-    let classes =
-        (1u8..).zip(&legend).map(|(label, (name, color))| json!({"id": label, "name": name, "color": color, "rows": rows(label)}));
+    let (cut, shown, legend) = (atlas.hierarchy.cut(k)?, atlas.cut(k)?, atlas.legend(k)?);
+    let rows = |label: u8| shown.iter().zip(&atlas.hierarchy.counts).filter(|(l, _)| **l == label).map(|(_, n)| n).sum::<u64>();
+    let there = (1u8..).zip(&legend).filter(|(label, _)| shown.contains(label));
+    let classes = there.map(|(label, (name, color))| json!({"id": label, "name": name, "color": color, "rows": rows(label)}));
     Ok(json!({
         "format": FORMAT,
         "version": VERSION,

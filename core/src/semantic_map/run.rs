@@ -175,11 +175,18 @@ impl<'a> Run<'a> {
     /// Fits the classes or takes those of the atlas, chooses their number where that is asked for, and labels every tissue cell.
     fn labels(&self, own: &Embedding, smoothed: &Embedding, depth: &[u8]) -> Result<(Vec<u8>, Tree, usize)> {
         self.job.stage("cluster", 0);
-        let (hierarchy, readings, k) = match &self.atlas {
-            Some(atlas) => (atlas.hierarchy.clone(), Vec::new(), atlas.k_or_own(self.params.k)),
-            None => self.fitted(smoothed, depth)?,
+        let (hierarchy, readings, k, cut) = match &self.atlas {
+            Some(atlas) => {
+                let k = atlas.k_or_own(self.params.k);
+                (atlas.hierarchy.clone(), Vec::new(), k, atlas.cut(k)?)
+            }
+            None => {
+                let (hierarchy, readings, k) = self.fitted(smoothed, depth)?;
+                let cut = hierarchy.cut(k)?;
+                (hierarchy, readings, k, cut)
+            }
         };
-        let classes = Classes::new(&hierarchy, hierarchy.cut(k)?);
+        let classes = Classes::new(&hierarchy, cut);
         let (color, least_cells) = (&self.survey.color, self.least_cells);
         let evidence = Evidence { grid: &self.grid, features: smoothed, own, depth, classes: &classes, color, least_cells };
         let (mut labels, leaves) = evidence.nearest();
