@@ -53,6 +53,7 @@ def main():
         data = open(f"{WEIGHTS}/{e['file']}", "rb").read()
         t = trained.get(e["id"], before.get(e["id"], {}).get("training"))
         models.append({**e, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data), **({"training": t} if t else {})})
+    models += [m for id, m in before.items() if all(id != e["id"] for e in ENTRIES)]  # the atlas has a script of its own
     with open(path, "w") as f:
         f.write(json.dumps(dict(models=models), indent=2) + "\n")
 

@@ -312,7 +312,7 @@ int32_t hl_last_error(char *dst, uint64_t cap, uint64_t *needed);
 // Version, ABI, target and job kinds as JSON. [any thread] Errors: HL_E_ARGUMENT, HL_E_BUFFER.
 int32_t hl_build_info_json(char *dst, uint64_t cap, uint64_t *needed);
 
-// JSON schema (draft 2020-12) of the parameters of a job kind, "cluster", "synth", "eval" or "import", for dialogs. [any thread]
+// JSON schema (draft 2020-12) of the parameters of a job kind (hl_build_info_json lists them), for dialogs. [any thread]
 // Errors: HL_E_ARGUMENT, HL_E_UTF8, HL_E_UNSUPPORTED (kind), HL_E_BUFFER.
 int32_t hl_params_schema_json(const char *kind, char *dst, uint64_t cap, uint64_t *needed);
 
@@ -351,9 +351,12 @@ int32_t hl_slide_open(hl_context context, const struct hl_slide_desc *desc, hl_s
 int32_t hl_slide_release(hl_slide slide);
 
 // Starts a job and returns at once; nothing is called back on this thread. [any thread] kind: "cluster" (slide -> map),
-// "synth" (map -> tiles), "eval" (slide and the folder of its map -> how good the tiles are) or "import" (a published checkpoint ->
-// weight files). params: a JSON object, NULL or "" for the defaults; see hl_params_schema_json. slide: for cluster and eval, else 0. input: for synth the result of a cluster job, or 0 when params name a folder in
-// "from"; else 0. The handle is the caller's to release.
+// "edit" (map -> the map with other classes; with no edits it opens the folder of a map), "synth" (map -> tiles), "eval" (slide and the
+// folder of its map -> how good the tiles are), "import" (a published checkpoint -> weight files), or a step to an atlas, which gives
+// labels one meaning on many slides: "atlas_sample" (slide -> sample file), "atlas_merge" (sample files -> one), "atlas_fit" (sample
+// files -> atlas file, for "atlas" in the params of cluster), "atlas_name" (atlas file -> with names and colours). params: a JSON object,
+// NULL or "" for the defaults; see hl_params_schema_json. slide: for cluster, eval and atlas_sample, else 0. input: for edit and synth the
+// result of a cluster or edit job, or 0 when params name a folder in "from"; else 0. The handle is the caller's to release.
 // Errors: HL_E_HANDLE, HL_E_POISONED, HL_E_ARGUMENT, HL_E_UTF8, HL_E_UNSUPPORTED (kind), HL_E_PARAMETER, HL_E_LIMIT, HL_E_BUSY,
 // HL_E_MEMORY (no thread).
 int32_t hl_job_start(hl_context context,
@@ -399,7 +402,7 @@ int32_t hl_job_release(hl_job job);
 int32_t hl_result_json(hl_result result, char *dst, uint64_t cap, uint64_t *needed);
 
 // The map as GeoJSON that QuPath imports, in level-0 pixels. [any thread] Errors: HL_E_HANDLE, HL_E_ARGUMENT (also: an import's
-// result, which has no map), HL_E_BUFFER.
+// or atlas job's result, which has no map), HL_E_BUFFER.
 int32_t hl_result_geojson(hl_result result, char *dst, uint64_t cap, uint64_t *needed);
 
 // The map's labels, one byte a cell, row by row, 0 = background; of synth jobs the map the tiles were made from. [any thread]
