@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod atlas;
+pub mod cache;
 pub mod cluster;
 pub mod condition;
 pub mod diffuse;

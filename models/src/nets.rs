@@ -116,6 +116,10 @@ impl<O: Ops> Encoder for EncoderNet<O> {
         &self.sha256
     }
 
+    fn arithmetic(&self) -> &str {
+        self.runner.name()
+    }
+
     fn channels(&self) -> usize {
         self.channels
     }

@@ -26,6 +26,14 @@ impl Runner {
         Self::Device { name: name.into(), turn: Arc::default() }
     }
 
+    /// `cpu`, or the device's name.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Cpu(_) => "cpu",
+            Self::Device { name, .. } => name,
+        }
+    }
+
     /// Runs `f`; a panic inside is an error on a device, and goes on to the caller on the CPU.
     pub fn run<T: Send>(&self, f: impl FnOnce() -> Result<T> + Send) -> Result<T> {
         match self {

@@ -238,15 +238,22 @@ fn engine(engines: &Engines, device: &str, threads: usize, job: &Job) -> histolo
 fn cluster(p: &Cluster, engines: &Engines, source: &HostSource, job: &Job) -> histoloom_core::Result<ResultData> {
     let engine = engine(engines, &p.device, p.threads, job)?;
     let encoder = engine.encoder()?;
-    let map = semantic_map::run(source, &*encoder, p, job)?;
+    let there = p.out_dir.as_ref().filter(|_| p.skip_done).and_then(|dir| export::read_map(Path::new(dir)).ok());
+    let there = match there {
+        Some(map) if semantic_map::made_already(&map, source, &*encoder, p)? => Some(map),
+        _ => None,
+    };
+    let done = there.is_some();
+    let map = there.map_or_else(|| semantic_map::run(source, &*encoder, p, job), Ok)?;
     let mut files = Vec::new();
-    if let Some(dir) = &p.out_dir {
+    if let Some(dir) = p.out_dir.as_ref().filter(|_| !done) {
         job.stage("write", 1);
         files = export::write_map(Path::new(dir), &map)?;
         job.advance(1);
     }
     let summary = json!({
         "kind": Cluster::KIND,
+        "already_done": done,
         "map": map_summary(&map),
         "parameters": p,
         "provenance": map.provenance,

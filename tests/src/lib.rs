@@ -1,6 +1,7 @@
 //! What the tests over the whole workspace share: where things are, running a program, and slides made for a test.
 #![allow(clippy::expect_used, clippy::panic, reason = "a test says what it expected")]
 
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -74,4 +75,51 @@ pub fn tiled_tiff(path: &Path, width: u32, height: u32, pixel: impl Fn(u32, u32)
         out.extend((0..TILE_PX * TILE_PX).flat_map(|j| pixel(x0 + j % TILE_PX, y0 + j / TILE_PX)));
     }
     std::fs::write(path, out).expect("writable");
+}
+
+/// An uncompressed tiled RGB pyramid without a resolution, `side` x `side` px halved until a level fits one tile; written tile by tile.
+pub fn pyramid_tiff(path: &Path, side: u32, pixel: impl Fn(u32, u32) -> [u8; 3]) {
+    let mut out = BufWriter::new(std::fs::File::create(path).expect("writable"));
+    let bytes = TILE_PX * TILE_PX * 3;
+    let mut put = |bytes: &[u8]| out.write_all(bytes).expect("written");
+    put(b"II*\0\x08\0\0\0");
+    let levels: Vec<u32> = (0..).map(|level| side >> level).take_while(|side| *side >= TILE_PX).collect();
+    let mut at = 8u32;
+    for (level, side) in levels.iter().enumerate() {
+        let across = side.div_ceil(TILE_PX);
+        let n = across * across;
+        let bits = at + 2 + 12 * 12 + 4;
+        let (offsets, counts) = (bits + 6, bits + 6 + 4 * n);
+        let data = counts + 4 * n;
+        let table = |at: u32, first: u32| if n == 1 { first } else { at };
+        let directory: [(u16, u16, u32, u32); 12] = [
+            (254, 4, 1, u32::from(level > 0)),
+            (256, 4, 1, *side),
+            (257, 4, 1, *side),
+            (258, 3, 3, bits),
+            (259, 3, 1, 1),
+            (262, 3, 1, 2),
+            (277, 3, 1, 3),
+            (284, 3, 1, 1),
+            (322, 4, 1, TILE_PX),
+            (323, 4, 1, TILE_PX),
+            (324, 4, n, table(offsets, data)),
+            (325, 4, n, table(counts, bytes)),
+        ];
+        put(&12u16.to_le_bytes());
+        for (tag, kind, count, value) in directory {
+            put(&[&tag.to_le_bytes()[..], &kind.to_le_bytes(), &count.to_le_bytes(), &value.to_le_bytes()].concat());
+        }
+        at = data + n * bytes;
+        put(&if level + 1 < levels.len() { at } else { 0 }.to_le_bytes());
+        put(&[8, 0, 8, 0, 8, 0]);
+        (0..n).for_each(|i| put(&(data + i * bytes).to_le_bytes()));
+        (0..n).for_each(|_| put(&bytes.to_le_bytes()));
+        for i in 0..n {
+            let (x0, y0) = (i % across * TILE_PX, i / across * TILE_PX);
+            let tile: Vec<u8> =
+                (0..TILE_PX * TILE_PX).flat_map(|j| pixel((x0 + j % TILE_PX) << level, (y0 + j / TILE_PX) << level)).collect();
+            put(&tile);
+        }
+    }
 }

@@ -36,10 +36,14 @@ pub struct Hierarchy {
 }
 
 impl Hierarchy {
+    /// Leaves that so many rows are clustered into, at least `k`.
+    pub fn leaves(rows: usize, k: usize) -> usize {
+        (rows / ROWS_A_LEAF).clamp(k, limits::CLASSES).min(rows)
+    }
+
     /// Clusters rows into up to [`limits::CLASSES`] leaves, at least `k`, and joins them.
     pub fn fit(rows: Rows<'_>, k: usize, seed: u64, job: &Job) -> Result<Self> {
-        let leaves = (rows.len() / ROWS_A_LEAF).clamp(k, limits::CLASSES);
-        let model = fit_at_most(rows, leaves.min(rows.len()), k, seed, job)?;
+        let model = fit_at_most(rows, Self::leaves(rows.len(), k), k, seed, job)?;
         let mut counts = vec![0; model.centroids.k()];
         model.centroids.of(rows).into_iter().for_each(|leaf| counts[leaf] += 1);
         Ok(Self::join(model.centroids, counts, model.inertia))

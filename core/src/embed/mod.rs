@@ -1,14 +1,16 @@
 //! Pixels to embeddings. In: RGB windows at the working mpp. Out: one `[c, h/stride, w/stride]` block a window, and [`Embedding`], the
-//! rows of all tissue cells of a slide. Fails if cancelled, if the host cannot read, or if the encoder returns anything but finite
-//! numbers of the promised shape.
+//! rows of all windows of a slide, kept as f16 in a [`Cache`](crate::cache::Cache) and read back in [`Strip`]s. Fails if cancelled, if
+//! the host cannot read, or if the encoder returns anything but finite numbers of the promised shape.
 
+mod rows;
 mod slide;
 
 use image::RgbImage;
 
 use crate::{Planes, Result};
 
-pub use slide::{Embedding, embed_slide};
+pub use rows::{Embedding, Strip};
+pub use slide::{PREPROCESSING, embed_windows};
 
 /// A frozen encoder that sees tissue texture.
 ///
@@ -18,6 +20,10 @@ pub trait Encoder: Send + Sync {
     fn id(&self) -> &str;
     /// SHA-256 of the weights, hex.
     fn sha256(&self) -> &str;
+    /// What the numbers depend on beside the weights: rows of one kind of arithmetic are not mixed with those of another.
+    fn arithmetic(&self) -> &str {
+        "cpu"
+    }
     /// Channels of an embedding.
     fn channels(&self) -> usize;
     /// Pixels a feature cell.

@@ -1,81 +1,43 @@
-//! The tissue of a whole slide, window by window: only what one batch needs is held besides the rows of the tissue cells.
+//! Windows of a slide into rows: only what one batch needs is held beside the rows.
 
 use image::{RgbImage, imageops};
 
-use super::Encoder;
-use crate::cluster::Rows;
+use super::{Embedding, Encoder};
 use crate::slide::read_inside;
-use crate::tiles::{Grid, Window};
+use crate::tiles::Window;
 use crate::{Error, Job, Planes, Result, TileSource};
 
 /// Windows handed to the encoder at once. Small: a cancel is noticed after a batch, and activations cost memory.
 const BATCH: usize = 2;
-/// Marks a cell without a row.
-const NONE: u32 = u32::MAX;
+/// Changes whenever the way from pixels to rows does, so that rows kept by an older version are not mixed with new ones.
+pub const PREPROCESSING: &str = "windows 32+2, mirrored edges, mean with a quarter turn, f16: 1";
 
-/// Embeddings of the tissue cells of a slide.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Embedding {
-    /// Length of a row.
-    pub channels: usize,
-    /// Cell number of each row, ascending.
-    pub cells: Vec<u32>,
-    /// `cells.len() * channels` values.
-    pub data: Vec<f32>,
-    /// Row of each cell of the grid, `u32::MAX` where there is no tissue.
-    index: Vec<u32>,
-}
-
-impl Embedding {
-    /// All zero, for the cells of `tissue`.
-    pub fn zeros(tissue: &[bool], channels: usize) -> Self {
-        let cells: Vec<u32> = (0u32..).zip(tissue).filter(|(_, t)| **t).map(|(i, _)| i).collect();
-        let mut index = vec![NONE; tissue.len()];
-        (0u32..).zip(&cells).for_each(|(row, cell)| index[*cell as usize] = row);
-        Self { channels, data: vec![0.0; cells.len() * channels], cells, index }
-    }
-
-    /// The row number of a cell, if it is tissue.
-    pub fn row_of(&self, cell: usize) -> Option<usize> {
-        self.index.get(cell).filter(|r| **r != NONE).map(|r| *r as usize)
-    }
-
-    /// The rows.
-    pub fn rows(&self) -> Rows<'_> {
-        Rows { data: &self.data, channels: self.channels }
-    }
-
-    /// Takes the cells of a window's core over from its feature block.
-    fn take(&mut self, grid: &Grid, window: &Window, block: &Planes) {
-        for r in 0..window.rows {
-            for c in 0..window.columns {
-                let cell = (window.row + r) * grid.columns + window.column + c;
-                if let Some(row) = self.row_of(cell) {
-                    for k in 0..self.channels {
-                        self.data[row * self.channels + k] = block.at(k, r + window.margin, c + window.margin);
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// Embeds every tissue cell. Each window is seen twice, as it is and turned by 90 degrees, and the two are averaged: what the encoder
-/// says about the direction of fibres cancels to first order (a feature that goes with the cosine of twice their angle changes its
-/// sign), so that stroma is one tissue whichever way it runs.
-pub fn embed_slide(source: &dyn TileSource, encoder: &dyn Encoder, grid: &Grid, tissue: &[bool], job: &Job) -> Result<Embedding> {
-    let windows = grid.windows(tissue);
-    let mut out = Embedding::zeros(tissue, encoder.channels());
-    job.stage("embed", windows.len() as u64);
-    for batch in windows.chunks(BATCH) {
+/// Embeds those of `windows` that `into` does not have yet. Each is seen twice, as it is and turned by 90 degrees, and the two are
+/// averaged: what the encoder says about the direction of fibres cancels to first order (a feature that goes with the cosine of twice
+/// their angle changes its sign), so that stroma is one tissue whichever way it runs. After each batch `seen` gets to know how many
+/// of the windows are done.
+pub fn embed_windows(
+    source: &dyn TileSource,
+    encoder: &dyn Encoder,
+    windows: &[Window],
+    into: &Embedding<'_>,
+    job: &Job,
+    seen: &mut dyn FnMut(usize) -> Result<()>,
+) -> Result<()> {
+    let missing: Vec<Window> = windows.iter().filter(|w| !into.has(w)).copied().collect();
+    let mut done = windows.len() - missing.len();
+    job.advance(done as u64);
+    for batch in missing.chunks(BATCH) {
         job.check()?;
         let pictures: Vec<RgbImage> = batch.iter().map(|w| read_inside(source, &w.region)).collect::<Result<_>>()?;
         job.check()?;
         let blocks = embed_unturned(encoder, &pictures, job)?;
-        batch.iter().zip(&blocks).for_each(|(window, block)| out.take(grid, window, block));
+        batch.iter().zip(&blocks).try_for_each(|(window, block)| into.put(window, block))?;
+        done += batch.len();
         job.advance(batch.len() as u64);
+        seen(done)?;
     }
-    Ok(out)
+    Ok(())
 }
 
 /// Features averaged over a picture and its turn by 90 degrees; square pictures of one size.

@@ -92,6 +92,12 @@ pub struct Cluster {
     pub threads: usize,
     /// Folder for files; none are written without it.
     pub out_dir: Option<String>,
+    /// Folder where embeddings are kept, so that a killed run goes on where it was and another k takes a moment.
+    pub cache_dir: Option<String>,
+    /// If `out_dir` holds the very map that would be made, that one is the result.
+    pub skip_done: bool,
+    /// What the host shows, `[x, y, width, height]` in level-0 pixels: embedded first. Never changes the result.
+    pub viewport: Option<[f64; 4]>,
     /// Exemplar crops kept a class.
     pub crops_per_class: usize,
     /// Regions smaller than this join their neighbours, islands of tissue in the glass go; square micrometres.
@@ -139,6 +145,19 @@ impl Params for Cluster {
             DEVICE,
             THREADS,
             OUT_DIR,
+            field(
+                "cache_dir",
+                Kind::Text,
+                || Value::Null,
+                "Folder where a slide's embeddings are kept: a killed run goes on where it was, another k takes a moment",
+            ),
+            field("skip_done", Kind::Flag, || json!(false), "If out_dir holds the very map that would be made, that one is the result"),
+            field(
+                "viewport",
+                Kind::List,
+                || Value::Null,
+                "[x, y, width, height] in level-0 pixels, embedded first; never changes the result",
+            ),
             field("crops_per_class", Kind::Integer(1, 64), || json!(8), "Exemplar crops kept a class"),
             field(
                 "min_region_um2",
@@ -160,6 +179,9 @@ impl Params for Cluster {
     fn check(&self) -> Result<()> {
         if self.k == 1 {
             return Err(Error::parameter("k", "1 is not an integer from 2 to 100", "use 2 or more, or 0 to let the readings choose"));
+        }
+        if self.viewport.is_some_and(|v| v.iter().any(|n| !n.is_finite()) || v[2] <= 0.0 || v[3] <= 0.0) {
+            return Err(Error::parameter("viewport", "is no rectangle", "give [x, y, width, height] in level-0 pixels"));
         }
         check_roi(self.roi.as_deref())
     }

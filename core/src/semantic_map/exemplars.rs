@@ -1,12 +1,12 @@
 //! Exemplar crops and the bank of real embeddings: what a class looks like, taken from the slide.
 
-use crate::cluster::distance2;
-use crate::embed::Embedding;
+use crate::cluster::{Rows, distance2};
 use crate::rng::Stream;
 use crate::slide::read_inside;
 use crate::tiles::Grid;
 use crate::{Job, Result, TileSource};
 
+use super::features::{Features, Scale};
 use super::{Bank, Crop};
 
 /// Margin of a crop in pixels, for the autoencoder.
@@ -15,6 +15,8 @@ const MARGIN_PX: u32 = 16;
 const SIDES_PX: [u32; 2] = [128, 96];
 /// A crop's inside belongs to its class in at least this share.
 const PURE: f64 = 0.8;
+/// Places of all classes together of which distances are taken; beyond it every n-th place of a class counts.
+const PLACES: usize = 1 << 20;
 /// Places looked at per class when spreading crops over the slide, the most central first.
 const MOST_CENTRAL: usize = 4096;
 /// Side of a bank cell in pixels.
@@ -28,8 +30,8 @@ pub struct Labelled<'a> {
     pub grid: &'a Grid,
     /// Labels of its cells.
     pub labels: &'a [u8],
-    /// Smoothed features.
-    pub smoothed: &'a Embedding,
+    /// Features of the cells.
+    pub features: &'a Features<'a>,
     /// Labels of the classes, ascending.
     pub classes: Vec<u8>,
 }
@@ -37,25 +39,41 @@ pub struct Labelled<'a> {
 /// A place for a crop: its first cell and how far its middle lies from the class's mean.
 #[derive(Clone, Copy)]
 struct Place {
-    row: usize,
-    column: usize,
+    row: u32,
+    column: u32,
     distance: f32,
+}
+
+/// What crops of one class are cut from.
+#[derive(Clone, Default)]
+struct Places {
+    /// Side in cells.
+    side: u32,
+    places: Vec<Place>,
 }
 
 impl Labelled<'_> {
     /// Up to `wanted` crops a class, read from the slide: first the most central, then as many that differ most from them and from
     /// each other. Small classes may get fewer, or none.
     pub fn crops(&self, source: &dyn TileSource, wanted: usize, job: &Job) -> Result<Vec<Crop>> {
-        let means = self.means();
-        let mut places: Vec<(u8, u32, Place)> = Vec::new();
+        let mut all = self.places();
+        self.measure(&mut all)?;
+        let mut found: Vec<(u8, Choice)> = Vec::new();
         for &class in &self.classes {
-            let mean = &means[usize::from(class)];
-            let chosen = SIDES_PX.iter().map(|side| (*side, self.places(class, mean, *side))).find(|(_, places)| !places.is_empty());
-            if let Some((side, candidates)) = chosen {
-                let mut chosen = spread(&candidates, side / self.grid.stride_px, wanted.div_ceil(2));
-                self.varied(&candidates, side / self.grid.stride_px, wanted, &mut chosen);
-                places.extend(chosen.into_iter().map(|p| (class, side, p)));
-            }
+            let Places { side, mut places } = std::mem::take(&mut all[usize::from(class)]);
+            places.sort_by(|a, b| a.distance.total_cmp(&b.distance));
+            let chosen = spread(&places, side, wanted.div_ceil(2));
+            found.push((class, Choice { side, candidates: typical(&places), chosen }));
+        }
+        // rows of all classes in one pass over the slide
+        let middles: Vec<u32> = found.iter().flat_map(|(_, c)| c.middles(self.grid.columns as u32)).collect();
+        let rows = self.features.gather(&middles, Scale::Smoothed)?;
+        let (mut rest, mut places) = (rows.as_slice(), Vec::new());
+        for (class, mut choice) in found {
+            let (own, after) = rest.split_at((choice.chosen.len() + choice.candidates.len()) * self.features.embedding.channels);
+            choice.vary(Rows { data: own, channels: self.features.embedding.channels }, wanted);
+            places.extend(choice.chosen.iter().map(|p| (class, choice.side * self.grid.stride_px, *p)));
+            rest = after;
         }
         job.stage("crops", places.len() as u64);
         places.into_iter().map(|(class, side, place)| self.crop(source, class, side, place, job)).collect()
@@ -64,70 +82,82 @@ impl Labelled<'_> {
     fn crop(&self, source: &dyn TileSource, class: u8, side_px: u32, place: Place, job: &Job) -> Result<Crop> {
         job.check()?;
         let cells = (side_px / self.grid.stride_px) as usize;
-        let region = self.grid.region(place.row as i64, place.column as i64, cells, cells, self.grid.stride_px);
+        let region = self.grid.region(place.row.into(), place.column.into(), cells, cells, self.grid.stride_px);
         let rgb = read_inside(source, &region)?;
         job.advance(1);
         Ok(Crop { class, x: region.x, y: region.y, rgb })
     }
 
-    /// Adds places to those `chosen` until there are `wanted`: each time the one whose features are farthest from all chosen so far.
-    /// The least central tenth is left out: dirt and borders.
-    fn varied(&self, places: &[Place], side: u32, wanted: usize, chosen: &mut Vec<Place>) {
-        let typical = &places[..(places.len() * 9).div_ceil(10)];
-        let step = typical.len().div_ceil(MOST_CENTRAL).max(1);
-        let candidates: Vec<Place> = typical.iter().step_by(step).copied().collect();
-        let middle = |p: &Place| (p.row + side as usize / 2) * self.grid.columns + p.column + side as usize / 2;
-        let row = |p: &Place| self.smoothed.row_of(middle(p)).map(|i| self.smoothed.rows().row(i));
-        let apart = |p: &Place, q: &Place| p.row.abs_diff(q.row).max(p.column.abs_diff(q.column)) >= side as usize;
-        let unlike = |p: &Place, q: &Place| row(p).zip(row(q)).map_or(0.0, |(a, b)| distance2(a, b));
-        let mut least = vec![f32::INFINITY; candidates.len()];
-        let mut seen = 0;
-        while chosen.len() < wanted {
-            for q in &chosen[seen..] {
-                // a place that overlaps a chosen one is out
-                least.iter_mut().zip(&candidates).for_each(|(l, p)| *l = if apart(p, q) { l.min(unlike(p, q)) } else { -1.0 });
-            }
-            seen = chosen.len();
-            let best = (0..candidates.len()).max_by(|a, b| least[*a].total_cmp(&least[*b]).then(b.cmp(a)));
-            match best.filter(|i| least[*i] >= 0.0) {
-                Some(i) => chosen.push(candidates[i]),
-                None => return,
-            }
-        }
-    }
-
     /// Mean feature of each label.
-    fn means(&self) -> Vec<Vec<f32>> {
-        let channels = self.smoothed.channels;
-        let mut sums = vec![(vec![0.0f64; channels], 0u64); 256];
-        for (i, cell) in self.smoothed.cells.iter().enumerate() {
-            let (sum, n) = &mut sums[usize::from(self.labels[*cell as usize])];
-            sum.iter_mut().zip(self.smoothed.rows().row(i)).for_each(|(s, v)| *s += f64::from(*v));
-            *n += 1;
+    fn means(&self) -> Result<Vec<Vec<f32>>> {
+        let mut sums = vec![(vec![0.0f64; self.features.embedding.channels], 0u64); 256];
+        for view in self.features.views(0) {
+            let view = view?;
+            for cell in self.features.tissue(view.core.clone()) {
+                let (sum, n) = &mut sums[usize::from(self.labels[cell])];
+                sum.iter_mut().zip(view.smoothed.row(cell)).for_each(|(s, v)| *s += f64::from(*v));
+                *n += 1;
+            }
         }
-        sums.into_iter().map(|(sum, n)| sum.iter().map(|s| (s / n.max(1) as f64) as f32).collect()).collect()
+        Ok(sums.into_iter().map(|(sum, n)| sum.iter().map(|s| (s / n.max(1) as f64) as f32).collect()).collect())
     }
 
-    /// Places whose inside is almost wholly one class and whose middle belongs to it, most central first.
-    fn places(&self, class: u8, mean: &[f32], side_px: u32) -> Vec<Place> {
-        let stride = self.grid.stride_px;
-        let (side, margin) = ((side_px / stride) as usize, (MARGIN_PX.div_ceil(stride)) as usize);
+    /// Places of each class whose inside is almost wholly that class and whose middle belongs to it, in order: of the larger side, or
+    /// of the smaller where a class has none of the larger.
+    fn places(&self) -> Vec<Places> {
+        let mut out = vec![Places::default(); 256];
+        for side_px in SIDES_PX {
+            let side = side_px / self.grid.stride_px;
+            let mut counts = [0usize; 256];
+            self.each_place(side, &out, |class, _, _| counts[class] += 1);
+            let steps = counts.map(|n| n.div_ceil(PLACES / self.classes.len().max(1)).max(1));
+            let mut new = vec![(0usize, Vec::new()); 256];
+            self.each_place(side, &out, |class, row, column| {
+                let (seen, places) = &mut new[class];
+                if *seen % steps[class] == 0 {
+                    places.push(Place { row, column, distance: 0.0 });
+                }
+                *seen += 1;
+            });
+            for (places, (_, new)) in out.iter_mut().zip(new).filter(|(_, (seen, _))| *seen > 0) {
+                *places = Places { side, places: new };
+            }
+        }
+        out
+    }
+
+    /// Calls `see` with class, row and column of every place of classes that have none in `before`.
+    fn each_place(&self, side: u32, before: &[Places], mut see: impl FnMut(usize, u32, u32)) {
+        let (side, margin) = (side as usize, (MARGIN_PX.div_ceil(self.grid.stride_px)) as usize);
         let inside = side - 2 * margin;
         let least = (PURE * (inside * inside) as f64).ceil() as usize;
-        let mut out = Vec::new();
         for row in 0..(self.grid.rows + 1).saturating_sub(side) {
             for column in 0..(self.grid.columns + 1).saturating_sub(side) {
-                let middle = (row + side / 2) * self.grid.columns + column + side / 2;
-                if self.labels[middle] != class || self.count(class, row + margin, column + margin, inside) < least {
-                    continue;
-                }
-                if let Some(i) = self.smoothed.row_of(middle) {
-                    out.push(Place { row, column, distance: distance2(self.smoothed.rows().row(i), mean) });
+                let class = self.labels[(row + side / 2) * self.grid.columns + column + side / 2];
+                let wanted = class != 0 && before[usize::from(class)].places.is_empty();
+                if wanted && self.count(class, row + margin, column + margin, inside) >= least {
+                    see(usize::from(class), row as u32, column as u32);
                 }
             }
         }
-        out.sort_by(|a, b| a.distance.total_cmp(&b.distance));
-        out
+    }
+
+    /// Sets the distances of places from the mean of their class.
+    fn measure(&self, all: &mut [Places]) -> Result<()> {
+        let (means, columns) = (self.means()?, self.grid.columns as u32);
+        let mut next = vec![0; all.len()];
+        for view in self.features.views(0) {
+            let view = view?;
+            for ((of, next), mean) in all.iter_mut().zip(&mut next).zip(&means) {
+                let half = of.side / 2;
+                for p in of.places[*next..].iter_mut().take_while(|p| view.core.contains(&((p.row + half) as usize))) {
+                    let middle = (p.row + half) * columns + p.column + half;
+                    p.distance = distance2(view.smoothed.row(middle as usize), mean);
+                    *next += 1;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Cells of a class in a square.
@@ -136,37 +166,80 @@ impl Labelled<'_> {
     }
 
     /// Up to 48 rows a class: means of the embeddings (not smoothed) under 32 px cells that lie wholly in the class, drawn by `seed`.
-    pub fn bank(&self, embedding: &Embedding, seed: u64) -> Bank {
-        let side = (BANK_PX / self.grid.stride_px).max(1) as usize;
-        let mut corners: Vec<Vec<(usize, usize)>> = vec![Vec::new(); 256];
+    pub fn bank(&self, seed: u64) -> Result<Bank> {
+        let (side, columns) = ((BANK_PX / self.grid.stride_px).max(1) as usize, self.grid.columns);
+        let mut corners: Vec<Vec<u32>> = vec![Vec::new(); 256];
         for row in (0..(self.grid.rows + 1).saturating_sub(side)).step_by(side) {
-            for column in (0..(self.grid.columns + 1).saturating_sub(side)).step_by(side) {
-                let class = self.labels[row * self.grid.columns + column];
+            for column in (0..(columns + 1).saturating_sub(side)).step_by(side) {
+                let class = self.labels[row * columns + column];
                 if class > 0 && self.count(class, row, column, side) == side * side {
-                    corners[usize::from(class)].push((row, column));
+                    corners[usize::from(class)].push((row * columns + column) as u32);
                 }
             }
         }
-        let mut bank = Bank { channels: embedding.channels, ..Bank::default() };
-        for (class, corners) in (0..=u8::MAX).zip(&corners) {
-            for (row, column) in draw(corners, BANK_ROWS, seed, u32::from(class)) {
-                bank.classes.push(class);
-                bank.rows.extend(self.mean_under(embedding, row, column, side));
+        let (mut classes, mut cells) = (Vec::new(), Vec::new());
+        for (class, corners) in (0..=u8::MAX).zip(corners) {
+            for corner in draw(corners, BANK_ROWS, seed, u32::from(class)) {
+                classes.push(class);
+                cells.extend((0..side * side).map(|i| corner + (i / side * columns + i % side) as u32));
             }
         }
-        bank
+        let channels = self.features.embedding.channels;
+        let own = self.features.gather(&cells, Scale::Own)?;
+        let rows = own.chunks_exact((side * side * channels).max(1)).flat_map(|under| mean(under, channels)).collect();
+        Ok(Bank { channels, classes, rows })
+    }
+}
+
+/// Every n-th place of the more central nine tenths; the rest is dirt and borders.
+fn typical(places: &[Place]) -> Vec<Place> {
+    let typical = &places[..(places.len() * 9).div_ceil(10)];
+    typical.iter().step_by(typical.len().div_ceil(MOST_CENTRAL).max(1)).copied().collect()
+}
+
+/// Places of one class: those chosen and those to choose from.
+struct Choice {
+    /// Side in cells.
+    side: u32,
+    candidates: Vec<Place>,
+    chosen: Vec<Place>,
+}
+
+impl Choice {
+    /// The cells in the middle of places, the chosen ones first.
+    fn middles(&self, columns: u32) -> impl Iterator<Item = u32> + '_ {
+        let half = self.side / 2;
+        self.chosen.iter().chain(&self.candidates).map(move |p| (p.row + half) * columns + p.column + half)
     }
 
-    fn mean_under(&self, embedding: &Embedding, row: usize, column: usize, side: usize) -> Vec<f32> {
-        let mut sum = vec![0.0f32; embedding.channels];
-        for i in 0..side * side {
-            let cell = (row + i / side) * self.grid.columns + column + i % side;
-            if let Some(j) = embedding.row_of(cell) {
-                sum.iter_mut().zip(embedding.rows().row(j)).for_each(|(s, v)| *s += v);
+    /// Chooses further places until there are `wanted`: each time the one whose features are farthest from all chosen so far. `rows`
+    /// are those of [`Choice::middles`].
+    fn vary(&mut self, rows: Rows<'_>, wanted: usize) {
+        let apart = |p: &Place, q: &Place| p.row.abs_diff(q.row).max(p.column.abs_diff(q.column)) >= self.side;
+        let first = self.chosen.len();
+        let mut least = vec![f32::INFINITY; self.candidates.len()];
+        let see = |q: &Place, row: usize, least: &mut [f32]| {
+            for (i, p) in self.candidates.iter().enumerate() {
+                // a place that overlaps a chosen one is out
+                least[i] = if apart(p, q) { least[i].min(distance2(rows.row(first + i), rows.row(row))) } else { -1.0 };
             }
+        };
+        self.chosen.iter().enumerate().for_each(|(i, q)| see(q, i, &mut least));
+        while self.chosen.len() < wanted {
+            let best = (0..least.len()).max_by(|a, b| least[*a].total_cmp(&least[*b]).then(b.cmp(a)));
+            let Some(i) = best.filter(|i| least[*i] >= 0.0) else { return };
+            let q = self.candidates[i];
+            see(&q, first + i, &mut least);
+            self.chosen.push(q);
         }
-        sum.iter().map(|s| s / (side * side) as f32).collect()
     }
+}
+
+/// The mean of rows.
+fn mean(rows: &[f32], channels: usize) -> Vec<f32> {
+    let mut sum = vec![0.0f32; channels];
+    rows.chunks_exact(channels).for_each(|row| sum.iter_mut().zip(row).for_each(|(s, v)| *s += v));
+    sum.iter().map(|s| s / (rows.len() / channels) as f32).collect()
 }
 
 /// Chooses up to `wanted` places that do not overlap: as far apart as leaves enough of them, the most central first.
@@ -175,8 +248,8 @@ fn spread(places: &[Place], side: u32, wanted: usize) -> Vec<Place> {
     let half = places.len().div_ceil(2);
     let step = half.div_ceil(MOST_CENTRAL).max(1);
     let mut best = Vec::new();
-    for apart in [16, 8, 4, 2, 1].map(|n| (n * side) as usize) {
-        let reach = if apart == side as usize { places.len() } else { half };
+    for apart in [16, 8, 4, 2, 1].map(|n| n * side) {
+        let reach = if apart == side { places.len() } else { half };
         let mut chosen: Vec<Place> = Vec::new();
         for p in places[..reach].iter().step_by(step) {
             if chosen.len() == wanted {
@@ -196,10 +269,9 @@ fn spread(places: &[Place], side: u32, wanted: usize) -> Vec<Place> {
     best
 }
 
-/// `n` of `from` without repetition, in the order drawn (Fisher-Yates).
-fn draw<T: Copy>(from: &[T], n: usize, seed: u64, lane: u32) -> Vec<T> {
+/// `n` of `pool` without repetition, in the order drawn (Fisher-Yates).
+fn draw<T>(mut pool: Vec<T>, n: usize, seed: u64, lane: u32) -> Vec<T> {
     let mut random = Stream::new(seed, u32::MAX - 1, lane);
-    let mut pool = from.to_vec();
     let n = n.min(pool.len());
     for i in 0..n {
         let j = i + random.below(pool.len() - i);
@@ -228,12 +300,12 @@ mod tests {
     #[test]
     fn draws_repeat_nothing_and_depend_on_the_seed() {
         let all: Vec<u32> = (0..100).collect();
-        let a = draw(&all, 48, 1, 1);
+        let a = draw(all.clone(), 48, 1, 1);
         let mut sorted = a.clone();
         sorted.sort_unstable();
         sorted.dedup();
         assert_eq!(sorted.len(), 48);
-        assert_ne!(a, draw(&all, 48, 2, 1));
-        assert_eq!(a, draw(&all, 48, 1, 1));
+        assert_ne!(a, draw(all.clone(), 48, 2, 1));
+        assert_eq!(a, draw(all.clone(), 48, 1, 1));
     }
 }

@@ -5,9 +5,11 @@
 //! Fails for a slide without resolution, without tissue or (unless forced) without H&E, if cancelled, and where the host or the encoder
 //! fails. The same slide, parameters and encoder give the same map on the CPU whatever the number of threads.
 //!
-//! [`run`] goes through: survey (which cells are tissue) -> embed (dense features, windows read one batch at a time) -> smooth (means
-//! over neighbourhoods in which only tissue counts) -> cluster (a hierarchy fitted on cells away from the glass, cut at k) -> calm
-//! (Potts model and least region size) -> legend, crops, bank. Labels are those of the hierarchy: another k leaves the labels and
+//! [`run`] goes through: first look (some windows all over the slide, a partial map) -> survey (which cells are tissue) -> embed (dense
+//! features, windows read one batch at a time, kept as f16 in memory or a file, partial maps meanwhile) -> smooth (means over
+//! neighbourhoods in which only tissue counts) -> cluster (a hierarchy fitted on cells away from the glass, cut at k) -> calm (Potts
+//! model and least region size) -> legend, crops, bank. From the kept rows on everything runs strip by strip, so memory grows with the
+//! slide by some bytes a cell only. Labels are those of the hierarchy: another k leaves the labels and
 //! colours of the classes that it does not split. With an atlas the hierarchy is the atlas's. [`sample`] is the way to one: what [`run`]
 //! would fit classes on, bounded.
 
@@ -15,6 +17,9 @@ pub mod edit;
 #[cfg(test)]
 mod edit_tests;
 mod exemplars;
+mod features;
+mod first;
+mod fitted;
 mod legend;
 mod palette;
 mod picture;
@@ -25,7 +30,7 @@ mod smooth;
 mod tests;
 
 pub use palette::palette;
-pub use run::{run, sample};
+pub use run::{made_already, run, sample};
 
 use image::RgbImage;
 use serde::{Deserialize, Serialize};

@@ -6,9 +6,10 @@
 use rayon::prelude::*;
 
 use crate::cluster::Classes;
-use crate::embed::Embedding;
-use crate::tiles::{Grid, groups, neighbours4};
+use crate::tiles::{Grid, neighbours4, small_groups};
+use crate::{Job, Result};
 
+use super::features::{Features, View};
 use super::smooth::is_deep;
 
 /// Strength of the Potts term: eight like-minded neighbours outvote the features where the second best class is nearer than about
@@ -18,25 +19,29 @@ const BETA: f32 = 0.5;
 const DIAGONAL: f32 = std::f32::consts::FRAC_1_SQRT_2;
 /// Sweeps of iterated conditional modes (Besag, J R Stat Soc B 1986;48:259-302); few labels change after the third.
 const SWEEPS: usize = 6;
+/// Least cells of a row that one thread takes.
+const CELLS_A_TASK: usize = 256;
 /// Weight of a cell's own embedding beside that of its neighbourhood.
 const OWN: f32 = 0.5;
 
+/// Rows of the gaps between best and second best class that the median is taken over; beyond it every n-th cell counts.
+const GAP_ROWS: usize = 200_000;
+/// Steps of all sweeps: each sweep has four interleaved grids, in none of which two cells are neighbours, so that the order of updates
+/// cannot matter.
+const STEPS: usize = 4 * SWEEPS;
+
 /// What the label map is made from.
 pub struct Evidence<'a> {
-    /// The grid.
-    pub grid: &'a Grid,
-    /// Smoothed features of the tissue cells.
-    pub features: &'a Embedding,
-    /// Features of the cells themselves.
-    pub own: &'a Embedding,
-    /// Distance of each cell from the glass.
-    pub depth: &'a [u8],
+    /// Features of the cells.
+    pub features: &'a Features<'a>,
     /// The classes.
     pub classes: &'a Classes,
     /// Mean colour of every cell.
     pub color: &'a [[u8; 3]],
     /// Regions of fewer cells join their neighbours.
     pub least_cells: usize,
+    /// A cancelled job ends between strips.
+    pub job: &'a Job,
 }
 
 /// An area in whole cells, to the nearest.
@@ -44,48 +49,87 @@ pub fn cells_of(area_um2: f64, cell_um: f64) -> usize {
     (area_um2 / (cell_um * cell_um)).round().max(0.0) as usize
 }
 
+/// Cells by their nearest leaf.
+pub struct Nearest {
+    /// Labels 1..=k, 0 where there is no tissue.
+    pub labels: Vec<u8>,
+    /// Leaves counted from 1, 0 where there is no tissue.
+    pub leaves: Vec<u8>,
+    /// Median, over the tissue, of the gap between the squared distances to the nearest and the second nearest class.
+    gap: f32,
+}
+
 impl Evidence<'_> {
-    /// Labels 1..=k and leaves (counted from 1) of the tissue cells by nearest leaf; 0 elsewhere.
-    pub fn nearest(&self) -> (Vec<u8>, Vec<u8>) {
-        let (mut labels, mut leaves) = (vec![0; self.grid.cells()], vec![0; self.grid.cells()]);
-        let nearest = |i: usize| self.classes.nearest(self.features.rows().row(i));
-        let of: Vec<(usize, u8, f32)> = (0..self.features.cells.len()).into_par_iter().map(nearest).collect();
-        for (cell, (leaf, label, _)) in self.features.cells.iter().zip(of) {
-            (labels[*cell as usize], leaves[*cell as usize]) = (label, 1 + leaf as u8);
-        }
-        (labels, leaves)
-    }
-
-    /// Calms `labels` in place.
-    pub fn calm(&self, labels: &mut [u8]) {
-        let scale = self.median_gap().max(f32::MIN_POSITIVE);
-        let variance = self.color_variance().max(1.0);
-        for _ in 0..SWEEPS {
-            // four interleaved grids: within one no two cells are neighbours, so the order of updates cannot matter
-            for phase in 0..4 {
-                let changes: Vec<(u32, u8)> = (0..self.features.cells.len())
-                    .into_par_iter()
-                    .filter(|i| self.phase(*i) == phase)
-                    .filter_map(|i| self.better(i, labels, scale, variance))
-                    .collect();
-                changes.into_iter().for_each(|(cell, label)| labels[cell as usize] = label);
+    /// Labels and leaves of the tissue cells by nearest leaf.
+    pub fn nearest(&self) -> Result<Nearest> {
+        let f = self.features;
+        let cells = f.grid().cells();
+        let (mut labels, mut leaves, mut gaps) = (vec![0; cells], vec![0; cells], Vec::new());
+        let step = f.tissue(0..f.grid().rows).count().div_ceil(GAP_ROWS).max(1);
+        let mut seen = 0usize;
+        for view in f.views(0) {
+            self.job.check()?;
+            let view = view?;
+            let tissue: Vec<usize> = f.tissue(view.core.clone()).collect();
+            let nearest = |cell: &usize| self.classes.nearest(view.smoothed.row(*cell));
+            let of: Vec<(usize, u8, f32)> = tissue.par_iter().map(nearest).collect();
+            for (cell, (leaf, label, _)) in tissue.iter().zip(of) {
+                (labels[*cell], leaves[*cell]) = (label, 1 + leaf as u8);
             }
+            let first = seen.next_multiple_of(step) - seen;
+            seen += tissue.len();
+            gaps.par_extend(tissue.par_iter().skip(first).step_by(step).map(|cell| self.gap(&view, *cell)));
         }
-        merge_small(labels, self.grid.columns, self.least_cells);
+        let half = gaps.len() / 2;
+        let gap = if gaps.is_empty() { 0.0 } else { *gaps.select_nth_unstable_by(half, f32::total_cmp).1 };
+        Ok(Nearest { labels, leaves, gap })
     }
 
-    fn phase(&self, row: usize) -> usize {
-        let cell = self.features.cells[row] as usize;
-        cell / self.grid.columns % 2 * 2 + cell % self.grid.columns % 2
+    /// Calms labels in one pass down the slide: step t of the sweeps runs on row r once step t - 1 has run on the rows around it, t rows
+    /// behind step 0. Every cell sees what it would see if each step ran over the whole slide before the next.
+    pub fn calm(&self, nearest: &Nearest) -> Result<Vec<u8>> {
+        let mut labels = nearest.labels.clone();
+        let scales = (nearest.gap.max(f32::MIN_POSITIVE), self.color_variance().max(1.0));
+        let rows = self.features.grid().rows;
+        let mut above: Option<View> = None;
+        for view in self.features.views(0) {
+            self.job.check()?;
+            let view = view?;
+            let fronts = if view.core.end == rows { view.core.start..rows + STEPS } else { view.core.clone() };
+            for front in fronts {
+                for step in 0..STEPS.min(front + 1) {
+                    let row = front - step;
+                    let of = if row < view.core.start { above.as_ref() } else { Some(&view) };
+                    if let Some(of) = of.filter(|_| row < rows && step % 4 / 2 == row % 2) {
+                        self.calm_row(of, row, step % 2, &mut labels, scales);
+                    }
+                }
+            }
+            above = Some(view);
+        }
+        merge_small(&mut labels, self.features.grid().columns, self.least_cells);
+        Ok(labels)
+    }
+
+    /// One step on every second cell of a row, from column `first` on.
+    fn calm_row(&self, view: &View, row: usize, first: usize, labels: &mut [u8], scales: (f32, f32)) {
+        let columns = self.features.grid().columns;
+        let changes: Vec<(usize, u8)> = (0..columns.saturating_sub(first).div_ceil(2))
+            .into_par_iter()
+            .with_min_len(CELLS_A_TASK)
+            .map(|i| row * columns + first + 2 * i)
+            .filter(|cell| labels[*cell] != 0)
+            .filter_map(|cell| self.better(view, cell, labels, scales))
+            .collect();
+        changes.into_iter().for_each(|(cell, label)| labels[cell] = label);
     }
 
     /// The label of least energy for a cell, among its own and its neighbours', if that is a change.
-    fn better(&self, row: usize, labels: &[u8], scale: f32, variance: f32) -> Option<(u32, u8)> {
-        let cell = self.features.cells[row] as usize;
+    fn better(&self, view: &View, cell: usize, labels: &[u8], (scale, variance): (f32, f32)) -> Option<(usize, u8)> {
         let mut votes = [(0u8, 0.0f32); 9];
         votes[0].0 = labels[cell];
         let mut n = 1;
-        for (j, weight) in neighbours8(self.grid, cell) {
+        for (j, weight) in neighbours8(self.features.grid(), cell) {
             if labels[j] == 0 {
                 continue;
             }
@@ -97,43 +141,34 @@ impl Evidence<'_> {
             }
             votes[at].1 += weight;
         }
-        let energy = |v: &(u8, f32)| self.distance2(row, v.0) / scale - BETA * v.1;
+        let energy = |v: &(u8, f32)| self.distance2(view, cell, v.0) / scale - BETA * v.1;
         let best = votes[..n].iter().min_by(|a, b| energy(a).total_cmp(&energy(b)))?;
-        (best.0 != labels[cell]).then_some((cell as u32, best.0))
+        (best.0 != labels[cell]).then_some((cell, best.0))
     }
 
     /// Squared distance of a tissue cell to a class, over both scales.
-    fn distance2(&self, row: usize, label: u8) -> f32 {
-        let around = self.classes.distance2(self.features.rows().row(row), label);
-        if !is_deep(self.depth[self.features.cells[row] as usize]) {
+    fn distance2(&self, view: &View, cell: usize, label: u8) -> f32 {
+        let around = self.classes.distance2(view.smoothed.row(cell), label);
+        if !is_deep(self.features.depth[cell]) {
             return around;
         }
-        around + OWN * (self.classes.distance2(self.own.rows().row(row), label) - around)
+        around + OWN * (self.classes.distance2(view.own.row(cell), label) - around)
     }
 
-    /// Median, over the tissue, of the gap between the squared distances to the nearest and the second nearest class.
-    fn median_gap(&self) -> f32 {
-        let gap = |i: usize| {
-            let (mut first, mut second) = (f32::INFINITY, f32::INFINITY);
-            for label in 1..=self.classes.k() as u8 {
-                let d = self.distance2(i, label);
-                (first, second) = if d < first { (d, first) } else { (first, second.min(d)) };
-            }
-            if second.is_finite() { second - first } else { 0.0 }
-        };
-        let mut gaps: Vec<f32> = (0..self.features.cells.len()).into_par_iter().map(gap).collect();
-        let half = gaps.len() / 2;
-        if gaps.is_empty() { 0.0 } else { *gaps.select_nth_unstable_by(half, f32::total_cmp).1 }
+    /// How much farther the second nearest class is than the nearest.
+    fn gap(&self, view: &View, cell: usize) -> f32 {
+        let (mut first, mut second) = (f32::INFINITY, f32::INFINITY);
+        for label in 1..=self.classes.k() as u8 {
+            let d = self.distance2(view, cell, label);
+            (first, second) = if d < first { (d, first) } else { (first, second.min(d)) };
+        }
+        if second.is_finite() { second - first } else { 0.0 }
     }
 
     /// Mean squared difference of colour between a tissue cell and the one on its right, as in GrabCut.
     fn color_variance(&self) -> f32 {
-        let pairs = self
-            .features
-            .cells
-            .iter()
-            .map(|c| *c as usize)
-            .filter(|c| self.features.row_of(c + 1).is_some() && (c + 1) % self.grid.columns != 0);
+        let (depth, columns) = (self.features.depth, self.features.grid().columns);
+        let pairs = self.features.tissue(0..self.features.grid().rows).filter(|c| (c + 1) % columns != 0 && depth[c + 1] > 0);
         let (sum, n) = pairs.fold((0.0f64, 0u64), |(s, n), c| (s + f64::from(color_distance2(self.color[c], self.color[c + 1])), n + 1));
         (sum / n.max(1) as f64) as f32
     }
@@ -159,13 +194,12 @@ fn neighbours8(grid: &Grid, cell: usize) -> impl Iterator<Item = (usize, f32)> {
 /// left; islands in the glass stay. Each round leaves fewer regions, since the last group changed is joined to a neighbour.
 pub(super) fn merge_small(labels: &mut [u8], columns: usize, least: usize) {
     loop {
-        let mut small = groups(labels, columns, |a, b| a == b, |label| label != 0);
-        small.retain(|g| g.len() < least);
+        let mut small = small_groups(labels, columns, least, |label| label != 0);
         small.sort_by_key(Vec::len);
         let mut changed = false;
         for group in small {
             let mut border = [0u32; 256];
-            for &i in &group {
+            for i in group.iter().map(|i| *i as usize) {
                 neighbours4(i, columns, labels.len())
                     .filter(|j| labels[*j] != 0 && labels[*j] != labels[i])
                     .for_each(|j| border[usize::from(labels[j])] += 1);
@@ -173,7 +207,7 @@ pub(super) fn merge_small(labels: &mut [u8], columns: usize, least: usize) {
             let (label, votes) =
                 (0..=u8::MAX).zip(border).max_by_key(|(label, votes)| (*votes, std::cmp::Reverse(*label))).unwrap_or((0, 0));
             if votes > 0 {
-                group.iter().for_each(|&i| labels[i] = label);
+                group.iter().for_each(|&i| labels[i as usize] = label);
                 changed = true;
             }
         }
@@ -186,7 +220,9 @@ pub(super) fn merge_small(labels: &mut [u8], columns: usize, least: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cache::Cache;
     use crate::cluster::{Centroids, Hierarchy};
+    use crate::embed::Embedding;
 
     #[test]
     fn speckle_vanishes_and_islands_in_the_glass_stay() {
@@ -213,33 +249,67 @@ mod tests {
                 let glass: Vec<bool> = labels.iter().map(|l| *l == 0).collect();
                 merge_small(&mut labels, 60, least);
                 assert!(glass.iter().zip(&labels).all(|(g, l)| *g == (*l == 0)), "glass stays glass");
-                let smallest = groups(&labels, 60, |a, b| a == b, |l| l != 0).iter().map(Vec::len).min().unwrap();
-                assert!(smallest >= least.min(51 * 60), "{area_um2} um2 of cells of {cell_um} um: {smallest} of {least} cells");
+                let small = small_groups(&labels, 60, least.min(51 * 60), |l| l != 0);
+                assert!(small.is_empty(), "{area_um2} um2 of cells of {cell_um} um: {} of {least} cells", small[0].len());
             }
         }
     }
 
     #[test]
     fn a_doubtful_cell_follows_its_neighbours_and_a_sure_one_does_not() {
-        let grid = Grid { rows: 9, columns: 9, stride_px: 16, downsample: 1.0 };
-        let mut features = Embedding::zeros(&[true; 81], 1);
-        features.data.iter_mut().enumerate().for_each(|(i, v)| *v = if i % 9 < 5 { 0.0 } else { 1.0 });
-        features.data[4 * 9 + 2] = 0.55;
+        // left of the border 5 x 5 cells whose features speak a little for the class on its right
+        let grid = Grid { rows: 15, columns: 15, stride_px: 16, downsample: 1.0 };
+        let cache = Cache::memory();
+        let embedding = Embedding::new(grid, 1, &cache);
+        embedding.fill(|i| vec![if i == 7 * 15 + 3 { 0.51 * 25.0 } else { f32::from(u8::from(i % 15 >= 9)) }]);
+        let features = Features { embedding: &embedding, depth: &[2; 225] };
         let leaves = Centroids { channels: 1, data: vec![0.0, 1.0] };
-        let hierarchy = Hierarchy::join(leaves, vec![45, 36], 0.0);
+        let hierarchy = Hierarchy::join(leaves, vec![135, 90], 0.0);
         let classes = Classes::new(&hierarchy, vec![1, 2]);
-        let evidence = Evidence {
-            grid: &grid,
-            features: &features,
-            own: &features,
-            depth: &[4; 81],
-            classes: &classes,
-            color: &[[200, 100, 150]; 81],
-            least_cells: 12,
-        };
-        let (mut labels, leaves) = evidence.nearest();
-        assert_eq!((labels[4 * 9 + 2], leaves[4 * 9 + 2]), (2, 2));
-        evidence.calm(&mut labels);
-        assert!((0..81).all(|i| labels[i] == if i % 9 < 5 { 1 } else { 2 }));
+        let evidence =
+            Evidence { features: &features, classes: &classes, color: &[[200, 100, 150]; 225], least_cells: 12, job: &Job::new() };
+        let mut nearest = evidence.nearest().unwrap();
+        assert_eq!((nearest.labels[7 * 15 + 3], nearest.leaves[7 * 15 + 3]), (2, 2));
+        (0..225).filter(|i| i % 15 < 9 && *i != 7 * 15 + 3).for_each(|i| nearest.labels[i] = 1);
+        let labels = evidence.calm(&nearest).unwrap();
+        assert!((0..225).all(|i| labels[i] == if i % 15 < 9 { 1 } else { 2 }), "{labels:?}");
+    }
+
+    /// Every step over the whole slide before the next, as Besag writes it.
+    fn step_by_step(e: &Evidence<'_>, nearest: &Nearest) -> Vec<u8> {
+        let (mut labels, rows) = (nearest.labels.clone(), e.features.grid().rows);
+        let scales = (nearest.gap.max(f32::MIN_POSITIVE), e.color_variance().max(1.0));
+        let views: Vec<View> = e.features.views(0).collect::<Result<_>>().unwrap();
+        for step in 0..STEPS {
+            for row in (0..rows).filter(|row| row % 2 == step % 4 / 2) {
+                let view = views.iter().find(|v| v.core.contains(&row)).unwrap();
+                e.calm_row(view, row, step % 2, &mut labels, scales);
+            }
+        }
+        merge_small(&mut labels, e.features.grid().columns, e.least_cells);
+        labels
+    }
+
+    #[test]
+    fn one_pass_down_the_slide_calms_as_step_by_step_does() {
+        for rows in [1, 7, 33, 70, 97] {
+            let grid = Grid { rows, columns: 37, stride_px: 16, downsample: 1.0 };
+            let cache = Cache::memory();
+            let embedding = Embedding::new(grid, 2, &cache);
+            let noise = crate::rng::noise(5, 0, 0, 2 * grid.cells());
+            embedding.fill(|i| noise[2 * i..2 * i + 2].to_vec());
+            let tissue: Vec<bool> = (0..grid.cells()).map(|i| i * 7919 % 1000 > 30).collect();
+            let depth = super::super::smooth::depths(&grid, &tissue);
+            let color: Vec<[u8; 3]> = (0..grid.cells()).map(|i| [(i * 31 % 50) as u8, 90, 120]).collect();
+            let leaves = Centroids { channels: 2, data: vec![0.3, 0.0, -0.3, 0.2, 0.0, -0.4] };
+            let hierarchy = Hierarchy::join(leaves, vec![10, 20, 30], 0.0);
+            let classes = Classes::new(&hierarchy, vec![1, 2, 3]);
+            let features = Features { embedding: &embedding, depth: &depth };
+            let e = Evidence { features: &features, classes: &classes, color: &color, least_cells: 12, job: &Job::new() };
+            let nearest = e.nearest().unwrap();
+            let labels = e.calm(&nearest).unwrap();
+            assert!(labels == step_by_step(&e, &nearest), "{rows} rows");
+            assert!(rows < 5 || labels != nearest.labels);
+        }
     }
 }

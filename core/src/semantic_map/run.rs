@@ -6,17 +6,21 @@ use rayon::prelude::*;
 use serde_json::{Value, json};
 
 use super::exemplars::Labelled;
+use super::features::Features;
+use super::first::{FIRST_WINDOWS, First, ordered};
+use super::fitted::fitted;
 use super::legend::legend;
 use super::regularise::{Evidence, cells_of};
-use super::smooth::{change, depths, is_deep, smooth};
+use super::smooth::{RADIUS, change, depths, is_deep};
 use super::{Class, SemanticMap, Tree, palette::palette, picture::picture};
 use crate::atlas::{self, Assigned, Atlas, EncoderOf, Sample, SampledSlide};
+use crate::cache::{Cache, Key, Kind};
 use crate::cluster::{Classes, Hierarchy, Rows, choice};
-use crate::embed::{Embedding, embed_slide};
+use crate::embed::{Embedding, PREPROCESSING, embed_windows};
 use crate::export::read_atlas;
 use crate::params::{self, Cluster};
 use crate::slide::Scale;
-use crate::tiles::{Glass, Grid, Roi, Survey, Wanted, survey, thumbnail};
+use crate::tiles::{self, Glass, Grid, Roi, Survey, Wanted, Window, thumbnail};
 use crate::{Encoder, Error, Job, Result, TileSource, limits};
 
 /// The centroids are fitted on cells away from the glass if these are at least this share of the tissue, else on all.
@@ -24,9 +28,15 @@ const INTERIOR_SHARE: f64 = 0.3;
 /// Share of these cells that is used, those with the sharpest changes left out: where two tissues meet, the neighbourhood's mean is a
 /// mixture, and mixtures would become classes of their own.
 const EVEN_SHARE: f64 = 0.8;
-/// Most cells the centroids are fitted on; beyond it every n-th is taken.
-const FIT_ROWS: usize = 200_000;
+/// Most cells that are looked at for fitting the centroids; beyond it every n-th is taken.
+const FIT_ROWS: usize = 250_000;
+/// Most bytes of their rows, which long rows reach first.
+const FIT_BYTES: usize = 64 << 20;
+/// Rows of a slide that are kept in memory; more go to a file.
+const MEMORY_BYTES: usize = 32 << 20;
 
+/// Classes of partial maps where their number is still to be chosen.
+const FIRST_CLASSES: usize = 8;
 /// Resolution above which a cell of 16 px is wider than 16 um.
 const COARSE_MPP: f64 = 1.0;
 
@@ -58,6 +68,7 @@ struct Run<'a> {
     survey: Survey,
     least_cells: usize,
     thumbnail: image::RgbImage,
+    cache: Cache,
 }
 
 impl<'a> Run<'a> {
@@ -81,21 +92,80 @@ impl<'a> Run<'a> {
             }
             job.note(format!("went on by `force` although {why}"));
         }
+        let cache = match &params.cache_dir {
+            Some(dir) => Cache::open(dir.as_ref(), &key(source, encoder, &grid, &thumbnail), job)?,
+            None => {
+                let (down, across) = grid.window_counts();
+                let small = Embedding::bytes(down * across, encoder.channels()) <= MEMORY_BYTES;
+                if small { Cache::memory() } else { Cache::temporary()? }
+            }
+        };
+        let survey = Survey { tissue: Vec::new(), color: Vec::new(), artefact: Vec::new() };
         let least_cells = cells_of(params.min_region_um2, grid.cell_px() * scale.mpp);
+        let mut run = Self { source, encoder, params, job, atlas, scale, grid, glass, survey, least_cells, thumbnail, cache };
+        run.first_look()?;
         let wanted = Wanted { roi: params.roi.as_deref().map(Roi), island_cells: least_cells, artefacts: params.artefacts };
-        let survey = survey(source, &grid, &glass, &wanted, job)?;
-        job.publish(picture(&grid, &survey.tissue.iter().map(|t| u8::from(*t)).collect::<Vec<_>>(), &[[153; 3]]));
-        Ok(Self { source, encoder, params, job, atlas, scale, grid, glass, survey, least_cells, thumbnail })
+        run.survey = tiles::survey(source, &grid, &run.glass, &wanted, &run.cache, job)?;
+        Ok(run)
+    }
+
+    /// Embeds some windows all over what the thumbnail shows as tissue, and publishes maps of them, before the whole slide is read.
+    fn first_look(&self) -> Result<()> {
+        let embedding = self.embedding();
+        if let there @ 1.. = self.cache.count(Kind::Window) {
+            self.job.note(format!("{there} windows are taken from the cache"));
+        }
+        let (inside, info) = (self.params.roi.as_deref().map(|roi| Roi(roi).cells(&self.grid, self.job)).transpose()?, self.source.info());
+        let color = |cell: usize| {
+            let at = |i: usize, side_px: u64, pixels: u32| {
+                (((i as f64 + 0.5) * self.grid.cell_px() / side_px as f64 * f64::from(pixels)) as u32).min(pixels - 1)
+            };
+            let (width, height) = self.thumbnail.dimensions();
+            let (x, y) = (at(cell % self.grid.columns, info.width_px, width), at(cell / self.grid.columns, info.height_px, height));
+            let rgb = self.thumbnail.get_pixel(x, y).0;
+            (inside.as_ref().is_none_or(|inside| inside[cell]) && self.glass.is_tissue(rgb)).then_some(rgb)
+        };
+        let windows = self.grid.windows_where(|row, column, rows, columns| {
+            let looked_at = || (0..rows).step_by(4).flat_map(|r| (0..columns).step_by(4).map(move |c| (r, c)));
+            let tissue = looked_at().filter(|(r, c)| color((row + r) * self.grid.columns + column + c).is_some()).count();
+            4 * tissue > looked_at().count()
+        });
+        let mut windows = ordered(windows, self.params.viewport, self.grid.cell_px());
+        windows.truncate(FIRST_WINDOWS);
+        self.job.stage("first look", windows.len() as u64);
+        self.embed(&embedding, &windows, &color, 0)
+    }
+
+    fn embedding(&self) -> Embedding<'_> {
+        Embedding::new(self.grid, self.encoder.channels(), &self.cache)
+    }
+
+    /// Embeds those of `windows` that are not there yet, with a partial map each time their number has doubled since `next`.
+    fn embed(&self, to: &Embedding<'_>, windows: &[Window], color: &dyn Fn(usize) -> Option<[u8; 3]>, mut next: usize) -> Result<()> {
+        let k = if self.params.k == params::AUTO { FIRST_CLASSES } else { self.params.k };
+        let first = First { embedding: to, k, seed: self.params.seed, job: self.job, color };
+        let mut each = |done: usize| first.when_due(done, &mut next, windows);
+        embed_windows(self.source, self.encoder, windows, to, self.job, &mut each)
+    }
+
+    /// Embeds all of the tissue.
+    fn embed_all(&self, to: &Embedding<'_>) -> Result<()> {
+        let windows = ordered(self.grid.windows(&self.survey.tissue), self.params.viewport, self.grid.cell_px());
+        self.job.stage("embed", windows.len() as u64);
+        let color = |cell: usize| self.survey.tissue[cell].then(|| self.survey.color[cell]);
+        self.embed(to, &windows, &color, 2 * FIRST_WINDOWS)
     }
 
     /// Embeds, clusters and dresses the map.
-    fn finish(self) -> Result<SemanticMap> {
-        let embedding = embed_slide(self.source, self.encoder, &self.grid, &self.survey.tissue, self.job)?;
+    fn finish(mut self) -> Result<SemanticMap> {
+        let artefacts = Some(std::mem::take(&mut self.survey.artefact)).filter(|a| a.iter().any(|code| *code != 0));
+        let embedding = self.embedding();
+        self.embed_all(&embedding)?;
         let depth = depths(&self.grid, &self.survey.tissue);
-        let smoothed = smooth(&embedding, &self.grid, &depth);
-        let (labels, tree, k) = self.labels(&embedding, &smoothed, &depth)?;
+        let features = Features { embedding: &embedding, depth: &depth };
+        let (labels, tree, k) = self.labels(&features)?;
         let mut classes = legend(&labels, self.grid.cell_px() * self.scale.mpp);
-        let assigned = self.atlas.as_ref().map(|atlas| self.assigned(atlas, k, &smoothed, &mut classes)).transpose()?;
+        let assigned = self.atlas.as_ref().map(|atlas| self.assigned(atlas, k, &features, &mut classes)).transpose()?;
         if self.scale.work_mpp > COARSE_MPP {
             self.job.note(format!(
                 "the slide has only {:.2} um/px: a cell is {:.0} um wide, and the encoder sees less than it was made for",
@@ -108,9 +178,9 @@ impl<'a> Run<'a> {
         }
         self.job.publish(picture(&self.grid, &labels, &palette(k)));
         let ids = classes.iter().map(|c| c.id).collect();
-        let labelled = Labelled { grid: &self.grid, labels: &labels, smoothed: &smoothed, classes: ids };
+        let labelled = Labelled { grid: &self.grid, labels: &labels, features: &features, classes: ids };
         let crops = labelled.crops(self.source, self.params.crops_per_class, self.job)?;
-        let bank = labelled.bank(&embedding, self.params.seed);
+        let bank = labelled.bank(self.params.seed)?;
         let provenance = self.provenance(&classes, &tree.hierarchy, k, assigned.as_ref())?;
         let map = SemanticMap {
             rows: self.grid.rows,
@@ -125,8 +195,8 @@ impl<'a> Run<'a> {
             tree: Some(tree),
             history: None,
             atlas: assigned,
-            artefacts: Some(self.survey.artefact).filter(|a| a.iter().any(|code| *code != 0)),
-            thumbnail: self.thumbnail,
+            artefacts,
+            thumbnail: self.thumbnail.clone(),
             provenance,
         };
         for out in map.left_out() {
@@ -139,32 +209,35 @@ impl<'a> Run<'a> {
 
     /// Embeds, and takes rows for an atlas.
     fn sampled(self, most: usize) -> Result<Sample> {
-        let embedding = embed_slide(self.source, self.encoder, &self.grid, &self.survey.tissue, self.job)?;
+        let embedding = self.embedding();
+        self.embed_all(&embedding)?;
         let depth = depths(&self.grid, &self.survey.tissue);
-        let smoothed = smooth(&embedding, &self.grid, &depth);
         self.job.stage("sample", 0);
-        let (chosen, rows) = self.rows_to_fit(&smoothed, &depth);
-        let cells: Vec<u32> = chosen.iter().map(|i| smoothed.cells[*i]).collect();
+        let (cells, rows) = self.rows_to_fit(&Features { embedding: &embedding, depth: &depth })?;
         let slide = SampledSlide { id_sha256: self.source.info().id_sha256(), work_mpp: self.scale.work_mpp as f32, ..Default::default() };
-        let rows = Rows { data: &rows, channels: smoothed.channels };
+        let rows = Rows { data: &rows, channels: embedding.channels };
         atlas::sample(rows, &cells, (EncoderOf::of(self.encoder), slide), self.params.seed, most, self.job)
     }
 
     /// Names and colours of the atlas for the classes, and how far each cell is from what the atlas knows.
-    fn assigned(&self, atlas: &Atlas, k: usize, smoothed: &Embedding, classes: &mut [Class]) -> Result<Assigned> {
+    fn assigned(&self, atlas: &Atlas, k: usize, features: &Features<'_>, classes: &mut [Class]) -> Result<Assigned> {
         let legend = atlas.legend(k)?;
         for class in classes {
             if let Some((name, color)) = legend.get(usize::from(class.id) - 1) {
                 (class.name, class.color) = (name.clone(), *color);
             }
         }
-        let distance = |i: usize| {
-            let (leaf, distance2) = atlas.hierarchy.leaves.nearest(smoothed.rows().row(i));
-            atlas.hundredths(leaf, distance2)
-        };
-        let rows: Vec<u8> = (0..smoothed.cells.len()).into_par_iter().map(distance).collect();
         let mut out = Assigned { id_sha256: atlas.id_sha256(), distance: vec![0; self.grid.cells()] };
-        smoothed.cells.iter().zip(rows).for_each(|(cell, d)| out.distance[*cell as usize] = d);
+        for view in features.views(0) {
+            let view = view?;
+            let distance = |cell: usize| {
+                let (leaf, distance2) = atlas.hierarchy.leaves.nearest(view.smoothed.row(cell));
+                atlas.hundredths(leaf, distance2)
+            };
+            let cells = view.smoothed.cells();
+            let row = out.distance[cells.clone()].par_iter_mut().zip(cells);
+            row.filter(|(_, cell)| features.depth[*cell] > 0).for_each(|(to, cell)| *to = distance(cell));
+        }
         let unknown = out.unknown_share();
         if unknown >= atlas::NOTED_SHARE {
             self.job.note(format!("{:.0} % of the tissue is unlike anything the atlas knows: see unknown.png", 100.0 * unknown));
@@ -173,7 +246,7 @@ impl<'a> Run<'a> {
     }
 
     /// Fits the classes or takes those of the atlas, chooses their number where that is asked for, and labels every tissue cell.
-    fn labels(&self, own: &Embedding, smoothed: &Embedding, depth: &[u8]) -> Result<(Vec<u8>, Tree, usize)> {
+    fn labels(&self, features: &Features<'_>) -> Result<(Vec<u8>, Tree, usize)> {
         self.job.stage("cluster", 0);
         let (hierarchy, readings, k, cut) = match &self.atlas {
             Some(atlas) => {
@@ -181,27 +254,25 @@ impl<'a> Run<'a> {
                 (atlas.hierarchy.clone(), Vec::new(), k, atlas.cut(k)?)
             }
             None => {
-                let (hierarchy, readings, k) = self.fitted(smoothed, depth)?;
+                let (hierarchy, readings, k) = self.fitted(features)?;
                 let cut = hierarchy.cut(k)?;
                 (hierarchy, readings, k, cut)
             }
         };
         let classes = Classes::new(&hierarchy, cut);
         let (color, least_cells) = (&self.survey.color, self.least_cells);
-        let evidence = Evidence { grid: &self.grid, features: smoothed, own, depth, classes: &classes, color, least_cells };
-        let (mut labels, leaves) = evidence.nearest();
-        self.job.publish(picture(&self.grid, &labels, &palette(k)));
-        self.job.check()?;
-        evidence.calm(&mut labels);
-        Ok((labels, Tree { hierarchy, leaves, readings }, k))
+        let evidence = Evidence { features, classes: &classes, color, least_cells, job: self.job };
+        let nearest = evidence.nearest()?;
+        self.job.publish(picture(&self.grid, &nearest.labels, &palette(k)));
+        let labels = evidence.calm(&nearest)?;
+        Ok((labels, Tree { hierarchy, leaves: nearest.leaves, readings }, k))
     }
 
     /// A hierarchy of this slide alone, what speaks for each k, and the k.
-    fn fitted(&self, smoothed: &Embedding, depth: &[u8]) -> Result<(Hierarchy, Vec<choice::Reading>, usize)> {
-        let ((_, rows), seed) = (self.rows_to_fit(smoothed, depth), self.params.seed);
-        let rows = Rows { data: &rows, channels: smoothed.channels };
-        let hierarchy = Hierarchy::fit(rows, self.params.k.max(2), seed, self.job)?;
-        let readings = choice::readings(rows, &hierarchy, seed, self.job)?;
+    fn fitted(&self, features: &Features<'_>) -> Result<(Hierarchy, Vec<choice::Reading>, usize)> {
+        let (_, rows) = self.rows_to_fit(features)?;
+        let rows = Rows { data: &rows, channels: features.embedding.channels };
+        let (hierarchy, readings) = fitted(rows, self.params.k.max(2), self.params.seed, &self.cache, self.job)?;
         let k = match self.params.k {
             params::AUTO => choice::best(&readings).unwrap_or(2),
             k => k,
@@ -213,49 +284,111 @@ impl<'a> Run<'a> {
     }
 
     /// Numbers and rows of the cells that show one tissue: away from the glass, without the sharpest changes, thinned evenly to [`FIT_ROWS`].
-    fn rows_to_fit(&self, smoothed: &Embedding, depth: &[u8]) -> (Vec<usize>, Vec<f32>) {
-        let inside: Vec<usize> = (0..smoothed.cells.len()).filter(|i| is_deep(depth[smoothed.cells[*i] as usize])).collect();
-        let enough = inside.len() >= self.params.k && inside.len() as f64 >= INTERIOR_SHARE * smoothed.cells.len() as f64;
-        let mut chosen = if enough { inside } else { (0..smoothed.cells.len()).collect() };
-        let change: Vec<f32> = chosen.iter().map(|i| change(smoothed, &self.grid, *i)).collect();
-        let mut ranked = change.clone();
-        let last = ((ranked.len() as f64 * EVEN_SHARE) as usize).min(ranked.len() - 1);
+    fn rows_to_fit(&self, features: &Features<'_>) -> Result<(Vec<u32>, Vec<f32>)> {
+        let (depth, channels) = (features.depth, features.embedding.channels);
+        let (tissue, inside) = depth.iter().fold((0, 0), |(t, i), d| (t + usize::from(*d > 0), i + usize::from(is_deep(*d))));
+        let enough = inside >= self.params.k && inside as f64 >= INTERIOR_SHARE * tissue as f64;
+        let most = FIT_ROWS.min(FIT_BYTES / (size_of::<f32>() * channels.max(1))).max(1);
+        let step = if enough { inside } else { tissue }.div_ceil(most).max(1);
+        let (mut cells, mut rows, mut changes, mut seen) = (Vec::new(), Vec::new(), Vec::new(), 0usize);
+        for view in features.views(RADIUS) {
+            self.job.check()?;
+            let view = view?;
+            for cell in features.tissue(view.core.clone()).filter(|cell| !enough || is_deep(depth[*cell])) {
+                if seen % step == 0 {
+                    cells.push(cell as u32);
+                    rows.extend_from_slice(view.smoothed.row(cell));
+                    changes.push(change(&view.smoothed, &self.grid, depth, cell));
+                }
+                seen += 1;
+            }
+        }
+        let mut ranked = changes.clone();
+        let last = ((ranked.len() as f64 * EVEN_SHARE) as usize).min(ranked.len().saturating_sub(1));
         let most = *ranked.select_nth_unstable_by(last, f32::total_cmp).1;
-        let mut change = change.into_iter();
-        chosen.retain(|_| change.next().is_some_and(|c| c <= most));
-        let step = chosen.len().div_ceil(FIT_ROWS).max(1);
-        let chosen: Vec<usize> = chosen.into_iter().step_by(step).collect();
-        let rows = chosen.iter().flat_map(|i| smoothed.rows().row(*i).iter().copied()).collect();
-        (chosen, rows)
+        let mut kept = 0;
+        for (i, _) in changes.iter().enumerate().filter(|(_, c)| **c <= most) {
+            rows.copy_within(i * channels..(i + 1) * channels, kept * channels);
+            cells[kept] = cells[i];
+            kept += 1;
+        }
+        rows.truncate(kept * channels);
+        cells.truncate(kept);
+        Ok((cells, rows))
     }
 
     /// Enough to make the map again, and nothing that names the slide or a folder.
     fn provenance(&self, classes: &[Class], hierarchy: &Hierarchy, k: usize, atlas: Option<&Assigned>) -> Result<Value> {
-        let info = self.source.info();
-        let params = Cluster { out_dir: None, atlas: None, threads: 0, ..self.params.clone() };
-        let resolved: Value = serde_json::from_str(&params::resolved(&params)?).map_err(|e| Error::internal(e.to_string()))?;
-        Ok(json!({
-            "kind": "pseudo-semantic map of real tissue",
-            "software": { "name": "histoloom", "version": env!("CARGO_PKG_VERSION") },
-            "job": <Cluster as params::Params>::KIND,
-            "parameters": resolved,
-            "seed": self.params.seed,
-            "encoder": { "id": self.encoder.id(), "sha256": self.encoder.sha256(), "channels": self.encoder.channels(), "stride_px": self.encoder.stride_px() },
-            "slide": {
-                "id_sha256": info.id_sha256(),
-                "width_px": info.width_px,
-                "height_px": info.height_px,
-                "origin_px": [info.origin_px.0, info.origin_px.1],
-                "mpp": self.scale.mpp,
-                "mpp_from": if self.params.mpp.is_some() { "parameter" } else { "slide" },
-                "glass_rgb": self.glass.0,
-            },
-            "work_mpp": self.scale.work_mpp,
-            "cell_px": self.grid.cell_px(),
-            "classes": classes.len(),
-            "k": k,
-            "inertia": hierarchy.inertias().get(k - 1),
-            "atlas": atlas.map(|a| json!({"id_sha256": a.id_sha256, "unknown_share": a.unknown_share()})),
-        }))
+        let mut out = known(self.source, self.encoder, self.params, &self.scale, &self.grid)?;
+        out["atlas"] = json!(atlas.map(|a| json!({"id_sha256": a.id_sha256, "unknown_share": a.unknown_share()})));
+        out["slide"]["glass_rgb"] = json!(self.glass.0);
+        out["classes"] = json!(classes.len());
+        out["k"] = json!(k);
+        out["inertia"] = json!(hierarchy.inertias().get(k - 1));
+        Ok(out)
     }
+}
+
+/// What is known of a map's provenance before it is made.
+fn known(source: &dyn TileSource, encoder: &dyn Encoder, params: &Cluster, scale: &Scale, grid: &Grid) -> Result<Value> {
+    let info = source.info();
+    let lasting = Cluster { out_dir: None, atlas: None, cache_dir: None, viewport: None, skip_done: false, threads: 0, ..params.clone() };
+    let resolved: Value = serde_json::from_str(&params::resolved(&lasting)?).map_err(|e| Error::internal(e.to_string()))?;
+    Ok(json!({
+        "kind": "pseudo-semantic map of real tissue",
+        "software": { "name": "histoloom", "version": env!("CARGO_PKG_VERSION") },
+        "job": <Cluster as params::Params>::KIND,
+        "parameters": resolved,
+        "seed": params.seed,
+        "encoder": { "id": encoder.id(), "sha256": encoder.sha256(), "channels": encoder.channels(), "stride_px": encoder.stride_px() },
+        "slide": {
+            "id_sha256": info.id_sha256(),
+            "width_px": info.width_px,
+            "height_px": info.height_px,
+            "origin_px": [info.origin_px.0, info.origin_px.1],
+            "mpp": scale.mpp,
+            "mpp_from": if params.mpp.is_some() { "parameter" } else { "slide" },
+        },
+        "work_mpp": scale.work_mpp,
+        "cell_px": grid.cell_px(),
+    }))
+}
+
+/// Whether `map` is what [`run`] would make, as far as parameters, encoder and slide tell, or was edited from that by hand.
+pub fn made_already(map: &SemanticMap, source: &dyn TileSource, encoder: &dyn Encoder, params: &Cluster) -> Result<bool> {
+    let info = source.info();
+    info.check()?;
+    let scale = Scale::new(info.mpp_or(params.mpp)?);
+    let grid = Grid::new(info, &scale, encoder.stride_px())?;
+    let mut known = known(source, encoder, params, &scale, &grid)?;
+    let atlas = params.atlas.as_ref().map(|path| read_atlas(Path::new(path))).transpose()?;
+    known["atlas"] = json!(atlas.map(|a| json!({"id_sha256": a.id_sha256()})));
+    let known = crate::export::scrubbed(&known);
+    Ok(holds(&map.provenance, &known) && thumbnail(source)? == map.thumbnail)
+}
+
+/// Whether `all` has everything that `part` has.
+fn holds(all: &Value, part: &Value) -> bool {
+    match part {
+        Value::Object(fields) => fields.iter().all(|(key, value)| all.get(key).is_some_and(|a| holds(a, value))),
+        // what was written and read again may differ in the last digit
+        Value::Number(n) => all.as_f64().zip(n.as_f64()).is_some_and(|(a, b)| (a - b).abs() <= 1e-12 * b.abs()),
+        Value::Array(list) => all.as_array().is_some_and(|a| a.len() == list.len() && a.iter().zip(list).all(|(a, b)| holds(a, b))),
+        other => all == other,
+    }
+}
+
+/// Everything that the survey and the rows of a slide depend on. The slide's own look is part of it: hosts may give no identifier, or
+/// the same one for a slide that has changed.
+fn key(source: &dyn TileSource, encoder: &dyn Encoder, grid: &Grid, thumbnail: &image::RgbImage) -> Key {
+    let info = source.info();
+    Key(vec![
+        "histoloom rows 1".into(),
+        info.id_sha256(),
+        format!("{} x {} px, origin {:?}", info.width_px, info.height_px, info.origin_px),
+        crate::export::sha256(thumbnail.as_raw()),
+        format!("{} x {} cells, stride {}, downsample {}", grid.rows, grid.columns, grid.stride_px, grid.downsample),
+        format!("{} {} {} {}", encoder.id(), encoder.sha256(), encoder.channels(), encoder.arithmetic()),
+        PREPROCESSING.into(),
+    ])
 }

@@ -4,20 +4,22 @@
 //! own. They hardly count in any mean, do not take part in fitting the classes, and take the mean of the nearest cell that has no glass
 //! near. Strands too thin to have such a cell keep what they have.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use crate::cluster::distance2;
-use crate::embed::Embedding;
+use crate::embed::Strip;
 use crate::tiles::Grid;
 
 /// Cells on each side: 5 x 5 cells of 8 um are 40 um, a few cells of the body, enough to tell a texture from one nucleus.
-const RADIUS: usize = 2;
+pub const RADIUS: usize = 2;
 /// What a cell counts by its [`depths`]; found by looking at maps of the two H&E slides whose edges are the most ragged.
 const WEIGHT: [f32; 5] = [0.0, 0.01, 0.1, 0.5, 1.0];
 /// From this depth on a cell sees no glass: 3 cells of 16 px are the half width of what a stage-5 feature mostly depends on.
 const DEEP: u8 = 3;
 /// How far, in cells, a cell near glass looks for a deep one.
-const REACH: usize = 3;
+pub const REACH: usize = 3;
 
 /// Steps (sideways or diagonal) to the nearest cell without tissue, at most 4; 0 without tissue. The slide's own edge is no glass.
 pub fn depths(grid: &Grid, tissue: &[bool]) -> Vec<u8> {
@@ -35,41 +37,39 @@ pub fn is_deep(depth: u8) -> bool {
     depth >= DEEP
 }
 
-/// The rows of `e`, each replaced by the mean over its neighbourhood, near glass by that of the nearest deep cell.
-pub fn smooth(e: &Embedding, grid: &Grid, depth: &[u8]) -> Embedding {
-    let mean = means(e, grid, depth);
-    let mut out = mean.clone();
-    out.data.par_chunks_mut(e.channels).zip(&e.cells).for_each(|(to, cell)| {
-        let from = nearest_deep(grid, depth, *cell as usize).and_then(|j| mean.row_of(j));
-        if let Some(row) = from {
-            to.copy_from_slice(mean.rows().row(row));
-        }
+/// Of `own`, the rows of the grid `rows`, each cell's replaced by the mean over its neighbourhood, near glass by that of the nearest deep
+/// cell. `own` reaches [`RADIUS`] + [`REACH`] rows farther on either side, or to the edge of the grid; cells without tissue stay zero.
+pub fn smooth(own: &Strip, rows: Range<usize>, grid: &Grid, depth: &[u8]) -> Strip {
+    let mean = means(own, rows.start.saturating_sub(REACH)..(rows.end + REACH).min(grid.rows), grid, depth);
+    let mut out = Strip::zeros(rows, own.columns, own.channels);
+    let cells = out.cells();
+    out.data.par_chunks_mut(own.channels).zip(cells).filter(|(_, cell)| depth[*cell] > 0).for_each(|(to, cell)| {
+        to.copy_from_slice(mean.row(nearest_deep(grid, depth, cell).unwrap_or(cell)));
     });
     out
 }
 
-/// How much the features change around row `i`: the larger squared difference, across or down, between the cells one radius to either
-/// side; where one is missing, the cell itself stands in.
-pub fn change(smoothed: &Embedding, grid: &Grid, i: usize) -> f32 {
-    let cell = smoothed.cells[i] as usize;
+/// How much the features change around a tissue cell: the larger squared difference, across or down, between the cells one radius to
+/// either side; where one is missing, the cell itself stands in. `smoothed` reaches one radius beyond the cell.
+pub fn change(smoothed: &Strip, grid: &Grid, depth: &[u8], cell: usize) -> f32 {
     let (row, column) = (cell / grid.columns, cell % grid.columns);
-    let at = |r: usize, c: usize| (r < grid.rows && c < grid.columns).then(|| smoothed.row_of(r * grid.columns + c)).flatten().unwrap_or(i);
-    let between = |a: usize, b: usize| distance2(smoothed.rows().row(a), smoothed.rows().row(b));
+    let at =
+        |r: usize, c: usize| Some(r * grid.columns + c).filter(|at| r < grid.rows && c < grid.columns && depth[*at] > 0).unwrap_or(cell);
+    let between = |a: usize, b: usize| distance2(smoothed.row(a), smoothed.row(b));
     let before = |v: usize| v.checked_sub(RADIUS).unwrap_or(v);
     let across = between(at(row, before(column)), at(row, column + RADIUS));
     across.max(between(at(before(row), column), at(row + RADIUS, column)))
 }
 
 /// Weighted means over neighbourhoods.
-fn means(e: &Embedding, grid: &Grid, depth: &[u8]) -> Embedding {
-    let mut out = e.clone();
-    out.data.par_chunks_mut(e.channels).zip(&e.cells).for_each(|(to, cell)| {
-        to.fill(0.0);
+fn means(own: &Strip, rows: Range<usize>, grid: &Grid, depth: &[u8]) -> Strip {
+    let mut out = Strip::zeros(rows, own.columns, own.channels);
+    let cells = out.cells();
+    out.data.par_chunks_mut(own.channels).zip(cells).filter(|(_, cell)| depth[*cell] > 0).for_each(|(to, cell)| {
         let mut total = 0.0f32;
-        for j in neighbourhood(grid, *cell as usize, RADIUS) {
-            let Some(row) = e.row_of(j) else { continue };
+        for j in neighbourhood(grid, cell, RADIUS).filter(|j| depth[*j] > 0) {
             let weight = WEIGHT[usize::from(depth[j])];
-            to.iter_mut().zip(e.rows().row(row)).for_each(|(t, v)| *t += weight * v);
+            to.iter_mut().zip(own.row(j)).for_each(|(t, v)| *t += weight * v);
             total += weight;
         }
         to.iter_mut().for_each(|t| *t /= total);
@@ -105,21 +105,33 @@ mod tests {
         let tissue: Vec<bool> = (0..144).map(|i| i % 12 >= 3).collect();
         let depth = depths(&grid, &tissue);
         assert!((0..144).all(|i| depth[i] == (i % 12).saturating_sub(2).min(4) as u8));
-        let mut e = Embedding::zeros(&tissue, 1);
-        for i in 0..e.cells.len() {
-            e.data[i] = if is_deep(depth[e.cells[i] as usize]) { 1.0 } else { 100.0 };
-        }
-        let s = smooth(&e, &grid, &depth);
-        assert!(s.data.iter().all(|v| *v < 6.0), "the rim takes its features from the tissue behind it: {:?}", &s.data[..9]);
-        assert_eq!(s.cells, e.cells);
+        let mut own = Strip::zeros(0..12, 12, 1);
+        own.data.iter_mut().zip(&depth).for_each(|(v, d)| *v = if is_deep(*d) { 1.0 } else { 100.0 });
+        let s = smooth(&own, 0..12, &grid, &depth);
+        assert!(s.data.iter().all(|v| *v < 6.0), "the rim takes its features from the tissue behind it: {:?}", &s.data[..12]);
+        assert!((0..144).all(|i| (s.data[i] == 0.0) == (i % 12 < 3)), "glass has none");
     }
 
     #[test]
     fn a_thin_strand_keeps_its_own_features() {
         let grid = Grid { rows: 5, columns: 9, stride_px: 16, downsample: 1.0 };
         let tissue: Vec<bool> = (0..45).map(|i| i / 9 == 2).collect();
-        let mut e = Embedding::zeros(&tissue, 2);
-        e.data.fill(7.0);
-        assert!(smooth(&e, &grid, &depths(&grid, &tissue)).data.iter().all(|v| (v - 7.0).abs() < 1e-5));
+        let own = Strip { rows: 0..5, columns: 9, channels: 2, data: vec![7.0; 90] };
+        let s = smooth(&own, 0..5, &grid, &depths(&grid, &tissue));
+        assert!((18..27).all(|cell| s.row(cell).iter().all(|v| (v - 7.0).abs() < 1e-5)));
+    }
+
+    #[test]
+    fn a_strip_is_smoothed_as_the_whole_is() {
+        let grid = Grid { rows: 60, columns: 30, stride_px: 16, downsample: 1.0 };
+        let tissue: Vec<bool> = (0..1800).map(|i| i * 7919 % 1000 > 40).collect();
+        let depth = depths(&grid, &tissue);
+        let whole = Strip { rows: 0..60, columns: 30, channels: 3, data: crate::rng::noise(1, 0, 0, 5400) };
+        let all = smooth(&whole, 0..60, &grid, &depth);
+        for rows in [0usize..20, 20..40, 31..60] {
+            let around = rows.start.saturating_sub(RADIUS + REACH)..(rows.end + RADIUS + REACH).min(60);
+            let part = Strip { rows: around.clone(), data: whole.data[around.start * 90..around.end * 90].to_vec(), ..whole.clone() };
+            assert_eq!(smooth(&part, rows.clone(), &grid, &depth).data, all.data[rows.start * 90..rows.end * 90]);
+        }
     }
 }

@@ -276,8 +276,10 @@ fn crops_show_their_class_and_the_bank_holds_its_embeddings() {
 fn a_class_without_room_for_a_large_crop_gives_a_small_one() {
     let grid = crate::tiles::Grid { rows: 60, columns: 80, stride_px: 16, downsample: 1.0 };
     let labels: Vec<u8> = (0..60 * 80).map(|i| if (20..24).contains(&(i / 80)) { 1 } else { 2 }).collect();
-    let smoothed = crate::embed::Embedding::zeros(&[true; 60 * 80], 1);
-    let labelled = exemplars::Labelled { grid: &grid, labels: &labels, smoothed: &smoothed, classes: vec![1, 2, 3] };
+    let cache = crate::cache::Cache::memory();
+    let embedding = crate::embed::Embedding::new(grid, 1, &cache);
+    let features = features::Features { embedding: &embedding, depth: &[4; 60 * 80] };
+    let labelled = exemplars::Labelled { grid: &grid, labels: &labels, features: &features, classes: vec![1, 2, 3] };
     let crops = labelled.crops(&slide(three_tissues), 8, &Job::new()).unwrap();
     let sides = |class: u8| crops.iter().filter(|c| c.class == class).map(|c| c.rgb.width()).collect::<Vec<_>>();
     assert_eq!(sides(1), [96; 8]);
@@ -453,4 +455,111 @@ fn an_atlas_that_does_not_fit_is_refused_before_anything_is_read() {
         std::fs::write(&path, text.replacen(from, to, 1)).unwrap();
         assert!(refused(&Simple, &with_atlas(&path, 3)).contains(needle), "{needle}");
     }
+}
+
+/// `Simple` that counts its windows and gives up after some.
+struct Tired(AtomicUsize, usize);
+
+impl Encoder for Tired {
+    fn id(&self) -> &str {
+        "simple"
+    }
+    fn sha256(&self) -> &str {
+        "00"
+    }
+    fn channels(&self) -> usize {
+        5
+    }
+    fn stride_px(&self) -> u32 {
+        16
+    }
+    fn embed(&self, windows: &[RgbImage]) -> Result<Vec<Planes>> {
+        if self.0.fetch_add(windows.len(), Ordering::SeqCst) >= self.1 {
+            return Err(Error::internal("tired"));
+        }
+        Simple.embed(windows)
+    }
+}
+
+#[test]
+fn a_run_that_was_given_up_goes_on_from_its_cache_and_ends_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = |k: u8| format!(r#"{{"k": {k}, "cache_dir": "{}"}}"#, dir.path().display());
+    let run = |encoder: &Tired, k: u8, job: &Job| run(&slide(three_tissues), encoder, &params(&text(k)), job);
+    // each window is looked at twice, in batches of two
+    assert!(run(&Tired(AtomicUsize::new(0), 5), 3, &Job::new()).is_err());
+    let (job, encoder) = (Job::new(), Tired(AtomicUsize::new(0), 100));
+    let resumed = run(&encoder, 3, &job).unwrap();
+    assert!(job.notes().iter().any(|n| n == "2 windows are taken from the cache"), "{:?}", job.notes());
+    assert_eq!(encoder.0.into_inner(), 2 * 4);
+    let whole = map(three_tissues, r#"{"k": 3}"#).unwrap();
+    assert!(resumed == whole, "and the provenance does not tell the folder");
+    let again = run(&Tired(AtomicUsize::new(0), 0), 5, &Job::new()).unwrap();
+    assert!(again == map(three_tissues, r#"{"k": 5}"#).unwrap(), "another k needs no encoder");
+    // another slide, resolution or region of interest
+    let mut other = slide(three_tissues);
+    other.paint = |x, y| if x < 700 { three_tissues(x, y) } else { GLASS };
+    let tired = Tired(AtomicUsize::new(0), 0);
+    assert!(super::run(&other, &tired, &params(&text(3)), &Job::new()).is_err(), "rows of another slide are not taken");
+    let roi = format!(r#"{{"k": 2, "roi": [[[100, 100], [600, 100], [600, 600], [100, 600]]], "cache_dir": "{}"}}"#, dir.path().display());
+    assert!(super::run(&slide(three_tissues), &tired, &params(&roi), &Job::new()).is_ok(), "a region of interest needs nothing new");
+}
+
+/// What was published last when the encoder was called for the last time.
+struct Watching<'a>(&'a Job, std::sync::Mutex<Option<image::RgbaImage>>);
+
+impl Encoder for Watching<'_> {
+    fn id(&self) -> &str {
+        "simple"
+    }
+    fn sha256(&self) -> &str {
+        "00"
+    }
+    fn channels(&self) -> usize {
+        5
+    }
+    fn stride_px(&self) -> u32 {
+        16
+    }
+    fn embed(&self, windows: &[RgbImage]) -> Result<Vec<Planes>> {
+        *self.1.lock().unwrap() = self.0.partial();
+        Simple.embed(windows)
+    }
+}
+
+#[test]
+fn a_first_map_of_the_whole_slide_comes_before_it_is_all_read_and_a_viewport_changes_nothing_but_the_order() {
+    let job = Job::new();
+    let encoder = Watching(&job, std::sync::Mutex::new(None));
+    let m = run(&slide(three_tissues), &encoder, &params(r#"{"k": 3, "viewport": [900, 600, 300, 300]}"#), &job).unwrap();
+    assert!(m == map(three_tissues, r#"{"k": 3}"#).unwrap());
+    let picture = encoder.1.into_inner().unwrap().unwrap();
+    let color = |x: u32, y: u32| &picture.get_pixel(x / 16, y / 16).0[..3];
+    let (left, middle, right) = (color(300, 300), color(640, 300), color(1000, 300));
+    assert!(left != middle && middle != right && left != right);
+    let wrong = (0..60 * 80u32).filter(|i| {
+        let (x, y) = (i % 80 * 16 + 8, i / 80 * 16 + 8);
+        let glass = three_tissues(x.into(), y.into()) == GLASS;
+        color(x, y)
+            != if glass {
+                &[0; 3]
+            } else if x < 448 {
+                left
+            } else if x < 832 {
+                middle
+            } else {
+                right
+            }
+    });
+    assert!(wrong.count() < 60 * 80 / 20, "almost the final map, embedded or guessed");
+    assert!(crate::params::parse::<Cluster>(r#"{"viewport": [0, 0, 0, 5]}"#).unwrap_err().to_string().contains("`viewport`"));
+}
+
+#[test]
+fn a_map_counts_as_made_already_for_its_slide_and_parameters_alone() {
+    let made = |text: &str, s: &Drawn, m: &SemanticMap| made_already(m, s, &Simple, &params(text)).unwrap();
+    let m = map(three_tissues, r#"{"k": 3, "seed": 5, "threads": 2}"#).unwrap();
+    assert!(made(r#"{"k": 3, "seed": 5, "out_dir": "/x", "cache_dir": "/y", "skip_done": true}"#, &slide(three_tissues), &m));
+    assert!(!made(r#"{"k": 4, "seed": 5}"#, &slide(three_tissues), &m) && !made(r#"{"k": 3}"#, &slide(three_tissues), &m));
+    assert!(!made(r#"{"k": 3, "seed": 5}"#, &slide(|x, y| three_tissues(x + 200, y)), &m), "another picture under the same name");
 }

@@ -3,6 +3,7 @@
 use image::{Rgb, RgbImage, imageops};
 
 use super::{Artefact, Glass, Grid, Roi, Survey, Wanted, survey, thumbnail};
+use crate::cache::Cache;
 use crate::rng::Stream;
 use crate::slide::{Mpp, Region, Scale, SlideInfo};
 use crate::{Job, Result, TileSource};
@@ -88,7 +89,7 @@ fn painted(amounts: &[[f32; 2]], on_top: impl Fn(u32, u32) -> [f32; 3]) -> Paint
 fn look(source: &Painted, roi: Option<Roi<'_>>) -> Result<(Grid, Survey)> {
     let grid = Grid::new(&source.0, &Scale { mpp: 0.5, work_mpp: 0.5, downsample: 1.0 }, 16)?;
     let glass = Glass::of(&thumbnail(source)?);
-    let found = survey(source, &grid, &glass, &Wanted { roi, island_cells: 12, artefacts: true }, &Job::new())?;
+    let found = survey(source, &grid, &glass, &Wanted { roi, island_cells: 12, artefacts: true }, &Cache::memory(), &Job::new())?;
     Ok((grid, found))
 }
 

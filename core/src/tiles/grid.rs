@@ -3,8 +3,8 @@
 use crate::slide::{Region, Scale, SlideInfo};
 use crate::{Error, Result, limits};
 
-/// Cells of a window's core: what is kept of it.
-const CORE_CELLS: usize = 32;
+/// Side of a window's core in cells: what is kept of it.
+pub const CORE_CELLS: usize = 32;
 /// Cells around the core that are read and thrown away, so that the encoder's padding is never seen.
 const MARGIN_CELLS: usize = 2;
 
@@ -78,14 +78,25 @@ impl Grid {
         }
     }
 
+    /// Rows and columns of windows over the grid.
+    pub fn window_counts(&self) -> (usize, usize) {
+        (self.rows.div_ceil(CORE_CELLS), self.columns.div_ceil(CORE_CELLS))
+    }
+
     /// The windows that hold at least one cell of `mask`, row by row. All have one size.
     pub fn windows(&self, mask: &[bool]) -> Vec<Window> {
+        self.windows_where(|row, column, rows, columns| {
+            (row..row + rows).any(|r| mask[r * self.columns + column..][..columns].contains(&true))
+        })
+    }
+
+    /// The windows whose core (row, column, rows, columns) is wanted.
+    pub fn windows_where(&self, wanted: impl Fn(usize, usize, usize, usize) -> bool) -> Vec<Window> {
         let mut out = Vec::new();
         for row in (0..self.rows).step_by(CORE_CELLS) {
             for column in (0..self.columns).step_by(CORE_CELLS) {
                 let (rows, columns) = (CORE_CELLS.min(self.rows - row), CORE_CELLS.min(self.columns - column));
-                let wanted = (row..row + rows).any(|r| mask[r * self.columns + column..][..columns].contains(&true));
-                if wanted {
+                if wanted(row, column, rows, columns) {
                     let side = CORE_CELLS + 2 * MARGIN_CELLS;
                     let first = |core: usize| core as i64 - MARGIN_CELLS as i64;
                     let region = self.region(first(row), first(column), side, side, self.stride_px);

@@ -1,15 +1,47 @@
 //! Cleaning of cell masks: islands and holes that are too small to be tissue or glass.
 
+use std::collections::VecDeque;
+
 /// Turns connected groups (4 neighbours) over that are too small: first islands of `true` of fewer than `island` cells, then holes of
 /// `false` of fewer than `hole`.
 pub fn clean(mask: &mut [bool], columns: usize, island: usize, hole: usize) {
     for (value, least) in [(true, island), (false, hole)] {
-        for group in groups(mask, columns, |a, b| a == b, |v| v == value) {
-            if group.len() < least {
-                group.iter().for_each(|&i| mask[i] = !value);
-            }
+        for group in small_groups(mask, columns, least, |v| v == value) {
+            group.iter().for_each(|&i| mask[i as usize] = !value);
         }
     }
+}
+
+/// The connected groups (4 neighbours of one value) of fewer than `least` cells whose value `take` accepts, in order of their first
+/// cell. Larger ones are passed over without being held.
+pub(crate) fn small_groups<T: Copy + PartialEq>(cells: &[T], columns: usize, least: usize, take: impl Fn(T) -> bool) -> Vec<Vec<u32>> {
+    let mut seen = vec![false; cells.len()];
+    let (mut out, mut front) = (Vec::new(), VecDeque::new());
+    for start in 0..cells.len() {
+        if seen[start] || !take(cells[start]) {
+            continue;
+        }
+        seen[start] = true;
+        front.push_back(start as u32);
+        let mut group = Vec::with_capacity(least);
+        let mut size = 0;
+        while let Some(i) = front.pop_front() {
+            size += 1;
+            if size < least {
+                group.push(i);
+            }
+            for j in neighbours4(i as usize, columns, cells.len()) {
+                if !seen[j] && cells[i as usize] == cells[j] {
+                    seen[j] = true;
+                    front.push_back(j as u32);
+                }
+            }
+        }
+        if size < least {
+            out.push(group);
+        }
+    }
+    out
 }
 
 /// The connected groups (4 neighbours) of cells accepted by `take`, neighbours joined where `same`; in order of their first cell.

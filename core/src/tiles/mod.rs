@@ -12,8 +12,8 @@ mod stain;
 mod survey;
 
 pub use artefacts::Artefact;
-pub use grid::{Grid, Window};
-pub(crate) use mask::{groups, neighbours4};
+pub use grid::{CORE_CELLS, Grid, Window};
+pub(crate) use mask::{neighbours4, small_groups};
 pub use roi::Roi;
 pub use stain::{Glass, haematoxylin};
 pub use survey::{Survey, Wanted, survey, thumbnail};

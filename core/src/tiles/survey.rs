@@ -5,6 +5,7 @@ use image::RgbImage;
 use super::artefacts::{self, Look};
 use super::stain::is_stained;
 use super::{Glass, Grid, Roi, mask};
+use crate::cache::{Cache, Kind};
 use crate::slide::{Region, SlideInfo, read, read_inside};
 use crate::{Job, Result, TileSource};
 
@@ -16,6 +17,10 @@ const BLOCK_CELLS: usize = 256;
 const TISSUE_SHARE: f32 = 0.25;
 /// Smaller holes in the tissue are gaps between fibres, not lumina: 12 cells of 8 um are 770 square micrometres.
 const HOLE_CELLS: usize = 12;
+/// In what is kept of a cell: it is tissue.
+const TISSUE: u8 = 1;
+/// And most of it is ink.
+const INK: u8 = 2;
 /// Longest side of the thumbnail.
 const THUMBNAIL_PX: f64 = 1024.0;
 
@@ -50,7 +55,8 @@ pub fn thumbnail(source: &dyn TileSource) -> Result<RgbImage> {
 }
 
 /// Looks over the grid block by block; an [`Error::Slide`](crate::Error::Slide) if there is no tissue (inside the region of interest).
-pub fn survey(source: &dyn TileSource, grid: &Grid, glass: &Glass, wanted: &Wanted<'_>, job: &Job) -> Result<Survey> {
+/// Blocks that `cache` has are not looked at again.
+pub fn survey(source: &dyn TileSource, grid: &Grid, glass: &Glass, wanted: &Wanted<'_>, cache: &Cache, job: &Job) -> Result<Survey> {
     let inside = wanted.roi.as_ref().map(|roi| roi.cells(grid, job)).transpose()?;
     let mut out = Survey { tissue: vec![false; grid.cells()], color: vec![[255; 3]; grid.cells()], artefact: Vec::new() };
     let mut looks = wanted.artefacts.then(Vec::new);
@@ -58,7 +64,18 @@ pub fn survey(source: &dyn TileSource, grid: &Grid, glass: &Glass, wanted: &Want
     job.stage("survey", blocks.len() as u64);
     for block in blocks {
         job.check()?;
-        look(source, grid, glass, block, &mut out, looks.as_mut())?;
+        let number = (block[0] / BLOCK_CELLS * grid.columns.div_ceil(BLOCK_CELLS) + block[1] / BLOCK_CELLS) as u32;
+        let seen = match cache.get(Kind::Survey, number)? {
+            Some(seen) => seen,
+            None => {
+                let seen = look(source, grid, glass, block)?;
+                if cache.kept() {
+                    cache.put(Kind::Survey, number, &seen)?;
+                }
+                seen
+            }
+        };
+        out.take(grid, block, &seen, looks.as_mut());
         job.advance(1);
     }
     mask::clean(&mut out.tissue, grid.columns, wanted.island_cells, HOLE_CELLS);
@@ -108,18 +125,13 @@ fn blocks(grid: &Grid, inside: Option<&[bool]>) -> Vec<[usize; 4]> {
     out
 }
 
-/// Looks at a block of cells (row, column, rows, columns).
-fn look(
-    source: &dyn TileSource,
-    grid: &Grid,
-    glass: &Glass,
-    [row, column, rows, columns]: [usize; 4],
-    out: &mut Survey,
-    mut looks: Option<&mut Vec<Look>>,
-) -> Result<()> {
+/// Looks at a block of cells (row, column, rows, columns): four bytes a cell, mean colour and [`TISSUE`] or [`INK`], and then
+/// the numbers of the [`Look`] of each cell of tissue.
+fn look(source: &dyn TileSource, grid: &Grid, glass: &Glass, [row, column, rows, columns]: [usize; 4]) -> Result<Vec<u8>> {
     let picture = read_inside(source, &grid.region(row as i64, column as i64, rows, columns, PIXELS))?;
     let od: Vec<[f32; 3]> = picture.pixels().map(|p| glass.od(p.0)).collect();
     let (side, width) = (PIXELS as usize, picture.width() as usize);
+    let (mut out, mut looks) = (Vec::with_capacity(4 * rows * columns), Vec::new());
     for r in 0..rows {
         for c in 0..columns {
             let (mut sum, mut stained) = ([0u32; 3], 0u32);
@@ -129,13 +141,35 @@ fn look(
                 (0..3).for_each(|k| sum[k] += u32::from(p[k]));
                 stained += u32::from(is_stained(od[y as usize * width + x as usize]));
             }
-            let cell = (row + r) * grid.columns + column + c;
-            out.color[cell] = sum.map(|s| (s / (PIXELS * PIXELS)) as u8);
-            out.tissue[cell] = stained as f32 > TISSUE_SHARE * (PIXELS * PIXELS) as f32;
-            if let Some(looks) = looks.as_mut().filter(|_| out.tissue[cell]) {
-                looks.push(Look::new(cell as u32, &od, width, [c * side, r * side], side, &is_stained));
+            out.extend(sum.map(|s| (s / (PIXELS * PIXELS)) as u8));
+            let mut flags = 0;
+            if stained as f32 > TISSUE_SHARE * (PIXELS * PIXELS) as f32 {
+                let look = Look::new(0, &od, width, [c * side, r * side], side, &is_stained);
+                flags = TISSUE | if look.ink { INK } else { 0 };
+                let [h, e] = look.stain;
+                [h, e, look.fine, look.grey[0], look.grey[1]].iter().for_each(|v| looks.extend(v.to_le_bytes()));
+            }
+            out.push(flags);
+        }
+    }
+    out.append(&mut looks);
+    Ok(out)
+}
+
+impl Survey {
+    /// Takes over what [`look`] saw of a block.
+    fn take(&mut self, grid: &Grid, [row, column, rows, columns]: [usize; 4], seen: &[u8], mut looks: Option<&mut Vec<Look>>) {
+        let (cells, numbers) = seen.split_at((4 * rows * columns).min(seen.len()));
+        let mut numbers = numbers.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b));
+        for (i, cell) in cells.as_chunks::<4>().0.iter().enumerate() {
+            let at = (row + i / columns) * grid.columns + column + i % columns;
+            let [r, g, b, flags] = *cell;
+            (self.color[at], self.tissue[at]) = ([r, g, b], flags & TISSUE != 0);
+            if flags & TISSUE != 0 {
+                let [h, e, fine, mean, square] = [0; 5].map(|_| numbers.next().unwrap_or(0.0));
+                let look = Look { cell: at as u32, ink: flags & INK != 0, stain: [h, e], fine, grey: [mean, square] };
+                looks.iter_mut().for_each(|looks| looks.push(look));
             }
         }
     }
-    Ok(())
 }

@@ -149,6 +149,10 @@ impl<O: Ops> Encoder for VitNet<O> {
         &self.sha256
     }
 
+    fn arithmetic(&self) -> &str {
+        self.runner.name()
+    }
+
     fn channels(&self) -> usize {
         self.channels
     }

@@ -210,11 +210,22 @@ pub struct Where {
 /// Options of `cluster`.
 #[derive(Debug, Args)]
 pub struct Cluster {
-    /// The slide: SVS, NDPI, MRXS, SCN, pyramidal TIFF, whatever OpenSlide opens
-    pub slide: PathBuf,
+    /// The slide: SVS, NDPI, MRXS, SCN, pyramidal TIFF, whatever OpenSlide opens; several slides, or folders of slides, get a map each
+    /// in a folder of their own inside --out, those already made are skipped, and a summary ends it
+    #[arg(required = true, value_name = "SLIDE|FOLDER")]
+    pub slides: Vec<PathBuf>,
     /// Folder for the map, made if it is not there
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
+    /// Folder where embeddings are kept: a killed run goes on where it was, another k takes a moment
+    #[arg(long, value_name = "DIR")]
+    pub cache: Option<PathBuf>,
+    /// What to embed first, level-0 pixels; never changes the result
+    #[arg(long, value_name = "X,Y,WIDTH,HEIGHT", value_delimiter = ',', allow_hyphen_values = true, value_parser = number)]
+    pub viewport: Option<Vec<f64>>,
+    /// Do nothing where --out holds the very map that would be made; always so with several slides
+    #[arg(long)]
+    pub skip_done: bool,
     /// Number of tissue classes, 0 to let silhouette and stability choose (see k_choice.png) [default: 8]
     #[arg(long)]
     pub k: Option<u32>,

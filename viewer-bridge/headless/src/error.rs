@@ -4,7 +4,8 @@
 pub const EXIT_CODES: &str = "\
 Exit codes:
   0  done
-  1  anything else; of `rerun`: the tile is not the same; of `doctor`: something is missing
+  1  anything else; of `rerun`: the tile is not the same; of `doctor`: something is missing; of several
+     slides: some failed (see summary.csv)
   2  wrong usage or parameter
   3  an input cannot be read or used: no such file, no tissue, not H&E, no mpp
   4  the device is not there or failed

@@ -55,7 +55,8 @@ fn told(resolved: &Value) -> String {
     let word = |v: &Value| v.as_str().map_or_else(|| v.to_string(), str::to_owned);
     let mut parts: Vec<String> = resolved.get("seed").map(|seed| format!("seed {seed}")).into_iter().collect();
     for (key, v) in resolved.as_object().into_iter().flatten() {
-        if !(v.is_null() || ["seed", "out_dir", "from", "file", "roi", "out", "samples"].contains(&key.as_str())) {
+        if !(v.is_null() || ["seed", "out_dir", "cache_dir", "skip_done", "from", "file", "roi", "out", "samples"].contains(&key.as_str()))
+        {
             parts.push(format!("{key} {}", word(v)));
         }
     }

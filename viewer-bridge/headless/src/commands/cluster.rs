@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Given, class_lines, make_out, ok, opened};
+use serde_json::Value;
+
+use super::{Given, batch, class_lines, make_out, ok, opened};
 use crate::callbacks::Viewer;
 use crate::cli::{Cluster, Common};
 use crate::error::{Failure, Kind, Result};
@@ -15,20 +17,35 @@ const ROI_BYTES: usize = 1_000_000;
 
 /// Runs it.
 pub fn run(common: &Common, options: &Cluster, report: &Arc<Report>) -> Result<u8> {
+    match options.slides.as_slice() {
+        [slide] if !slide.is_dir() => {
+            let summary = one(common, options, slide, &options.out, options.skip_done, report)?;
+            report.outcome(&lines(&summary, &options.out), &ok(summary, "cluster"));
+            Ok(0)
+        }
+        _ => batch::run(common, options, report),
+    }
+}
+
+/// Makes the map of one slide in a folder; the library's summary comes back.
+pub(super) fn one(common: &Common, options: &Cluster, path: &Path, out: &Path, skip_done: bool, report: &Arc<Report>) -> Result<Value> {
     let mut given = Given::default();
-    let slide = ready(&mut given, &options.slide, options.mpp, options.roi.as_deref(), report)?;
+    let slide = ready(&mut given, path, options.mpp, options.roi.as_deref(), report)?;
     let (library, models) = opened(common)?;
     if let Some(given_atlas) = &options.atlas {
         given.put_dir("atlas", &find_atlas(given_atlas, &models)?)?;
     }
-    make_out(&options.out)?;
+    make_out(out)?;
     given.put("k", options.k);
     given.put("mpp", options.mpp);
     given.put("min_region_um2", options.min_region_um2);
     given.put("artefacts", options.keep_artefacts.then_some(false));
     given.put("seed", options.seed);
     given.put("force", options.force.then_some(true));
-    given.put_dir("out_dir", &options.out)?;
+    given.put("skip_done", skip_done.then_some(true));
+    given.put("viewport", options.viewport.clone());
+    given.put_dir("out_dir", out)?;
+    options.cache.as_deref().map_or(Ok(()), |dir| given.put_dir("cache_dir", dir))?;
     given.put_place(&options.place);
     let context = library.context(
         &models,
@@ -36,10 +53,14 @@ pub fn run(common: &Common, options: &Cluster, report: &Arc<Report>) -> Result<u
         options.place.threads.unwrap_or(0),
         Viewer::new(Some(slide), report.clone()),
     )?;
-    let handle = context.open_slide(&name(&options.slide))?;
-    let summary = run::job(&context, "cluster", handle, &given.value(), report)?;
+    let handle = context.open_slide(&name(path))?;
+    run::job(&context, "cluster", handle, &given.value(), report)
+}
+
+/// The outcome for people.
+fn lines(summary: &Value, out: &Path) -> Vec<String> {
     let mut lines = vec![format!("{} x {} cells of {} px", summary["map"]["columns"], summary["map"]["rows"], summary["map"]["cell_px"])];
-    lines.extend(class_lines(&summary));
+    lines.extend(class_lines(summary));
     for left in summary["map"]["left_out"].as_array().into_iter().flatten() {
         let share = left["share"].as_f64().unwrap_or(0.0) * 100.0;
         lines.push(format!("     {share:4.1} %  left unlabelled: {} (--keep-artefacts labels it)", left["reason"].as_str().unwrap_or("")));
@@ -48,9 +69,9 @@ pub fn run(common: &Common, options: &Cluster, report: &Arc<Report>) -> Result<u
         lines.push(format!("{:.1} % of the tissue is unknown to the atlas (unknown.png)", 100.0 * unknown));
     }
     lines.push(format!("device: {}", summary["device"]["name"].as_str().unwrap_or("unknown")));
-    lines.push(format!("map in {}", options.out.display()));
-    report.outcome(&lines, &ok(summary, "cluster"));
-    Ok(0)
+    let made = if summary["already_done"] == true { "map was there already, in" } else { "map in" };
+    lines.push(format!("{made} {}", out.display()));
+    lines
 }
 
 /// Opens a slide whose tissue is to be looked at, and puts its region of interest among the parameters.

@@ -1,6 +1,7 @@
 //! The commands, one a file. In: options. Out: an exit code, or a failure that carries its own.
 
 mod atlas;
+mod batch;
 mod cluster;
 mod doctor;
 mod edit;
