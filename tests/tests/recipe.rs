@@ -159,3 +159,24 @@ fn slurm_arrays_make_every_map_once_and_go_on_where_they_stopped() {
     submit();
     assert_eq!(bytes(&at("out/atlas.json")), atlas);
 }
+
+/// Fails when the default encoder changes: then `models/reference/atlas.py` fits the atlas anew.
+#[test]
+fn the_shipped_atlas_is_that_of_the_shipped_encoder_and_names_tissue() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = root().join("models/weights/he_atlas.json");
+    let manifest: Value = serde_json::from_slice(&bytes(&root().join("models/weights/manifest.json"))).expect("JSON");
+    let listed = manifest["models"].as_array().and_then(|m| m.iter().find(|m| m["id"] == "he_atlas")).expect("listed");
+    assert_eq!(listed["sha256"], histoloom_core::export::sha256(&bytes(&file)), "the manifest vouches for it");
+    let sample = root().join("viewer-bridge/data/CMU-1-Small-Region.svs");
+    let roi = dir.path().join("roi.json");
+    std::fs::write(&roi, r#"{"type": "Polygon", "coordinates": [[[600, 900], [1500, 900], [1500, 1800], [600, 1800], [600, 900]]]}"#)
+        .expect("writable");
+    let mut cluster = histoloom();
+    cluster.args(["--json", "cluster", "--k", "0", "--atlas", "he", "--device", "cpu", "--roi"]).arg(&roi).arg(&sample);
+    let said = json(&run(cluster.arg("--out").arg(dir.path().join("map"))));
+    assert!(said["map"]["unknown_share"].as_f64().is_some_and(|share| share < 0.1), "it was fitted on this slide: {said}");
+    let shown = json(&run(histoloom().args(["--json", "atlas", "show"]).arg(&file)));
+    let names: Vec<&str> = shown["atlas"]["classes"].as_array().into_iter().flatten().filter_map(|c| c["name"].as_str()).collect();
+    assert!(["Tumour", "Lymphocytes", "Necrosis"].iter().all(|n| names.contains(n)), "{names:?}");
+}
