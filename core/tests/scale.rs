@@ -148,10 +148,11 @@ fn mapped(side_px: u64) -> [u64; 4] {
     numbers.try_into().unwrap()
 }
 
-/// Sixteen bytes a cell are four a 16 x 16 px at 0.25 um/px: masks, colours and labels, and nothing that grows like the rows.
+/// What 256 MB leave to each cell of a slide of 100 000 px a side (9.8 million, beside 30 MB that do not grow): masks, colours, labels,
+/// what was seen of artefacts, and nothing that grows like the rows.
 fn grows_by_little(small: &[u64; 4], large: &[u64; 4]) {
     let bytes = (large[0].saturating_sub(small[0]) << 10) / (large[3] - small[3]);
-    assert!(bytes <= 16, "{bytes} bytes a cell: {small:?} {large:?}");
+    assert!(bytes <= 22, "{bytes} bytes a cell: {small:?} {large:?}");
 }
 
 #[test]

@@ -14,6 +14,7 @@
 //!   median. Defocus lowers the first far more than the second; pale or smooth tissue lowers both. A Laplacian at low magnification
 //!   is HistoQC's measure too.
 
+use half::f16;
 use rayon::prelude::*;
 
 use super::mask::{around, groups};
@@ -67,7 +68,7 @@ impl Artefact {
     }
 }
 
-/// What was measured in one cell.
+/// What was measured in one cell. Twenty bytes: a large slide has millions.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Look {
     /// The cell.
@@ -75,9 +76,9 @@ pub struct Look {
     /// Whether more than half of the stained pixels are ink.
     pub ink: bool,
     /// Mean optical densities of haematoxylin and eosin.
-    pub stain: [f32; 2],
+    pub stain: [f16; 2],
     /// Mean of the squared Laplacian of the grey optical density.
-    pub fine: f32,
+    pub fine: f16,
     /// Mean of the grey optical density and of its square.
     pub grey: [f32; 2],
 }
@@ -90,19 +91,21 @@ impl Look {
         let grey = |x: usize, y: usize| at(x, y).iter().sum::<f32>() / 3.0;
         let n = (side * side) as f32;
         let (mut mean, mut tinted, mut inked) = ([0.0f32; 3], 0u32, 0u32);
-        let mut out = Self { cell, ink: false, stain: [0.0; 2], fine: 0.0, grey: [0.0; 2] };
+        let mut out = Self { cell, ink: false, stain: [f16::ZERO; 2], fine: f16::ZERO, grey: [0.0; 2] };
+        let mut fine = 0.0;
         for (px, py) in (0..side * side).map(|i| (x + i % side, y + i / side)) {
             let (p, g) = (at(px, py), grey(px, py));
             (0..3).for_each(|c| mean[c] += p[c] / n);
             tinted += u32::from(stained(p));
             inked += u32::from(is_ink(p));
             let beside = grey(px.saturating_sub(1), py) + grey(px + 1, py) + grey(px, py.saturating_sub(1)) + grey(px, py + 1);
-            out.fine += (beside - 4.0 * g).powi(2) / n;
+            fine += (beside - 4.0 * g).powi(2) / n;
             out.grey[0] += g / n;
             out.grey[1] += g * g / n;
         }
         out.ink = 2 * inked > tinted;
-        out.stain = [haematoxylin(mean), eosin(mean)];
+        out.stain = [haematoxylin(mean), eosin(mean)].map(f16::from_f32);
+        out.fine = f16::from_f32(fine);
         out
     }
 }
@@ -117,12 +120,15 @@ fn is_ink([r, g, b]: [f32; 3]) -> bool {
 }
 
 /// The [code](Artefact::code) of each cell of `tissue`, 0 where nothing is wrong. Where several are, pen goes before fold before blur.
-pub fn artefacts(tissue: &[bool], columns: usize, looks: &[Look]) -> Vec<u8> {
+pub fn artefacts(tissue: &[bool], columns: usize, looks: Vec<Look>) -> Vec<u8> {
     let seen = Seen::new(tissue, columns, looks);
     let mut out = vec![0; tissue.len()];
-    for (artefact, found) in [(Artefact::Blur, seen.blurred()), (Artefact::Fold, seen.folded()), (Artefact::Pen, seen.inked())] {
+    let mut mark = |artefact: Artefact, found: Vec<bool>| {
         out.iter_mut().zip(found).filter(|(_, found)| *found).for_each(|(code, _)| *code = artefact.code());
-    }
+    };
+    mark(Artefact::Blur, seen.blurred());
+    mark(Artefact::Fold, seen.folded());
+    mark(Artefact::Pen, seen.inked());
     out
 }
 
@@ -130,30 +136,35 @@ pub fn artefacts(tissue: &[bool], columns: usize, looks: &[Look]) -> Vec<u8> {
 struct Seen<'a> {
     tissue: &'a [bool],
     columns: usize,
-    looks: Vec<&'a Look>,
+    looks: Vec<Look>,
     index: Vec<u32>,
 }
 
 impl<'a> Seen<'a> {
-    fn new(tissue: &'a [bool], columns: usize, looks: &'a [Look]) -> Self {
-        let looks: Vec<&Look> = looks.iter().filter(|l| tissue[l.cell as usize]).collect();
+    fn new(tissue: &'a [bool], columns: usize, mut looks: Vec<Look>) -> Self {
+        looks.retain(|l| tissue[l.cell as usize]);
         let mut index = vec![u32::MAX; tissue.len()];
         (0u32..).zip(&looks).for_each(|(i, look)| index[look.cell as usize] = i);
         Self { tissue, columns, looks, index }
     }
 
-    /// Sums of `of` over the looks within `radius` cells of each look, and how many they are.
-    fn sums<const N: usize>(&self, radius: usize, of: impl Fn(&Look) -> [f32; N] + Sync) -> Vec<([f32; N], f32)> {
-        let sum = |look: &&Look| {
+    /// What `then` makes of the means of `of` over the looks within `radius` cells of each look.
+    fn near<const N: usize, T: Send>(
+        &self,
+        radius: usize,
+        of: impl Fn(&Look) -> [f32; N] + Sync,
+        then: impl Fn([f32; N]) -> T + Sync,
+    ) -> Vec<T> {
+        let mean = |look: &Look| {
             let mut out = ([0.0; N], 0.0);
             let near = around(look.cell as usize, radius, self.columns, self.tissue.len());
             for other in near.filter_map(|j| self.looks.get(self.index[j] as usize)) {
                 out.0.iter_mut().zip(of(other)).for_each(|(s, v)| *s += v);
                 out.1 += 1.0;
             }
-            out
+            then(out.0.map(|sum| sum / out.1))
         };
-        self.looks.par_iter().map(sum).collect()
+        self.looks.par_iter().map(mean).collect()
     }
 
     /// One value a look, spread over the grid; 0 elsewhere.
@@ -182,21 +193,27 @@ impl<'a> Seen<'a> {
     }
 
     fn folded(&self) -> Vec<bool> {
-        let medians = [0, 1].map(|s| median(self.looks.iter().filter(|l| !l.ink).map(|l| l.stain[s]).collect()));
+        let medians = [0, 1].map(|s| median(self.looks.iter().filter(|l| !l.ink).map(|l| l.stain[s].to_f32()).collect()));
         if medians.iter().any(|m| *m < FAINT_OD) {
             return vec![false; self.tissue.len()];
         }
-        let means = self.sums(1, |l| l.stain);
-        let times = means.iter().map(|([h, e], n)| (h / n / medians[0]).min(e / n / medians[1]));
-        self.grown(&self.on_grid(times), FOLD_SPREAD, FOLD_SEED, FOLD_CELLS, 0)
+        let times = self.near(1, |l| l.stain.map(f16::to_f32), |[h, e]| (h / medians[0]).min(e / medians[1]));
+        self.grown(&self.on_grid(times.into_iter()), FOLD_SPREAD, FOLD_SEED, FOLD_CELLS, 0)
     }
 
     fn blurred(&self) -> Vec<bool> {
-        let sums = self.sums(FOCUS_RADIUS, |l| [l.fine, l.grey[0], l.grey[1]]);
-        let variance = |s: &[f32; 3], n: f32| s[2] / n - (s[1] / n).powi(2);
-        let sharpness: Vec<f32> = sums.iter().map(|(s, n)| s[0] / n / variance(s, *n).max(1e-6)).collect();
-        let least = FOCUS * median(sharpness.clone());
-        let blurred = sums.iter().zip(&sharpness).map(|((s, n), v)| f32::from(u8::from(*v < least && variance(s, *n) > BLANK)));
+        // negative where there is too little to see to tell
+        let sharpness = self.near(
+            FOCUS_RADIUS,
+            |l| [l.fine.to_f32(), l.grey[0], l.grey[1]],
+            |[fine, mean, square]| {
+                let variance = square - mean * mean;
+                let sharp = fine / variance.max(1e-6);
+                if variance > BLANK { sharp } else { -sharp }
+            },
+        );
+        let least = FOCUS * median(sharpness.iter().map(|v| v.abs()).collect());
+        let blurred = sharpness.into_iter().map(|v| f32::from(u8::from(v.is_sign_positive() && v < least)));
         self.grown(&self.on_grid(blurred), 1.0, 1.0, FOCUS_CELLS, FOCUS_RADIUS)
     }
 }

@@ -1,5 +1,6 @@
 //! A first look at the whole slide at a quarter of the working resolution: which cells are tissue, and their mean colour.
 
+use half::f16;
 use image::RgbImage;
 
 use super::artefacts::{self, Look};
@@ -21,6 +22,8 @@ const HOLE_CELLS: usize = 12;
 const TISSUE: u8 = 1;
 /// And most of it is ink.
 const INK: u8 = 2;
+/// What is kept of the [`Look`] of a cell: three numbers of half and two of single precision.
+const LOOK_BYTES: usize = 14;
 /// Longest side of the thumbnail.
 const THUMBNAIL_PX: f64 = 1024.0;
 
@@ -80,7 +83,7 @@ pub fn survey(source: &dyn TileSource, grid: &Grid, glass: &Glass, wanted: &Want
     }
     mask::clean(&mut out.tissue, grid.columns, wanted.island_cells, HOLE_CELLS);
     if let Some(looks) = looks {
-        out.artefact = artefacts::artefacts(&out.tissue, grid.columns, &looks);
+        out.artefact = artefacts::artefacts(&out.tissue, grid.columns, looks);
         out.tissue.iter_mut().zip(&out.artefact).for_each(|(tissue, artefact)| *tissue &= *artefact == 0);
         // slivers between artefacts; holes are the artefacts themselves
         mask::clean(&mut out.tissue, grid.columns, wanted.island_cells, 0);
@@ -147,7 +150,8 @@ fn look(source: &dyn TileSource, grid: &Grid, glass: &Glass, [row, column, rows,
                 let look = Look::new(0, &od, width, [c * side, r * side], side, &is_stained);
                 flags = TISSUE | if look.ink { INK } else { 0 };
                 let [h, e] = look.stain;
-                [h, e, look.fine, look.grey[0], look.grey[1]].iter().for_each(|v| looks.extend(v.to_le_bytes()));
+                [h, e, look.fine].iter().for_each(|v| looks.extend(v.to_le_bytes()));
+                look.grey.iter().for_each(|v| looks.extend(v.to_le_bytes()));
             }
             out.push(flags);
         }
@@ -160,14 +164,16 @@ impl Survey {
     /// Takes over what [`look`] saw of a block.
     fn take(&mut self, grid: &Grid, [row, column, rows, columns]: [usize; 4], seen: &[u8], mut looks: Option<&mut Vec<Look>>) {
         let (cells, numbers) = seen.split_at((4 * rows * columns).min(seen.len()));
-        let mut numbers = numbers.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b));
+        let mut numbers = numbers.as_chunks::<LOOK_BYTES>().0.iter();
         for (i, cell) in cells.as_chunks::<4>().0.iter().enumerate() {
             let at = (row + i / columns) * grid.columns + column + i % columns;
             let [r, g, b, flags] = *cell;
             (self.color[at], self.tissue[at]) = ([r, g, b], flags & TISSUE != 0);
             if flags & TISSUE != 0 {
-                let [h, e, fine, mean, square] = [0; 5].map(|_| numbers.next().unwrap_or(0.0));
-                let look = Look { cell: at as u32, ink: flags & INK != 0, stain: [h, e], fine, grey: [mean, square] };
+                let Some([h0, h1, e0, e1, f0, f1, m0, m1, m2, m3, s0, s1, s2, s3]) = numbers.next() else { continue };
+                let [stain @ .., fine] = [[*h0, *h1], [*e0, *e1], [*f0, *f1]].map(f16::from_le_bytes);
+                let grey = [[*m0, *m1, *m2, *m3], [*s0, *s1, *s2, *s3]].map(f32::from_le_bytes);
+                let look = Look { cell: at as u32, ink: flags & INK != 0, stain, fine, grey };
                 looks.iter_mut().for_each(|looks| looks.push(look));
             }
         }
