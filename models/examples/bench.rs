@@ -1,16 +1,21 @@
 //! Times the shipped networks and a ViT-S/16 of made-up weights on one device: `bench [--device cpu] [--threads N] [--rounds N]`; with
-//! `--published DIR` an imported network instead. One JSON object a line: wall and processor milliseconds. `reference/bench.py` runs it
-//! beside PyTorch on the same weights.
+//! `--rows FILE` k-means on the rows of that file instead, with `--published DIR` an imported network. One JSON object a line: wall and
+//! processor milliseconds. `reference/bench.py` runs it beside PyTorch on the same weights.
 #![allow(clippy::print_stdout, reason = "a command-line tool")]
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use histoloom_core::{Encoder, Error, Job, Planes, Result, rng};
+use histoloom_core::{Encoder, Error, Job, Planes, Result, cluster, rng};
 use histoloom_models::{Engine, import, vit};
 use image::RgbImage;
 use safetensors::tensor::{Dtype, TensorView};
+
+/// Shape and name of the k-means that is timed, as in `reference/bench.py`.
+const KMEANS_CHANNELS: usize = 32;
+const KMEANS_K: usize = 16;
+const KMEANS: &str = "k-means, 100 000 x 32, k = 16";
 
 /// Wall and processor milliseconds, each the median of the rounds.
 struct Timing {
@@ -90,6 +95,10 @@ fn vit_small(engine: &Engine) -> Result<Arc<dyn Encoder>> {
 fn main() -> Result<()> {
     let rounds = option("--rounds", "5").parse().unwrap_or(5);
     let threads = option("--threads", "0").parse().unwrap_or(0);
+    let rows = option("--rows", "");
+    if !rows.is_empty() {
+        return kmeans(&rows, threads, rounds);
+    }
     let engine = Engine::open(&option("--device", "cpu"), &Path::new(env!("CARGO_MANIFEST_DIR")).join("weights"), threads)?;
     let published = option("--published", "");
     if !published.is_empty() {
@@ -112,6 +121,21 @@ fn main() -> Result<()> {
     show("ViT-S/16, one 224 px tile", &time(rounds, || small.embed(&windows[..1]).map(drop))?);
     show("ViT-S/16, eight 224 px tiles", &time(rounds, || small.embed(&windows).map(drop))?);
     println!("peak memory {:.0} MB", peak_mb());
+    Ok(())
+}
+
+/// Clusters the rows of a file of little-endian f32, [`KMEANS_CHANNELS`] a row, as a cluster job does.
+fn kmeans(file: &str, threads: usize, rounds: usize) -> Result<()> {
+    let bytes = std::fs::read(file).map_err(|e| Error::internal(format!("{file}: {e}")))?;
+    let data: Vec<f32> = bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+    let (rows, mut inertia) = (cluster::Rows { data: &data, channels: KMEANS_CHANNELS }, 0.0);
+    let timing = histoloom_core::pool::pool(threads)?.install(|| {
+        time(rounds, || {
+            inertia = cluster::fit(rows, KMEANS_K, 1, &Job::new())?.inertia;
+            Ok(())
+        })
+    })?;
+    println!("{}", serde_json::json!({ "name": KMEANS, "ms": timing.wall_ms, "cpu_ms": timing.cpu_ms, "inertia": inertia }));
     Ok(())
 }
 

@@ -61,6 +61,60 @@ def peers(threads):
     }
 
 
+KMEANS = "k-means, 100 000 x 32, k = 16"
+
+
+def kmeans_rows(path):
+    """Writes rows like embeddings (a mixture of 40 stretched clouds, f32) for the runner; the same rows as an array."""
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    centres, turn = 3 * rng.standard_normal((40, 8)), rng.standard_normal((8, 32))
+    x = ((centres[rng.integers(40, size=100_000)] + rng.standard_normal((100_000, 8))) @ turn + rng.standard_normal((100_000, 32))).astype("<f4")
+    x.tofile(path)
+    return x
+
+
+def compare_kmeans(a):
+    """Ours beside faiss (where it is installed): time and the inertia reached over all rows."""
+    try:
+        import faiss
+    except ImportError:
+        return
+    faiss.omp_set_num_threads(a.threads)
+    with tempfile.TemporaryDirectory() as folder:
+        x = kmeans_rows(f"{folder}/rows.f32")
+
+        def peer(**options):
+            def f():
+                km = faiss.Kmeans(x.shape[1], 16, seed=1, **options)
+                km.train(x)
+                return float(km.index.search(x, 1)[0].sum(dtype="f8"))
+            return f
+
+        peers = {
+            "faiss, six seedings, all rows": peer(nredo=6, niter=25, max_points_per_centroid=10**9),
+            "faiss, one seeding, all rows": peer(niter=25, max_points_per_centroid=10**9),
+        }
+        ms, cpu_ms, inertia = {}, {}, {}
+        for _ in range(a.rounds):
+            argv = [a.runner, "--threads", str(a.threads), "--rounds", "3", "--rows", f"{folder}/rows.f32"]
+            out = subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+            r = next(json.loads(line) for line in out.splitlines() if line.startswith("{"))
+            ms.setdefault("ours, six seedings", []).append(r["ms"])
+            cpu_ms.setdefault("ours, six seedings", []).append(r["cpu_ms"])
+            inertia["ours, six seedings"] = r["inertia"]
+            for name, f in peers.items():
+                t0, used = time.perf_counter(), time.process_time()
+                inertia[name] = f()
+                ms.setdefault(name, []).append(1e3 * (time.perf_counter() - t0))
+                cpu_ms.setdefault(name, []).append(1e3 * (time.process_time() - used))
+    best = min(inertia.values())
+    print(f"\n{KMEANS}, {a.threads} threads, {a.rounds} interleaved rounds, medians\n\n| k-means | ms | processor ms | inertia / best |\n|---|---|---|---|")
+    for name in ms:
+        print(f"| {name} | {statistics.median(ms[name]):.0f} | {statistics.median(cpu_ms[name]):.0f} | {inertia[name] / best:.4f} |")
+
+
 def published(command, folder, threads):
     """{name: callable} of the published network at full width, its weights imported into `folder`/htd for the runner."""
     import torch
@@ -120,6 +174,7 @@ def main():
             compare(a, published(a.command, folder, a.threads), ["--published", f"{folder}/htd", "--rounds", "1"])
         return
     compare(a, peers(a.threads), [])
+    compare_kmeans(a)
     print("A 320 px window of the encoder is a 256 px tile and its margins: windows a second are tiles a second.")
     if a.command:
         slides = [(os.path.join(HERE, "../../viewer-bridge/data/CMU-1-Small-Region.svs"), [])]
