@@ -47,7 +47,7 @@ pub fn sample(p: &AtlasSample, engine: &Engine, source: &dyn TileSource, job: &J
     let own: Cluster = params::parse(&own.to_string())?;
     let sample = semantic_map::sample(source, &*engine.encoder()?, &own, p.rows, job)?;
     let files = write(job, || export::write_sample(&path(&p.out), &sample))?;
-    Ok(result(AtlasSample::KIND, json!({"slides": sample.slides, "rows": sample.kept.len()}), json!(p), &files, job))
+    Ok(result(AtlasSample::KIND, &json!({"slides": sample.slides, "rows": sample.kept.len()}), &json!(p), &files, job))
 }
 
 /// Does what needs no slide.
@@ -56,13 +56,13 @@ pub fn run(work: &AtlasWork, job: &Job) -> Result<ResultData> {
         AtlasWork::Merge(p) => {
             let sample = all(&p.samples, job)?;
             let files = write(job, || export::write_sample(&path(&p.out), &sample))?;
-            Ok(result(AtlasMerge::KIND, json!({"slides": sample.slides.len(), "rows": sample.kept.len()}), json!(p), &files, job))
+            Ok(result(AtlasMerge::KIND, &json!({"slides": sample.slides.len(), "rows": sample.kept.len()}), &json!(p), &files, job))
         }
         AtlasWork::Fit(p) => {
             let sample = all(&p.samples, job)?;
             let atlas = pool::pool(p.threads)?.install(|| fit(&sample, p.k, p.seed, &p.licence, job))?;
             let files = write(job, || export::write_atlas(&path(&p.out), &atlas))?;
-            Ok(result(AtlasFit::KIND, export::atlas_summary(&atlas, 0)?, json!(p), &files, job))
+            Ok(result(AtlasFit::KIND, &export::atlas_summary(&atlas, 0)?, &json!(p), &files, job))
         }
         AtlasWork::Name(p) => {
             let file = path(&p.file);
@@ -71,7 +71,7 @@ pub fn run(work: &AtlasWork, job: &Job) -> Result<ResultData> {
             let out = p.out.as_ref().map_or(file, PathBuf::from);
             let nothing = p.names.is_empty() && p.colors.is_empty() && p.out.is_none();
             let files = if nothing { Vec::new() } else { write(job, || export::write_atlas(&out, &named))? };
-            Ok(result(AtlasName::KIND, export::atlas_summary(&named, p.k)?, json!(p), &files, job))
+            Ok(result(AtlasName::KIND, &export::atlas_summary(&named, p.k)?, &json!(p), &files, job))
         }
         AtlasWork::Sample(_) => Err(histoloom_core::Error::internal("a slide is sampled with its networks")),
     }
@@ -97,7 +97,7 @@ fn write(job: &Job, out: impl FnOnce() -> Result<Vec<PathBuf>>) -> Result<Vec<Pa
     Ok(files)
 }
 
-fn result(kind: &str, holds: Value, parameters: Value, files: &[PathBuf], job: &Job) -> ResultData {
+fn result(kind: &str, holds: &Value, parameters: &Value, files: &[PathBuf], job: &Job) -> ResultData {
     let files: Vec<String> = files.iter().map(|f| f.display().to_string()).collect();
     let summary = json!({"kind": kind, "atlas": holds, "parameters": parameters, "notes": job.notes(), "files": files});
     ResultData { map: None, tiles: Vec::new(), summary }

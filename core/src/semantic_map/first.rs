@@ -103,7 +103,7 @@ impl First<'_> {
         });
         for window in done {
             let block = self.embedding.block(window)?;
-            let on_picture = |cell: &usize| cell / grid.columns % step == 0 && cell % grid.columns % step == 0;
+            let on_picture = |cell: &usize| (cell / grid.columns).is_multiple_of(step) && (cell % grid.columns).is_multiple_of(step);
             for cell in self.tissue(window).map(|(cell, _)| cell).filter(on_picture) {
                 let row = around(&block, window, grid, cell, self.embedding.channels);
                 let at = [cell % grid.columns, cell / grid.columns].map(|v| (v / step) as u32);
@@ -159,7 +159,7 @@ pub fn ordered(windows: Vec<Window>, viewport: Option<[f64; 4]>, cell_px: f64) -
     };
     let (mut first, mut others): (Vec<Window>, Vec<Window>) = windows.into_iter().partition(meets);
     // on the grid of every 2^n-th window, the larger n the earlier
-    let coarse = |w: &Window| std::cmp::Reverse((w.row / CORE_CELLS | w.column / CORE_CELLS).trailing_zeros());
+    let coarse = |w: &Window| std::cmp::Reverse(((w.row / CORE_CELLS) | (w.column / CORE_CELLS)).trailing_zeros());
     first.sort_by_key(coarse);
     let mut by_level = others.clone();
     by_level.sort_by_key(coarse);

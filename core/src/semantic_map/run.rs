@@ -383,7 +383,7 @@ fn holds(all: &Value, part: &Value) -> bool {
 fn key(source: &dyn TileSource, encoder: &dyn Encoder, grid: &Grid, thumbnail: &image::RgbImage) -> Key {
     let info = source.info();
     Key(vec![
-        "histoloom rows 1".into(),
+        "histoloom rows 2".into(),
         info.id_sha256(),
         format!("{} x {} px, origin {:?}", info.width_px, info.height_px, info.origin_px),
         crate::export::sha256(thumbnail.as_raw()),
