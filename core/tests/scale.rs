@@ -2,7 +2,13 @@
 //! are drawn as they are read; each is mapped by this same program as a child process, so that its peak memory and its processor time
 //! are its own.
 #![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "a test says what it expected, a child what it used")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test says what it expected, a child what it used"
+)]
 
 use std::path::Path;
 use std::process::{Command, Stdio};
