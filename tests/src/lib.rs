@@ -35,67 +35,52 @@ pub fn histoloom() -> Command {
     command
 }
 
-/// Side of a tile of [`tiled_tiff`].
+/// The slide that ships.
+pub fn sample() -> PathBuf {
+    root().join("viewer-bridge/data/CMU-1-Small-Region.svs")
+}
+
+/// A QuPath annotation around a square of the sample slide, so that a test takes seconds; written into `dir`.
+pub fn region(dir: &Path) -> PathBuf {
+    let path = dir.join("roi.geojson");
+    let ring = "[[600, 900], [1500, 900], [1500, 1800], [600, 1800], [600, 900]]";
+    let text = format!(r#"{{"type": "Feature", "geometry": {{"type": "Polygon", "coordinates": [{ring}]}}, "properties": {{}}}}"#);
+    std::fs::write(&path, text).expect("writable");
+    path
+}
+
+/// Side of a tile of a TIFF.
 const TILE_PX: u32 = 256;
 
 /// An uncompressed tiled RGB TIFF without a resolution, which OpenSlide reads as a generic slide.
 pub fn tiled_tiff(path: &Path, width: u32, height: u32, pixel: impl Fn(u32, u32) -> [u8; 3]) {
-    let (across, down) = (width.div_ceil(TILE_PX), height.div_ceil(TILE_PX));
-    let (n, bytes) = (across * down, TILE_PX * TILE_PX * 3);
-    let entries = 11;
-    let bits = 8 + 2 + entries * 12 + 4; // after header and directory
-    let (offsets, counts) = (bits + 6, bits + 6 + 4 * n);
-    let data = counts + 4 * n;
-    let table = |at: u32, first: u32| if n == 1 { first } else { at };
-    let directory: [(u16, u16, u32, u32); 11] = [
-        (256, 4, 1, width),
-        (257, 4, 1, height),
-        (258, 3, 3, bits),
-        (259, 3, 1, 1),
-        (262, 3, 1, 2),
-        (277, 3, 1, 3),
-        (284, 3, 1, 1),
-        (322, 4, 1, TILE_PX),
-        (323, 4, 1, TILE_PX),
-        (324, 4, n, table(offsets, data)),
-        (325, 4, n, table(counts, bytes)),
-    ];
-    let mut out = b"II*\0\x08\0\0\0".to_vec();
-    out.extend((entries as u16).to_le_bytes());
-    for (tag, kind, count, value) in directory {
-        out.extend([tag.to_le_bytes(), kind.to_le_bytes()].concat());
-        out.extend([count.to_le_bytes(), value.to_le_bytes()].concat());
-    }
-    out.extend([0; 4]);
-    out.extend([8, 0, 8, 0, 8, 0]);
-    out.extend((0..n).flat_map(|i| (data + i * bytes).to_le_bytes()));
-    out.extend((0..n).flat_map(|_| bytes.to_le_bytes()));
-    for i in 0..n {
-        let (x0, y0) = (i % across * TILE_PX, i / across * TILE_PX);
-        out.extend((0..TILE_PX * TILE_PX).flat_map(|j| pixel(x0 + j % TILE_PX, y0 + j / TILE_PX)));
-    }
-    std::fs::write(path, out).expect("writable");
+    write_tiff(path, &[(width, height)], pixel);
 }
 
-/// An uncompressed tiled RGB pyramid without a resolution, `side` x `side` px halved until a level fits one tile; written tile by tile.
+/// The same as a pyramid, `side` x `side` px halved until a level fits one tile.
 pub fn pyramid_tiff(path: &Path, side: u32, pixel: impl Fn(u32, u32) -> [u8; 3]) {
+    let levels: Vec<_> = (0..).map(|level| side >> level).take_while(|side| *side >= TILE_PX).map(|side| (side, side)).collect();
+    write_tiff(path, &levels, pixel);
+}
+
+/// Levels (width, height), each half the one before, written tile by tile.
+fn write_tiff(path: &Path, levels: &[(u32, u32)], pixel: impl Fn(u32, u32) -> [u8; 3]) {
     let mut out = BufWriter::new(std::fs::File::create(path).expect("writable"));
     let bytes = TILE_PX * TILE_PX * 3;
     let mut put = |bytes: &[u8]| out.write_all(bytes).expect("written");
     put(b"II*\0\x08\0\0\0");
-    let levels: Vec<u32> = (0..).map(|level| side >> level).take_while(|side| *side >= TILE_PX).collect();
     let mut at = 8u32;
-    for (level, side) in levels.iter().enumerate() {
-        let across = side.div_ceil(TILE_PX);
-        let n = across * across;
-        let bits = at + 2 + 12 * 12 + 4;
+    for (level, (width, height)) in levels.iter().enumerate() {
+        let across = width.div_ceil(TILE_PX);
+        let n = across * height.div_ceil(TILE_PX);
+        let bits = at + 2 + 12 * 12 + 4; // after the directory
         let (offsets, counts) = (bits + 6, bits + 6 + 4 * n);
         let data = counts + 4 * n;
         let table = |at: u32, first: u32| if n == 1 { first } else { at };
         let directory: [(u16, u16, u32, u32); 12] = [
             (254, 4, 1, u32::from(level > 0)),
-            (256, 4, 1, *side),
-            (257, 4, 1, *side),
+            (256, 4, 1, *width),
+            (257, 4, 1, *height),
             (258, 3, 3, bits),
             (259, 3, 1, 1),
             (262, 3, 1, 2),

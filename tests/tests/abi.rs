@@ -76,7 +76,7 @@ fn a_c_host_runs_cluster_and_synth_on_a_real_slide() {
     let host = build(dir.path(), "cluster_and_synth", "-O2 -g");
     let out = dir.path().join("out");
     let said = run(Command::new(&host)
-        .args([root().join("models/weights"), root().join("viewer-bridge/data/CMU-1-Small-Region.svs"), out.clone()])
+        .args([root().join("models/weights"), histoloom_tests::sample(), out.clone()])
         .arg(r#""k": 4, "roi": [[[600, 900], [1500, 900], [1500, 1800], [600, 1800]]]"#)
         .arg(r#""n": 2, "steps": 3, "size_px": 128, "seed": 5"#));
     let lines: Vec<serde_json::Value> =

@@ -1,24 +1,12 @@
 //! `histoloom cluster` with a cache and over several slides: killed and resumed, cut anew, skipped, and going on past a bad slide.
 #![allow(clippy::expect_used, reason = "a test says what it expected")]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use histoloom_tests::{histoloom, root, run, tiled_tiff};
+use histoloom_tests::{histoloom, region, run, sample, tiled_tiff};
 use serde_json::Value;
-
-fn sample() -> PathBuf {
-    root().join("viewer-bridge/data/CMU-1-Small-Region.svs")
-}
-
-/// A part of the sample slide.
-fn region(dir: &Path) -> PathBuf {
-    let path = dir.join("roi.geojson");
-    let ring = "[[600, 900], [1500, 900], [1500, 1800], [600, 1800], [600, 900]]";
-    std::fs::write(&path, format!(r#"{{"type": "Polygon", "coordinates": [{ring}]}}"#)).expect("writable");
-    path
-}
 
 fn same(a: &Path, b: &Path) {
     for name in ["labels.png", "overlay.png", "bank.f32", "map.json", "map.geojson", "labels.ome.tif", "k_choice.csv"] {

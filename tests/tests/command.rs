@@ -6,21 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use histoloom_core::params::{self, Cluster, Synth};
-use histoloom_tests::{histoloom, root, run, tiled_tiff};
+use histoloom_tests::{histoloom, region, root, run, sample, tiled_tiff};
 use serde_json::Value;
-
-fn sample() -> PathBuf {
-    root().join("viewer-bridge/data/CMU-1-Small-Region.svs")
-}
-
-/// A QuPath annotation around a square of the sample slide, so that a test takes seconds.
-fn region(dir: &Path) -> PathBuf {
-    let path = dir.join("roi.geojson");
-    let ring = "[[600, 900], [1500, 900], [1500, 1800], [600, 1800], [600, 900]]";
-    let text = format!(r#"{{"type": "Feature", "geometry": {{"type": "Polygon", "coordinates": [{ring}]}}, "properties": {{}}}}"#);
-    std::fs::write(&path, text).expect("writable");
-    path
-}
 
 fn json(out: &Output) -> Value {
     serde_json::from_slice(&out.stdout).expect("one JSON object on standard output")

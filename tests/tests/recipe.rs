@@ -168,7 +168,7 @@ fn the_shipped_atlas_is_that_of_the_shipped_encoder_and_names_tissue() {
     let manifest: Value = serde_json::from_slice(&bytes(&root().join("models/weights/manifest.json"))).expect("JSON");
     let listed = manifest["models"].as_array().and_then(|m| m.iter().find(|m| m["id"] == "he_atlas")).expect("listed");
     assert_eq!(listed["sha256"], histoloom_core::export::sha256(&bytes(&file)), "the manifest vouches for it");
-    let sample = root().join("viewer-bridge/data/CMU-1-Small-Region.svs");
+    let sample = histoloom_tests::sample();
     let roi = dir.path().join("roi.json");
     std::fs::write(&roi, r#"{"type": "Polygon", "coordinates": [[[600, 900], [1500, 900], [1500, 1800], [600, 1800], [600, 900]]]}"#)
         .expect("writable");

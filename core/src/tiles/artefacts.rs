@@ -177,10 +177,11 @@ impl<'a> Seen<'a> {
     /// The groups of at least `cells` cells with `values` of at least `spread`, one of them `seed`, and `rim` cells of tissue around.
     fn grown(&self, values: &[f32], spread: f32, seed: f32, cells: usize, rim: usize) -> Vec<bool> {
         let mut out = vec![false; values.len()];
-        for group in groups(values, self.columns, |_, v| v >= spread, |v| v >= spread) {
-            if group.len() >= cells && group.iter().any(|i| values[*i] >= seed) {
+        let spread: Vec<bool> = values.iter().map(|v| *v >= spread).collect();
+        for group in groups(&spread, self.columns) {
+            if group.len() >= cells && group.iter().any(|i| values[*i as usize] >= seed) {
                 for &i in &group {
-                    around(i, rim, self.columns, values.len()).filter(|j| self.tissue[*j]).for_each(|j| out[j] = true);
+                    around(i as usize, rim, self.columns, values.len()).filter(|j| self.tissue[*j]).for_each(|j| out[j] = true);
                 }
             }
         }

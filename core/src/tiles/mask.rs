@@ -15,58 +15,66 @@ pub fn clean(mask: &mut [bool], columns: usize, island: usize, hole: usize) {
 /// The connected groups (4 neighbours of one value) of fewer than `least` cells whose value `take` accepts, in order of their first
 /// cell. Larger ones are passed over without being held.
 pub(crate) fn small_groups<T: Copy + PartialEq>(cells: &[T], columns: usize, least: usize, take: impl Fn(T) -> bool) -> Vec<Vec<u32>> {
-    let mut seen = vec![false; cells.len()];
-    let (mut out, mut front) = (Vec::new(), VecDeque::new());
-    for start in 0..cells.len() {
-        if seen[start] || !take(cells[start]) {
-            continue;
-        }
-        seen[start] = true;
-        front.push_back(start as u32);
-        let mut group = Vec::with_capacity(least);
-        let mut size = 0;
-        while let Some(i) = front.pop_front() {
-            size += 1;
-            if size < least {
-                group.push(i);
-            }
-            for j in neighbours4(i as usize, columns, cells.len()) {
-                if !seen[j] && cells[i as usize] == cells[j] {
-                    seen[j] = true;
-                    front.push_back(j as u32);
+    let (mut out, mut flood) = (Vec::new(), Flood::new(columns, cells.len()));
+    for start in (0..cells.len()).filter(|i| take(cells[*i])) {
+        let (mut group, mut size) = (Vec::new(), 0);
+        flood.from(
+            start,
+            |i, j| cells[i] == cells[j],
+            |i| {
+                size += 1;
+                if size < least {
+                    group.push(i);
                 }
-            }
-        }
-        if size < least {
+            },
+        );
+        if (1..least).contains(&size) {
             out.push(group);
         }
     }
     out
 }
 
-/// The connected groups (4 neighbours) of cells accepted by `take`, neighbours joined where `same`; in order of their first cell.
-pub(crate) fn groups<T: Copy>(cells: &[T], columns: usize, same: impl Fn(T, T) -> bool, take: impl Fn(T) -> bool) -> Vec<Vec<usize>> {
-    let mut seen = vec![false; cells.len()];
-    let mut out = Vec::new();
-    for start in 0..cells.len() {
-        if seen[start] || !take(cells[start]) {
-            continue;
+/// The connected groups (4 neighbours) of cells that are `true`, in order of their first cell.
+pub(crate) fn groups(cells: &[bool], columns: usize) -> Vec<Vec<u32>> {
+    let (mut out, mut flood) = (Vec::new(), Flood::new(columns, cells.len()));
+    for start in (0..cells.len()).filter(|i| cells[*i]) {
+        let mut group = Vec::new();
+        flood.from(start, |_, j| cells[j], |i| group.push(i));
+        out.push(group);
+    }
+    out.retain(|group| !group.is_empty());
+    out
+}
+
+/// Visits connected cells, each once.
+struct Flood {
+    columns: usize,
+    seen: Vec<bool>,
+    front: VecDeque<u32>,
+}
+
+impl Flood {
+    fn new(columns: usize, cells: usize) -> Self {
+        Self { columns, seen: vec![false; cells], front: VecDeque::new() }
+    }
+
+    /// Calls `each` for the cells connected with `start` that were not visited before; neighbours are joined where `same`.
+    fn from(&mut self, start: usize, same: impl Fn(usize, usize) -> bool, mut each: impl FnMut(u32)) {
+        if std::mem::replace(&mut self.seen[start], true) {
+            return;
         }
-        seen[start] = true;
-        let mut group = vec![start];
-        let mut next = 0;
-        while let Some(&i) = group.get(next) {
-            next += 1;
-            for j in neighbours4(i, columns, cells.len()) {
-                if !seen[j] && same(cells[i], cells[j]) {
-                    seen[j] = true;
-                    group.push(j);
+        self.front.push_back(start as u32);
+        while let Some(i) = self.front.pop_front() {
+            each(i);
+            for j in neighbours4(i as usize, self.columns, self.seen.len()) {
+                if !self.seen[j] && same(i as usize, j) {
+                    self.seen[j] = true;
+                    self.front.push_back(j as u32);
                 }
             }
         }
-        out.push(group);
     }
-    out
 }
 
 /// The up to four neighbours of a cell.
