@@ -35,6 +35,9 @@ pub const AUTO: usize = 0;
 /// Least area of a region, in square micrometres: 12 cells of 8 um, about five cells of the body.
 pub const MIN_REGION_UM2: f64 = 768.0;
 
+/// The stain normalisation there is.
+pub const MACENKO: &str = "macenko";
+
 /// What a field may hold.
 enum Kind {
     Integer(i64, i64),
@@ -104,6 +107,8 @@ pub struct Cluster {
     pub min_region_um2: f64,
     /// Leave pen, folds and tissue out of focus unlabelled.
     pub artefacts: bool,
+    /// Stain normalisation of what the encoder sees: `none` or [`MACENKO`].
+    pub normalise: String,
     /// Go on although the stain does not look like H&E.
     pub force: bool,
     /// An atlas file whose classes the map gets, instead of classes of its own.
@@ -166,6 +171,12 @@ impl Params for Cluster {
                 "Regions smaller than this, in square micrometres, join their neighbours; islands of tissue go",
             ),
             field("artefacts", Kind::Flag, || json!(true), "Leave pen, folds and tissue out of focus unlabelled"),
+            field(
+                "normalise",
+                Kind::Choice(&["none", MACENKO]),
+                || json!("none"),
+                "Stain normalisation of what the encoder sees; none is steadier with the encoder that ships",
+            ),
             FORCE,
             field(
                 "atlas",
@@ -182,6 +193,9 @@ impl Params for Cluster {
         }
         if self.viewport.is_some_and(|v| v.iter().any(|n| !n.is_finite()) || v[2] <= 0.0 || v[3] <= 0.0) {
             return Err(Error::parameter("viewport", "is no rectangle", "give [x, y, width, height] in level-0 pixels"));
+        }
+        if self.normalise == MACENKO && self.atlas.is_some() {
+            return Err(Error::parameter("normalise", "an atlas knows stains as they are", "leave `normalise` or `atlas` out"));
         }
         check_roi(self.roi.as_deref())
     }
@@ -298,6 +312,9 @@ mod tests {
             (r#"{"k": 1}"#, "`k`: 1 is not an integer from 2 to 100"),
             (r#"{"k": 8.5}"#, "`k`"),
             (r#"{"mpp": -1}"#, "`mpp`"),
+            (r#"{"min_region_um2": -1}"#, "`min_region_um2`"),
+            (r#"{"normalise": "reinhard"}"#, "none, macenko"),
+            (r#"{"normalise": "macenko", "atlas": "a.json"}"#, "`normalise`"),
             (r#"{"mpp": 1e999}"#, "(all)"),
             (r#"{"roi": [[[0, 0]]]}"#, "`roi[0]`"),
             (r#"[1]"#, "JSON object"),

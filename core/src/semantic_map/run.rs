@@ -12,7 +12,7 @@ use super::fitted::fitted;
 use super::legend::legend;
 use super::regularise::{Evidence, cells_of};
 use super::smooth::{RADIUS, change, depths, is_deep};
-use super::{Class, SemanticMap, Tree, palette::palette, picture::picture};
+use super::{Bank, Class, SemanticMap, Tree, palette::palette, picture::picture};
 use crate::atlas::{self, Assigned, Atlas, EncoderOf, Sample, SampledSlide};
 use crate::cache::{Cache, Key, Kind};
 use crate::cluster::{Classes, Hierarchy, Rows, choice};
@@ -20,7 +20,7 @@ use crate::embed::{Embedding, PREPROCESSING, embed_windows};
 use crate::export::read_atlas;
 use crate::params::{self, Cluster};
 use crate::slide::Scale;
-use crate::tiles::{self, Glass, Grid, Roi, Survey, Wanted, Window, thumbnail};
+use crate::tiles::{self, Glass, Grid, Macenko, Normalised, Roi, Survey, Wanted, Window, thumbnail};
 use crate::{Encoder, Error, Job, Result, TileSource, limits};
 
 /// The centroids are fitted on cells away from the glass if these are at least this share of the tissue, else on all.
@@ -53,6 +53,13 @@ pub fn run(source: &dyn TileSource, encoder: &dyn Encoder, params: &Cluster, job
 pub fn sample(source: &dyn TileSource, encoder: &dyn Encoder, params: &Cluster, rows: usize, job: &Job) -> Result<Sample> {
     job.check()?;
     crate::pool::pool(params.threads)?.install(|| Run::start(source, encoder, params, job)?.sampled(rows))
+}
+
+/// A cache for this run alone: in memory where that is little.
+fn passing(grid: &Grid, encoder: &dyn Encoder) -> Result<Cache> {
+    let (down, across) = grid.window_counts();
+    let small = Embedding::bytes(down * across, encoder.channels()) <= MEMORY_BYTES;
+    if small { Ok(Cache::memory()) } else { Cache::temporary() }
 }
 
 /// What every step needs.
@@ -93,17 +100,19 @@ impl<'a> Run<'a> {
             job.note(format!("went on by `force` although {why}"));
         }
         let cache = match &params.cache_dir {
-            Some(dir) => Cache::open(dir.as_ref(), &key(source, encoder, &grid, &thumbnail), job)?,
-            None => {
-                let (down, across) = grid.window_counts();
-                let small = Embedding::bytes(down * across, encoder.channels()) <= MEMORY_BYTES;
-                if small { Cache::memory() } else { Cache::temporary()? }
+            Some(dir) if params.normalise != params::MACENKO => Cache::open(dir.as_ref(), &key(source, encoder, &grid, &thumbnail), job)?,
+            Some(_) => {
+                job.note("the cache is not used: normalised pixels depend on more than the slide");
+                passing(&grid, encoder)?
             }
+            None => passing(&grid, encoder)?,
         };
         let survey = Survey { tissue: Vec::new(), color: Vec::new(), artefact: Vec::new() };
         let least_cells = cells_of(params.min_region_um2, grid.cell_px() * scale.mpp);
         let mut run = Self { source, encoder, params, job, atlas, scale, grid, glass, survey, least_cells, thumbnail, cache };
-        run.first_look()?;
+        if params.normalise != params::MACENKO {
+            run.first_look()?;
+        }
         let wanted = Wanted { roi: params.roi.as_deref().map(Roi), island_cells: least_cells, artefacts: params.artefacts };
         run.survey = tiles::survey(source, &grid, &run.glass, &wanted, &run.cache, job)?;
         Ok(run)
@@ -133,7 +142,7 @@ impl<'a> Run<'a> {
         let mut windows = ordered(windows, self.params.viewport, self.grid.cell_px());
         windows.truncate(FIRST_WINDOWS);
         self.job.stage("first look", windows.len() as u64);
-        self.embed(&embedding, &windows, &color, 0)
+        self.embed(self.source, &embedding, &windows, &color, 0)
     }
 
     fn embedding(&self) -> Embedding<'_> {
@@ -141,26 +150,47 @@ impl<'a> Run<'a> {
     }
 
     /// Embeds those of `windows` that are not there yet, with a partial map each time their number has doubled since `next`.
-    fn embed(&self, to: &Embedding<'_>, windows: &[Window], color: &dyn Fn(usize) -> Option<[u8; 3]>, mut next: usize) -> Result<()> {
+    fn embed(
+        &self,
+        seen: &dyn TileSource,
+        to: &Embedding<'_>,
+        windows: &[Window],
+        color: &dyn Fn(usize) -> Option<[u8; 3]>,
+        mut next: usize,
+    ) -> Result<()> {
         let k = if self.params.k == params::AUTO { FIRST_CLASSES } else { self.params.k };
         let first = First { embedding: to, k, seed: self.params.seed, job: self.job, color };
         let mut each = |done: usize| first.when_due(done, &mut next, windows);
-        embed_windows(self.source, self.encoder, windows, to, self.job, &mut each)
+        embed_windows(seen, self.encoder, windows, to, self.job, &mut each)
     }
 
-    /// Embeds all of the tissue.
-    fn embed_all(&self, to: &Embedding<'_>) -> Result<()> {
+    /// What the encoder says of the raw pixels, where the map was made of normalised ones: tiles are made of raw crops and compared with
+    /// the bank.
+    fn raw_bank(&self, labelled: &Labelled<'_>) -> Result<Bank> {
+        let cache = passing(&self.grid, self.encoder)?;
+        let raw = Embedding::new(self.grid, self.encoder.channels(), &cache);
+        let windows = self.grid.windows(&self.survey.tissue);
+        self.job.stage("embed raw pixels", windows.len() as u64);
+        embed_windows(self.source, self.encoder, &windows, &raw, self.job, &mut |_| Ok(()))?;
+        let features = Features { embedding: &raw, depth: labelled.features.depth };
+        Labelled { features: &features, classes: labelled.classes.clone(), ..*labelled }.bank(self.params.seed)
+    }
+
+    /// Embeds all of the tissue as `seen`.
+    fn embed_all(&self, seen: &dyn TileSource, to: &Embedding<'_>) -> Result<()> {
         let windows = ordered(self.grid.windows(&self.survey.tissue), self.params.viewport, self.grid.cell_px());
         self.job.stage("embed", windows.len() as u64);
         let color = |cell: usize| self.survey.tissue[cell].then(|| self.survey.color[cell]);
-        self.embed(to, &windows, &color, 2 * FIRST_WINDOWS)
+        self.embed(seen, to, &windows, &color, 2 * FIRST_WINDOWS)
     }
 
     /// Embeds, clusters and dresses the map.
     fn finish(mut self) -> Result<SemanticMap> {
         let artefacts = Some(std::mem::take(&mut self.survey.artefact)).filter(|a| a.iter().any(|code| *code != 0));
+        let normalised = self.normalised()?;
+        let seen: &dyn TileSource = normalised.as_ref().map_or(self.source, |n| n);
         let embedding = self.embedding();
-        self.embed_all(&embedding)?;
+        self.embed_all(seen, &embedding)?;
         let depth = depths(&self.grid, &self.survey.tissue);
         let features = Features { embedding: &embedding, depth: &depth };
         let (labels, tree, k) = self.labels(&features)?;
@@ -180,8 +210,14 @@ impl<'a> Run<'a> {
         let ids = classes.iter().map(|c| c.id).collect();
         let labelled = Labelled { grid: &self.grid, labels: &labels, features: &features, classes: ids };
         let crops = labelled.crops(self.source, self.params.crops_per_class, self.job)?;
-        let bank = labelled.bank(self.params.seed)?;
-        let provenance = self.provenance(&classes, &tree.hierarchy, k, assigned.as_ref())?;
+        let bank = match &normalised {
+            Some(_) => self.raw_bank(&labelled)?,
+            None => labelled.bank(self.params.seed)?,
+        };
+        let mut provenance = self.provenance(&classes, &tree.hierarchy, k, assigned.as_ref())?;
+        if let Some(Normalised { by, .. }) = &normalised {
+            provenance["normalisation"] = json!({ "method": "macenko", "stains": by.stains, "p99": by.most });
+        }
         let map = SemanticMap {
             rows: self.grid.rows,
             columns: self.grid.columns,
@@ -210,7 +246,7 @@ impl<'a> Run<'a> {
     /// Embeds, and takes rows for an atlas.
     fn sampled(self, most: usize) -> Result<Sample> {
         let embedding = self.embedding();
-        self.embed_all(&embedding)?;
+        self.embed_all(self.source, &embedding)?;
         let depth = depths(&self.grid, &self.survey.tissue);
         self.job.stage("sample", 0);
         let (cells, rows) = self.rows_to_fit(&Features { embedding: &embedding, depth: &depth })?;
@@ -243,6 +279,16 @@ impl<'a> Run<'a> {
             self.job.note(format!("{:.0} % of the tissue is unlike anything the atlas knows: see unknown.png", 100.0 * unknown));
         }
         Ok(out)
+    }
+
+    /// The slide as the encoder is to see it, where that is not as it is.
+    fn normalised(&self) -> Result<Option<Normalised<'a>>> {
+        if self.params.normalise != params::MACENKO {
+            return Ok(None);
+        }
+        let found = Macenko::of_slide(self.source, &self.grid, self.glass, &self.survey.tissue, self.job)?;
+        let told = found.map_err(|why| self.job.note(format!("the stain was not normalised: {why}")));
+        Ok(told.ok().map(|by| Normalised { source: self.source, by }))
     }
 
     /// Fits the classes or takes those of the atlas, chooses their number where that is asked for, and labels every tissue cell.

@@ -175,6 +175,26 @@ fn the_direction_of_fibres_makes_no_class() {
 }
 
 #[test]
+fn normalised_stain_keeps_crops_and_bank_raw_and_one_stain_is_told() {
+    let job = Job::new();
+    let m = run(&slide(three_tissues), &Simple, &params(r#"{"k": 3, "normalise": "macenko"}"#), &job).unwrap();
+    assert_eq!(m.provenance["normalisation"]["method"], "macenko", "{:?}", job.notes());
+    assert!(m.crops.iter().all(|c| c.rgb.get_pixel(5, 9).0 == three_tissues(c.x + 5, c.y + 9)));
+    let raw = map(three_tissues, r#"{"k": 3}"#).unwrap();
+    let values = |m: &SemanticMap| {
+        let mut rows: Vec<Vec<u32>> = m.bank.rows.chunks(5).map(|r| r.iter().map(|v| v.to_bits()).collect()).collect();
+        rows.sort_unstable();
+        rows.dedup();
+        rows
+    };
+    assert!(values(&m).iter().filter(|r| values(&raw).contains(r)).count() > 0, "what the encoder says of raw pixels");
+    let one: fn(i64, i64) -> [u8; 3] = |x, y| if three_tissues(x, y) == GLASS { GLASS } else { PINK };
+    let job = Job::new();
+    let m = run(&slide(one), &Simple, &params(r#"{"k": 2, "normalise": "macenko"}"#), &job).unwrap();
+    assert!(m.provenance["normalisation"].is_null() && job.notes().iter().any(|n| n.contains("not normalised")), "{:?}", job.notes());
+}
+
+#[test]
 fn every_thread_count_gives_the_same_map() {
     let one = map(three_tissues, r#"{"k": 5, "threads": 1}"#).unwrap();
     for text in [r#"{"k": 5, "threads": 2}"#, r#"{"k": 5, "threads": 7}"#] {

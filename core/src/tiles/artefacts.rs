@@ -113,7 +113,8 @@ impl Look {
 /// Whether optical densities are those of ink.
 fn is_ink([r, g, b]: [f32; 3]) -> bool {
     let (least, most) = (r.min(g).min(b), r.max(g).max(b));
-    let blue_or_green = r > 1.2 * g && r - g > 0.15 && r > 0.5;
+    // over tissue, which absorbs more green, the ink must be strong to show
+    let blue_or_green = r - g > 0.15 && ((r > 1.2 * g && r > 0.5) || (r > 1.08 * g && r > 0.8));
     let black = r + g + b > 3.0 && least > 0.8 * most;
     let red = b > 1.05 * g && g > 0.7 && r < 0.3 * g;
     blue_or_green || black || red

@@ -245,6 +245,9 @@ pub struct Cluster {
     /// Label pen, folds and tissue out of focus too; else they are left unlabelled and counted
     #[arg(long)]
     pub keep_artefacts: bool,
+    /// Stain normalisation of what the encoder sees: none or macenko [default: none]
+    #[arg(long, value_name = "METHOD")]
+    pub normalise: Option<String>,
     /// Seed of everything random [default: 1]
     #[arg(long)]
     pub seed: Option<u64>,

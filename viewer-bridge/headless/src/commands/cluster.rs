@@ -40,6 +40,7 @@ pub(super) fn one(common: &Common, options: &Cluster, path: &Path, out: &Path, s
     given.put("mpp", options.mpp);
     given.put("min_region_um2", options.min_region_um2);
     given.put("artefacts", options.keep_artefacts.then_some(false));
+    given.put("normalise", options.normalise.clone());
     given.put("seed", options.seed);
     given.put("force", options.force.then_some(true));
     given.put("skip_done", skip_done.then_some(true));
