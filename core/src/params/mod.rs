@@ -175,7 +175,7 @@ impl Params for Cluster {
                 "normalise",
                 Kind::Choice(&["none", MACENKO]),
                 || json!("none"),
-                "Stain normalisation of what the encoder sees; none is steadier with the encoder that ships",
+                "Stain normalisation of what the encoder sees; maps by the encoder that ships are not steadier for it",
             ),
             FORCE,
             field(
