@@ -121,6 +121,11 @@ impl Atlas {
         hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
     }
 
+    /// Changes with the names and colours, hex.
+    pub fn legend_sha256(&self) -> String {
+        crate::export::sha256(format!("{:?}", self.leaves.iter().map(|l| (&l.name, l.color)).collect::<Vec<_>>()).as_bytes())
+    }
+
     /// An error if the rows of `encoder` are not those that the atlas was fitted on.
     pub fn check_encoder(&self, encoder: &dyn Encoder) -> Result<()> {
         let here = EncoderOf::of(encoder);

@@ -366,7 +366,10 @@ impl<'a> Run<'a> {
     /// Enough to make the map again, and nothing that names the slide or a folder.
     fn provenance(&self, classes: &[Class], hierarchy: &Hierarchy, k: usize, atlas: Option<&Assigned>) -> Result<Value> {
         let mut out = known(self.source, self.encoder, self.params, &self.scale, &self.grid)?;
-        out["atlas"] = json!(atlas.map(|a| json!({"id_sha256": a.id_sha256, "unknown_share": a.unknown_share()})));
+        out["atlas"] = json!(self.atlas.as_ref().map(named));
+        if let Some(assigned) = atlas {
+            out["atlas"]["unknown_share"] = json!(assigned.unknown_share());
+        }
         out["slide"]["glass_rgb"] = json!(self.glass.0);
         out["classes"] = json!(classes.len());
         out["k"] = json!(k);
@@ -400,6 +403,11 @@ fn known(source: &dyn TileSource, encoder: &dyn Encoder, params: &Cluster, scale
     }))
 }
 
+/// What of an atlas a map depends on.
+fn named(atlas: &Atlas) -> Value {
+    json!({"id_sha256": atlas.id_sha256(), "legend_sha256": atlas.legend_sha256()})
+}
+
 /// Whether `map` is what [`run`] would make, as far as parameters, encoder and slide tell, or was edited from that by hand.
 pub fn made_already(map: &SemanticMap, source: &dyn TileSource, encoder: &dyn Encoder, params: &Cluster) -> Result<bool> {
     let info = source.info();
@@ -408,7 +416,7 @@ pub fn made_already(map: &SemanticMap, source: &dyn TileSource, encoder: &dyn En
     let grid = Grid::new(info, &scale, encoder.stride_px())?;
     let mut known = known(source, encoder, params, &scale, &grid)?;
     let atlas = params.atlas.as_ref().map(|path| read_atlas(Path::new(path))).transpose()?;
-    known["atlas"] = json!(atlas.map(|a| json!({"id_sha256": a.id_sha256()})));
+    known["atlas"] = json!(atlas.as_ref().map(named));
     let known = crate::export::scrubbed(&known);
     Ok(holds(&map.provenance, &known) && thumbnail(source)? == map.thumbnail)
 }

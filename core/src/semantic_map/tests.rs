@@ -423,6 +423,11 @@ fn labels_mean_the_same_on_every_slide_and_whatever_the_order_of_fitting() {
     let (again, path) = atlas_of(&[&b, &a], dir.path());
     assert_eq!(again, atlas);
     let refitted = run(&a, &Simple, &with_atlas(&path, 0), &Job::new()).unwrap();
+    let made = |path: &str| made_already(&refitted, &a, &Simple, &with_atlas(path, 0)).unwrap();
+    assert!(made(&path));
+    let names = std::collections::BTreeMap::from([(1, "Stroma".to_owned())]);
+    crate::export::write_atlas(std::path::Path::new(&path), &again.renamed(3, &names, &Default::default()).unwrap()).unwrap();
+    assert!(!made(&path), "another name is another map");
     assert_eq!((refitted.labels, refitted.provenance), (here.labels, here.provenance));
 }
 
