@@ -78,7 +78,7 @@ fn settle(dir: &Path) -> Result<()> {
     for name in all {
         let (from, to) = (next.join(&name), dir.join(&name));
         match fs::rename(&from, &to) {
-            Err(e) if !(e.kind() == NotFound && !from.exists()) => {
+            Err(e) if e.kind() != NotFound || from.exists() => {
                 let hint =
                     "close the programs that have it open and run this again; the new map is whole and is used from the folder inside";
                 return Err(Error::file("cannot write over", &to, e, hint));
