@@ -18,6 +18,10 @@ pub trait Encoder: Send + Sync {
     fn id(&self) -> &str;
     /// SHA-256 of the weights, hex.
     fn sha256(&self) -> &str;
+    /// Licence of the weights as their manifest states it; empty where nothing is told.
+    fn licence(&self) -> &str {
+        ""
+    }
     /// Channels of an embedding.
     fn channels(&self) -> usize;
     /// Pixels a feature cell.

@@ -98,6 +98,8 @@ pub struct Cluster {
     pub min_region_um2: f64,
     /// Leave pen, folds and tissue out of focus unlabelled.
     pub artefacts: bool,
+    /// Folder of an imported encoder that finds the classes instead of the default one; the bank stays that of the default one.
+    pub encoder: Option<String>,
     /// Go on although the stain does not look like H&E.
     pub force: bool,
     /// An atlas file whose classes the map gets, instead of classes of its own.
@@ -154,6 +156,7 @@ impl Params for Cluster {
                 || Value::Null,
                 "An atlas file: the map gets its classes, names and colours, cut at k, and tells what it does not know",
             ),
+            field("encoder", Kind::Text, || Value::Null, "Folder of an encoder made by an import job: it finds the classes"),
         ])
     }
 

@@ -1,4 +1,4 @@
-//! The pseudo-semantic map of a slide. In: the open slide, an encoder, parameters. Out: a smoothed [`SemanticMap`] with legend, exemplar
+//! The pseudo-semantic map of a slide. In: the open slide, one encoder or two ([`Encoders`]), parameters. Out: a smoothed [`SemanticMap`] with legend, exemplar
 //! crops and a bank of real embeddings. Labels are one byte a cell, 0 = background (glass, artefacts, outside
 //! the region of interest).
 //!
@@ -11,9 +11,12 @@
 //! colours of the classes that it does not split. With an atlas the hierarchy is the atlas's. [`sample`] is the way to one: what [`run`]
 //! would fit classes on, bounded.
 
+mod bank;
 pub mod edit;
 #[cfg(test)]
 mod edit_tests;
+#[cfg(test)]
+mod encoder_tests;
 mod exemplars;
 mod legend;
 mod palette;
@@ -25,7 +28,7 @@ mod smooth;
 mod tests;
 
 pub use palette::palette;
-pub use run::{run, sample};
+pub use run::{Encoders, run, run_with, sample};
 
 use image::RgbImage;
 use serde::{Deserialize, Serialize};

@@ -9,7 +9,7 @@ use super::exemplars::Labelled;
 use super::legend::legend;
 use super::regularise::{Evidence, cells_of};
 use super::smooth::{change, depths, is_deep, smooth};
-use super::{Class, SemanticMap, Tree, palette::palette, picture::picture};
+use super::{Bank, Class, SemanticMap, Tree, bank, palette::palette, picture::picture};
 use crate::atlas::{self, Assigned, Atlas, EncoderOf, Sample, SampledSlide};
 use crate::cluster::{Classes, Hierarchy, Rows, choice};
 use crate::embed::{Embedding, embed_slide};
@@ -30,25 +30,47 @@ const FIT_ROWS: usize = 200_000;
 /// Resolution above which a cell of 16 px is wider than 16 um.
 const COARSE_MPP: f64 = 1.0;
 
-/// Clusters a slide into a map of `params.k` tissue classes.
+/// The encoders of a map.
+#[derive(Clone, Copy)]
+pub struct Encoders<'a> {
+    /// Its embeddings become classes; any stride.
+    pub classes: &'a dyn Encoder,
+    /// Its embeddings make the bank: the one that tiles are conditioned on and judged by.
+    pub bank: &'a dyn Encoder,
+}
+
+impl Encoders<'_> {
+    /// Whether one encoder does both.
+    fn one(&self) -> bool {
+        self.classes.sha256() == self.bank.sha256()
+    }
+}
+
+/// Clusters a slide into a map of `params.k` tissue classes with one encoder.
 pub fn run(source: &dyn TileSource, encoder: &dyn Encoder, params: &Cluster, job: &Job) -> Result<SemanticMap> {
+    run_with(source, Encoders { classes: encoder, bank: encoder }, params, job)
+}
+
+/// Clusters a slide into a map of `params.k` tissue classes.
+pub fn run_with(source: &dyn TileSource, encoders: Encoders<'_>, params: &Cluster, job: &Job) -> Result<SemanticMap> {
     job.check()?;
     if params.k != params::AUTO && !(2..=limits::CLASSES).contains(&params.k) {
         return Err(Error::parameter("k", format!("{} is not from 2 to {}", params.k, limits::CLASSES), "8 is a good start, 0 chooses"));
     }
-    crate::pool::pool(params.threads)?.install(|| Run::start(source, encoder, params, job)?.finish())
+    crate::pool::pool(params.threads)?.install(|| Run::start(source, encoders, params, job)?.finish())
 }
 
 /// At most `rows` rows of what [`run`] would fit classes on, for an atlas.
 pub fn sample(source: &dyn TileSource, encoder: &dyn Encoder, params: &Cluster, rows: usize, job: &Job) -> Result<Sample> {
     job.check()?;
-    crate::pool::pool(params.threads)?.install(|| Run::start(source, encoder, params, job)?.sampled(rows))
+    crate::pool::pool(params.threads)?
+        .install(|| Run::start(source, Encoders { classes: encoder, bank: encoder }, params, job)?.sampled(rows))
 }
 
 /// What every step needs.
 struct Run<'a> {
     source: &'a dyn TileSource,
-    encoder: &'a dyn Encoder,
+    encoders: Encoders<'a>,
     params: &'a Cluster,
     job: &'a Job,
     atlas: Option<Atlas>,
@@ -62,17 +84,17 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     /// Looks at the slide: resolution, stain, tissue.
-    fn start(source: &'a dyn TileSource, encoder: &'a dyn Encoder, params: &'a Cluster, job: &'a Job) -> Result<Self> {
+    fn start(source: &'a dyn TileSource, encoders: Encoders<'a>, params: &'a Cluster, job: &'a Job) -> Result<Self> {
         let info = source.info();
         info.check()?;
         let atlas = params.atlas.as_ref().map(|path| read_atlas(Path::new(path))).transpose()?;
         if let Some(atlas) = &atlas {
-            atlas.check_encoder(encoder)?;
+            atlas.check_encoder(encoders.classes)?;
             atlas.hierarchy.cut(atlas.k_or_own(params.k))?;
         }
         let scale = Scale::new(info.mpp_or(params.mpp)?);
         atlas.as_ref().and_then(|a| a.doubt(scale.work_mpp)).into_iter().for_each(|doubt| job.note(doubt));
-        let grid = Grid::new(info, &scale, encoder.stride_px())?;
+        let grid = Grid::new(info, &scale, encoders.classes.stride_px())?;
         let thumbnail = thumbnail(source)?;
         let glass = Glass::of(&thumbnail);
         if let Some(why) = glass.not_he(&thumbnail) {
@@ -85,12 +107,12 @@ impl<'a> Run<'a> {
         let wanted = Wanted { roi: params.roi.as_deref().map(Roi), island_cells: least_cells, artefacts: params.artefacts };
         let survey = survey(source, &grid, &glass, &wanted, job)?;
         job.publish(picture(&grid, &survey.tissue.iter().map(|t| u8::from(*t)).collect::<Vec<_>>(), &[[153; 3]]));
-        Ok(Self { source, encoder, params, job, atlas, scale, grid, glass, survey, least_cells, thumbnail })
+        Ok(Self { source, encoders, params, job, atlas, scale, grid, glass, survey, least_cells, thumbnail })
     }
 
     /// Embeds, clusters and dresses the map.
     fn finish(self) -> Result<SemanticMap> {
-        let embedding = embed_slide(self.source, self.encoder, &self.grid, &self.survey.tissue, self.job)?;
+        let embedding = embed_slide(self.source, self.encoders.classes, &self.grid, &self.survey.tissue, self.job)?;
         let depth = depths(&self.grid, &self.survey.tissue);
         let smoothed = smooth(&embedding, &self.grid, &depth);
         let (labels, tree, k) = self.labels(&embedding, &smoothed, &depth)?;
@@ -110,7 +132,7 @@ impl<'a> Run<'a> {
         let ids = classes.iter().map(|c| c.id).collect();
         let labelled = Labelled { grid: &self.grid, labels: &labels, smoothed: &smoothed, classes: ids };
         let crops = labelled.crops(self.source, self.params.crops_per_class, self.job)?;
-        let bank = labelled.bank(&embedding, self.params.seed);
+        let bank = self.bank(&labels, &embedding)?;
         let provenance = self.provenance(&classes, &tree.hierarchy, k, assigned.as_ref())?;
         let map = SemanticMap {
             rows: self.grid.rows,
@@ -139,7 +161,7 @@ impl<'a> Run<'a> {
 
     /// Embeds, and takes rows for an atlas.
     fn sampled(self, most: usize) -> Result<Sample> {
-        let embedding = embed_slide(self.source, self.encoder, &self.grid, &self.survey.tissue, self.job)?;
+        let embedding = embed_slide(self.source, self.encoders.classes, &self.grid, &self.survey.tissue, self.job)?;
         let depth = depths(&self.grid, &self.survey.tissue);
         let smoothed = smooth(&embedding, &self.grid, &depth);
         self.job.stage("sample", 0);
@@ -147,7 +169,7 @@ impl<'a> Run<'a> {
         let cells: Vec<u32> = chosen.iter().map(|i| smoothed.cells[*i]).collect();
         let slide = SampledSlide { id_sha256: self.source.info().id_sha256(), work_mpp: self.scale.work_mpp as f32, ..Default::default() };
         let rows = Rows { data: &rows, channels: smoothed.channels };
-        atlas::sample(rows, &cells, (EncoderOf::of(self.encoder), slide), self.params.seed, most, self.job)
+        atlas::sample(rows, &cells, (EncoderOf::of(self.encoders.classes), slide), self.params.seed, most, self.job)
     }
 
     /// Names and colours of the atlas for the classes, and how far each cell is from what the atlas knows.
@@ -212,6 +234,19 @@ impl<'a> Run<'a> {
         Ok((hierarchy, readings, k))
     }
 
+    /// The bank. Where another encoder found the classes, only what the bank needs is embedded a second time.
+    fn bank(&self, labels: &[u8], embedding: &Embedding) -> Result<Bank> {
+        let seed = self.params.seed;
+        if self.encoders.one() {
+            return Ok(bank::bank(&self.grid, embedding, &bank::squares(&self.grid, labels, seed)));
+        }
+        let encoder = self.encoders.bank;
+        let grid = Grid::new(self.source.info(), &self.scale, encoder.stride_px())?;
+        let squares = bank::squares(&grid, &bank::carried(labels, &self.grid, &grid), seed);
+        let embedding = embed_slide(self.source, encoder, &grid, &bank::mask(&grid, &squares), self.job)?;
+        Ok(bank::bank(&grid, &embedding, &squares))
+    }
+
     /// Numbers and rows of the cells that show one tissue: away from the glass, without the sharpest changes, thinned evenly to [`FIT_ROWS`].
     fn rows_to_fit(&self, smoothed: &Embedding, depth: &[u8]) -> (Vec<usize>, Vec<f32>) {
         let inside: Vec<usize> = (0..smoothed.cells.len()).filter(|i| is_deep(depth[smoothed.cells[*i] as usize])).collect();
@@ -232,7 +267,10 @@ impl<'a> Run<'a> {
     /// Enough to make the map again, and nothing that names the slide or a folder.
     fn provenance(&self, classes: &[Class], hierarchy: &Hierarchy, k: usize, atlas: Option<&Assigned>) -> Result<Value> {
         let info = self.source.info();
-        let params = Cluster { out_dir: None, atlas: None, threads: 0, ..self.params.clone() };
+        // an encoder of the user's is named, its folder is not
+        let given = self.params.encoder.as_ref().map(|_| self.encoders.classes.id().to_owned());
+        let params = Cluster { out_dir: None, atlas: None, threads: 0, encoder: given, ..self.params.clone() };
+        let told = |e: &dyn Encoder| json!({ "id": e.id(), "sha256": e.sha256(), "licence": e.licence(), "channels": e.channels(), "stride_px": e.stride_px() });
         let resolved: Value = serde_json::from_str(&params::resolved(&params)?).map_err(|e| Error::internal(e.to_string()))?;
         Ok(json!({
             "kind": "pseudo-semantic map of real tissue",
@@ -240,7 +278,8 @@ impl<'a> Run<'a> {
             "job": <Cluster as params::Params>::KIND,
             "parameters": resolved,
             "seed": self.params.seed,
-            "encoder": { "id": self.encoder.id(), "sha256": self.encoder.sha256(), "channels": self.encoder.channels(), "stride_px": self.encoder.stride_px() },
+            "encoder": told(self.encoders.classes),
+            "bank_encoder": told(self.encoders.bank),
             "slide": {
                 "id_sha256": info.id_sha256(),
                 "width_px": info.width_px,

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Given, class_lines, make_out, ok, opened};
+use super::{Given, check_imported, class_lines, make_out, ok, opened};
 use crate::callbacks::Viewer;
 use crate::cli::{Cluster, Common};
 use crate::error::{Failure, Kind, Result};
@@ -15,6 +15,7 @@ const ROI_BYTES: usize = 1_000_000;
 
 /// Runs it.
 pub fn run(common: &Common, options: &Cluster, report: &Arc<Report>) -> Result<u8> {
+    options.encoder.as_ref().map_or(Ok(()), |dir| check_imported(dir, "encoder"))?;
     let mut given = Given::default();
     let slide = ready(&mut given, &options.slide, options.mpp, options.roi.as_deref(), report)?;
     let (library, models) = opened(common)?;
@@ -27,6 +28,7 @@ pub fn run(common: &Common, options: &Cluster, report: &Arc<Report>) -> Result<u
     given.put("min_region_um2", options.min_region_um2);
     given.put("artefacts", options.keep_artefacts.then_some(false));
     given.put("seed", options.seed);
+    options.encoder.as_ref().map_or(Ok(()), |dir| given.put_dir("encoder", dir))?;
     given.put("force", options.force.then_some(true));
     given.put_dir("out_dir", &options.out)?;
     given.put_place(&options.place);
@@ -39,6 +41,7 @@ pub fn run(common: &Common, options: &Cluster, report: &Arc<Report>) -> Result<u
     let handle = context.open_slide(&name(&options.slide))?;
     let summary = run::job(&context, "cluster", handle, &given.value(), report)?;
     let mut lines = vec![format!("{} x {} cells of {} px", summary["map"]["columns"], summary["map"]["rows"], summary["map"]["cell_px"])];
+    lines.push(format!("k = {}, {}", summary["k"]["value"], summary["k"]["why"].as_str().unwrap_or("")));
     lines.extend(class_lines(&summary));
     for left in summary["map"]["left_out"].as_array().into_iter().flatten() {
         let share = left["share"].as_f64().unwrap_or(0.0) * 100.0;
