@@ -4,14 +4,19 @@
 #   recipes/slurm.sh submit SLIDES OUT     SLIDES: a file with one path a line; OUT: a folder all nodes see
 #
 # Environment: HISTOLOOM (the command), ATLAS (a finished one: nothing is fitted), K (0 = the atlas's own), SEED, DEVICE, MPP, LICENCE,
-# AT_ONCE (tasks at a time), SBATCH_OPTIONS. Submit again after failures: what is there already is not made again.
+# CACHE (a folder for embeddings, empty for none; OUT/cache), AT_ONCE (tasks at a time), SBATCH_OPTIONS. Submit again after failures:
+# what is there already is not made again.
 set -euo pipefail
 
 histoloom=${HISTOLOOM:-histoloom} seed=${SEED:-1} threads=${SLURM_CPUS_PER_TASK:-1}
 place=(--device "${DEVICE:-cpu}" --threads "$threads")
 [ -z "${MPP:-}" ] || place+=(--mpp "$MPP")
 
-usage() { sed -n '2,8s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+usage() { sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+
+# Embeddings of the first step serve the last one.
+cache=()
+[ $# -ne 3 ] || [ -z "${CACHE-$3/cache}" ] || cache=(--cache "${CACHE-$3/cache}")
 
 # The slide of this array task.
 slide_of() { sed -n "${SLURM_ARRAY_TASK_ID:?run by sbatch --array}p" "$1"; }
@@ -21,7 +26,7 @@ name_of() { printf '%06d-%s' "$SLURM_ARRAY_TASK_ID" "$(basename "$1")"; }
 
 embed() {
   local slide name; slide=$(slide_of "$1"); name=$(name_of "$slide")
-  [ -e "$2/samples/$name.sample" ] || "$histoloom" -q atlas sample "$slide" --out "$2/samples/$name.sample" --seed "$seed" "${place[@]}"
+  [ -e "$2/samples/$name.sample" ] || "$histoloom" -q atlas sample "$slide" --out "$2/samples/$name.sample" --seed "$seed" "${place[@]}" "${cache[@]}"
 }
 
 fit() {
@@ -33,7 +38,7 @@ assign() {
   local slide name; slide=$(slide_of "$1"); name=$(name_of "$slide")
   # map.json is written last: a folder caught half-way is made again
   [ -e "$2/maps/$name/map.json" ] || "$histoloom" -q cluster "$slide" --atlas "${ATLAS:-$2/atlas.json}" --k "${K:-0}" --seed "$seed" \
-    "${place[@]}" --out "$2/maps/$name"
+    "${place[@]}" "${cache[@]}" --out "$2/maps/$name"
 }
 
 submit() {

@@ -11,6 +11,8 @@ use crate::runner::Runner;
 use crate::weights::{self, Weights};
 use crate::{autoencoder, denoiser, efficientnet_lite0};
 
+/// The encoder's first file.
+const TRUNK: &str = "efficientnet_lite0";
 /// The encoder's second file: `mean` [112] and `projection` [n, 112], which makes embeddings forget orientation.
 const PROJECTION: &str = "encoder_projection";
 /// Noisy latents handed to the denoiser at once.
@@ -60,15 +62,17 @@ pub struct EncoderNet<O: Ops> {
     trunk: efficientnet_lite0::Trunk<O>,
     projection: Option<O::Conv>,
     channels: usize,
+    licence: String,
     sha256: String,
 }
 
 impl<O: Ops> EncoderNet<O> {
     /// Loads the trunk, and the projection where the manifest lists one (else embeddings are the trunk's own channels).
     pub fn load(ops: O, runner: Runner, dir: &Path) -> Result<Self> {
-        let w = Weights::load(dir, "efficientnet_lite0")?;
-        let listed = weights::manifest(dir)?.models.iter().any(|m| m.id == PROJECTION);
-        let p = if listed { Some(Weights::load(dir, PROJECTION)?) } else { None };
+        let w = Weights::load(dir, TRUNK)?;
+        let models = weights::manifest(dir)?.models;
+        let licence = models.iter().find(|m| m.id == TRUNK).map_or_else(String::new, |m| m.licence.clone());
+        let p = if models.iter().any(|m| m.id == PROJECTION) { Some(Weights::load(dir, PROJECTION)?) } else { None };
         let (trunk, projected) = runner.run(|| {
             let projected = p.as_ref().map(|p| projection(&ops, p)).transpose()?;
             Ok((efficientnet_lite0::Trunk::load(&ops, &w)?, projected))
@@ -76,7 +80,7 @@ impl<O: Ops> EncoderNet<O> {
         let joined: Vec<&str> = [Some(&w), p.as_ref()].into_iter().flatten().map(Weights::sha256).collect();
         let sha256 = Sha256::digest(joined.join("\n")).iter().map(|b| format!("{b:02x}")).collect();
         let (projection, channels) = projected.map_or((None, efficientnet_lite0::CHANNELS), |(p, n)| (Some(p), n));
-        Ok(Self { ops, runner, trunk, projection, channels, sha256 })
+        Ok(Self { ops, runner, trunk, projection, channels, licence, sha256 })
     }
 
     fn through(&self, windows: &[RgbImage], project: bool) -> Result<Vec<Planes>> {
@@ -109,7 +113,11 @@ fn projection<O: Ops>(ops: &O, w: &Weights) -> Result<(O::Conv, usize)> {
 
 impl<O: Ops> Encoder for EncoderNet<O> {
     fn id(&self) -> &str {
-        "efficientnet_lite0"
+        TRUNK
+    }
+
+    fn licence(&self) -> &str {
+        &self.licence
     }
 
     fn sha256(&self) -> &str {

@@ -324,7 +324,8 @@ int32_t hl_devices_json(char *dst, uint64_t cap, uint64_t *needed);
 // Errors: HL_E_ARGUMENT, HL_E_OP, HL_E_BUFFER.
 int32_t hl_ops_json(char *dst, uint64_t cap, uint64_t *needed);
 
-// What a file that the library wrote (tile PNG, map folder, JSON) says of itself, as JSON. [any thread]
+// What a file that the library wrote (tile PNG, map folder, JSON) says of itself, as JSON; of a folder of weight files: its
+// manifest, {"models": [{"id", "kind", "licence", "sha256", ...}]}. [any thread]
 // Errors: HL_E_ARGUMENT, HL_E_UTF8, HL_E_FILE, HL_E_BUFFER.
 int32_t hl_inspect_json(const char *path, char *dst, uint64_t cap, uint64_t *needed);
 

@@ -8,6 +8,7 @@ use histoloom_core::{Job, Result, TileSource, export, pool, semantic_map};
 use histoloom_models::Engine;
 use serde_json::{Value, json};
 
+use crate::pipeline::encoder_of_the_users;
 use crate::results::ResultData;
 
 /// Checked parameters of one of the atlas jobs.
@@ -43,9 +44,14 @@ pub fn prepare(kind: &str, text: &str) -> Result<(AtlasWork, String)> {
 
 /// Samples a slide.
 pub fn sample(p: &AtlasSample, engine: &Engine, source: &dyn TileSource, job: &Job) -> Result<ResultData> {
-    let own = json!({"mpp": p.mpp, "roi": p.roi, "seed": p.seed, "device": p.device, "threads": p.threads, "force": p.force});
-    let own: Cluster = params::parse(&own.to_string())?;
-    let sample = semantic_map::sample(source, &*engine.encoder()?, &own, p.rows, job)?;
+    let place = json!({"mpp": p.mpp, "roi": p.roi, "seed": p.seed, "device": p.device, "threads": p.threads, "force": p.force});
+    let mut own: Cluster = params::parse(&place.to_string())?;
+    own.cache_dir.clone_from(&p.cache_dir);
+    let encoder = match encoder_of_the_users(engine, p.encoder.as_deref(), job)? {
+        Some(encoder) => encoder,
+        None => engine.encoder()?,
+    };
+    let sample = semantic_map::sample(source, &*encoder, &own, p.rows, job)?;
     let files = write(job, || export::write_sample(&path(&p.out), &sample))?;
     Ok(result(AtlasSample::KIND, &json!({"slides": sample.slides, "rows": sample.kept.len()}), &json!(p), &files, job))
 }

@@ -162,7 +162,8 @@ pub unsafe extern "C" fn hl_ops_json(dst: *mut c_char, cap: u64, needed: *mut u6
     })
 }
 
-/// What a file that the library wrote (tile PNG, map folder, JSON) says of itself, as JSON. [any thread]
+/// What a file that the library wrote (tile PNG, map folder, JSON) says of itself, as JSON; of a folder of weight files: its
+/// manifest, {"models": [{"id", "kind", "licence", "sha256", ...}]}. [any thread]
 /// Errors: HL_E_ARGUMENT, HL_E_UTF8, HL_E_FILE, HL_E_BUFFER.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hl_inspect_json(path: *const c_char, dst: *mut c_char, cap: u64, needed: *mut u64) -> i32 {

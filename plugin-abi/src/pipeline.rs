@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use histoloom_core::params::{self, AtlasFit, AtlasMerge, AtlasName, AtlasSample, Cluster, Edit, Eval, Import, Params, Synth};
-use histoloom_core::semantic_map::{self, SemanticMap, edit};
+use histoloom_core::semantic_map::{self, Encoders, SemanticMap, edit};
 use histoloom_core::synth::{Nets, SyntheticTile};
-use histoloom_core::{Error, Job, eval, export, synth};
-use histoloom_models::{DeviceReport, Engine, import};
+use histoloom_core::{Encoder, Error, Job, eval, export, synth};
+use histoloom_models::{DeviceReport, Engine, import, weights};
 use histoloom_wasm_ops::Registry;
 use serde_json::{Value, json};
 
@@ -16,7 +16,7 @@ use crate::atlas::{self, AtlasWork};
 use crate::failure::{Failure, Result};
 use crate::host::HostSource;
 use crate::lock;
-use crate::results::{ResultData, map_summary, tile_summary};
+use crate::results::{ResultData, k_summary, map_summary, tile_summary};
 use crate::selftest::{self, Selftest};
 use crate::types::{HL_ABI_VERSION, HL_E_ARGUMENT, HL_E_UNSUPPORTED};
 
@@ -235,16 +235,28 @@ fn engine(engines: &Engines, device: &str, threads: usize, job: &Job) -> histolo
     Ok(engine)
 }
 
+/// The encoder of a folder, named loudly with its licence.
+pub fn encoder_of_the_users(engine: &Engine, dir: Option<&str>, job: &Job) -> histoloom_core::Result<Option<Arc<dyn Encoder>>> {
+    let given = dir.map(|dir| engine.encoder_from(Path::new(dir))).transpose()?;
+    if let Some(encoder) = &given {
+        job.note(format!("encoder: {} (licence: {})", encoder.id(), encoder.licence()));
+    }
+    Ok(given)
+}
+
 fn cluster(p: &Cluster, engines: &Engines, source: &HostSource, job: &Job) -> histoloom_core::Result<ResultData> {
     let engine = engine(engines, &p.device, p.threads, job)?;
-    let encoder = engine.encoder()?;
+    let bank = engine.encoder()?;
+    let given = encoder_of_the_users(&engine, p.encoder.as_deref(), job)?;
+    let encoders = Encoders { classes: given.as_deref().unwrap_or(&*bank), bank: &*bank };
+    job.check()?;
     let there = p.out_dir.as_ref().filter(|_| p.skip_done).and_then(|dir| export::read_map(Path::new(dir)).ok());
     let there = match there {
-        Some(map) if semantic_map::made_already(&map, source, &*encoder, p)? => Some(map),
+        Some(map) if semantic_map::made_already(&map, source, encoders, p)? => Some(map),
         _ => None,
     };
     let done = there.is_some();
-    let map = there.map_or_else(|| semantic_map::run(source, &*encoder, p, job), Ok)?;
+    let map = there.map_or_else(|| semantic_map::run_with(source, encoders, p, job), Ok)?;
     let mut files = Vec::new();
     if let Some(dir) = p.out_dir.as_ref().filter(|_| !done) {
         job.stage("write", 1);
@@ -255,6 +267,7 @@ fn cluster(p: &Cluster, engines: &Engines, source: &HostSource, job: &Job) -> hi
         "kind": Cluster::KIND,
         "already_done": done,
         "map": map_summary(&map),
+        "k": k_summary(&map, p.k),
         "parameters": p,
         "provenance": map.provenance,
         "device": device_json(engine.device()),
@@ -420,9 +433,14 @@ pub fn ops() -> Result<Value> {
     Ok(Registry::shipped()?.list_json())
 }
 
-/// What a file of ours says of itself.
+/// What a file of ours says of itself; a folder of weight files: its manifest.
 pub fn inspect(path: &str) -> Result<Value> {
-    Ok(export::inspect(Path::new(path))?)
+    let path = Path::new(path);
+    let listed = if path.join("map.json").exists() { None } else { weights::manifest(path).ok() };
+    match listed {
+        Some(manifest) => Ok(serde_json::to_value(manifest).map_err(|e| Error::internal(e.to_string()))?),
+        None => Ok(export::inspect(path)?),
+    }
 }
 
 /// Version and target.

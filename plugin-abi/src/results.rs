@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use histoloom_core::cluster::choice;
+use histoloom_core::params;
 use histoloom_core::semantic_map::SemanticMap;
 use histoloom_core::synth::SyntheticTile;
 use serde_json::{Value, json};
@@ -93,6 +95,28 @@ pub fn map_summary(map: &SemanticMap) -> Value {
         "left_out": map.left_out(),
         "background_cells": map.labels.iter().filter(|l| **l == 0).count(),
     })
+}
+
+/// Which number of classes a map was cut into, and why.
+pub fn k_summary(map: &SemanticMap, asked: usize) -> Value {
+    let k = map.provenance["k"].as_u64().map_or(map.classes.len(), |k| k as usize);
+    let readings = map.tree.as_ref().map_or(&[][..], |t| &t.readings);
+    let of = readings.iter().find(|r| r.k == k);
+    let read = of.map_or_else(String::new, |r| format!("; silhouette {:.3}, stability {:.3}", r.silhouette, r.stability));
+    let (least, most) = (choice::AUTO.start(), choice::AUTO.end());
+    let best = choice::best(readings);
+    let (by, why) = match (map.atlas.is_some(), asked == params::AUTO) {
+        (true, true) => ("atlas", "that of the atlas".to_owned()),
+        (true, false) => ("parameter", "as asked, a cut of the atlas".to_owned()),
+        (false, true) => {
+            ("readings", format!("chosen from {least} to {most}: the largest (silhouette + 1) x stability{read} (k_choice.png)"))
+        }
+        (false, false) => (
+            "parameter",
+            format!("as asked{read}{}", best.filter(|b| *b != k).map_or_else(String::new, |b| format!("; auto would take {b}"))),
+        ),
+    };
+    json!({"value": k, "chosen_by": by, "best": best, "reading": of, "why": why})
 }
 
 /// The line of a summary that a tile gets.

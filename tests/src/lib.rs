@@ -108,3 +108,47 @@ fn write_tiff(path: &Path, levels: &[(u32, u32)], pixel: impl Fn(u32, u32) -> [u
         }
     }
 }
+
+/// A vision transformer's file as timm names its tensors: patches of 14 px, one block, values of no meaning (the same at every call).
+pub fn small_vit(path: &Path) {
+    let (width, patch, positions) = (32usize, 14usize, 1 + 4 * 4);
+    let tensors: Vec<(&str, Vec<usize>)> = vec![
+        ("cls_token", vec![1, 1, width]),
+        ("pos_embed", vec![1, positions, width]),
+        ("patch_embed.proj.weight", vec![width, 3, patch, patch]),
+        ("patch_embed.proj.bias", vec![width]),
+        ("blocks.0.attn.qkv.weight", vec![3 * width, width]),
+        ("blocks.0.attn.qkv.bias", vec![3 * width]),
+        ("blocks.0.attn.proj.weight", vec![width, width]),
+        ("blocks.0.attn.proj.bias", vec![width]),
+        ("blocks.0.mlp.fc1.weight", vec![2 * width, width]),
+        ("blocks.0.mlp.fc1.bias", vec![2 * width]),
+        ("blocks.0.mlp.fc2.weight", vec![width, 2 * width]),
+        ("blocks.0.mlp.fc2.bias", vec![width]),
+        ("blocks.0.norm1.weight", vec![width]),
+        ("blocks.0.norm1.bias", vec![width]),
+        ("blocks.0.norm2.weight", vec![width]),
+        ("blocks.0.norm2.bias", vec![width]),
+        ("norm.weight", vec![width]),
+        ("norm.bias", vec![width]),
+    ];
+    let (mut entries, mut data, mut state) = (Vec::new(), Vec::<u8>::new(), 1u32);
+    for (name, shape) in tensors {
+        let (count, from) = (shape.iter().product::<usize>(), data.len());
+        let fan = (count / shape[0]).max(1) as f32;
+        for _ in 0..count {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let noise = (state >> 8) as f32 / 8_388_608.0 - 1.0; // -1..1
+            let value = if name.ends_with("norm.weight") || name.contains("norm1.w") || name.contains("norm2.w") {
+                1.0
+            } else {
+                noise / fan.sqrt()
+            };
+            data.extend(value.to_le_bytes());
+        }
+        entries.push(format!(r#""{name}": {{"dtype": "F32", "shape": {shape:?}, "data_offsets": [{from}, {}]}}"#, data.len()));
+    }
+    let mut header = format!("{{{}}}", entries.join(", ")).into_bytes();
+    header.resize(header.len().next_multiple_of(8), b' ');
+    std::fs::write(path, [&(header.len() as u64).to_le_bytes()[..], &header, &data].concat()).expect("writable");
+}

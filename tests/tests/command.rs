@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use histoloom_core::params::{self, Cluster, Synth};
-use histoloom_tests::{histoloom, region, root, run, sample, tiled_tiff};
+use histoloom_tests::{histoloom, region, root, run, sample, small_vit, tiled_tiff};
 use serde_json::Value;
 
 fn json(out: &Output) -> Value {
@@ -308,6 +308,49 @@ fn a_published_checkpoint_is_imported_and_another_file_is_refused() {
     assert_eq!(same["same_file"], true, "{same}");
     assert!(refused(&mut synth(&[]), 2).contains("preset paper"));
     assert!(refused(&mut synth(&["--preset", "paper", "--guidance", "2"]), 2).contains("`guidance`"));
+}
+
+/// A vision transformer of the user's finds the classes; tiles are still conditioned on and judged by the default encoder's bank.
+#[test]
+fn an_encoder_of_the_users_finds_the_classes_and_tiles_are_made_of_its_map() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| dir.path().join(name);
+    small_vit(&at("mine.safetensors"));
+    run(histoloom().args(["models", "import"]).arg(at("mine.safetensors")).arg("--out").arg(at("mine")));
+    let listed = String::from_utf8_lossy(&run(histoloom().args(["models", "list"]).arg(at("mine"))).stdout).into_owned();
+    assert!(listed.contains("he_denoiser") && listed.contains("mine ") && listed.contains("licence: as the source states"), "{listed}");
+    assert!(refused(histoloom().args(["models", "list"]).arg(at("nowhere")), 3).contains("no imported model"));
+    let cluster = |encoder: &str| {
+        let mut c = histoloom();
+        c.args(["cluster", "--json", "--k", "auto", "--device", "cpu", "--roi"]).arg(region(dir.path())).arg("--encoder").arg(at(encoder));
+        c.arg("--out").arg(at("map")).arg(sample());
+        c
+    };
+    assert!(refused(&mut cluster("nowhere"), 3).contains("no imported encoder"));
+    let out = run(&mut cluster("mine"));
+    assert!(String::from_utf8_lossy(&out.stderr).contains("encoder: mine (licence: as the source states"), "said loudly");
+    let made = json(&out);
+    assert_eq!((made["k"]["chosen_by"].as_str(), &made["k"]["value"]), (Some("readings"), &made["k"]["best"]), "{made}");
+    assert!(made["k"]["why"].as_str().is_some_and(|w| w.contains("silhouette")), "{made}");
+    let p = &made["provenance"];
+    assert_eq!((p["encoder"]["id"].as_str(), p["encoder"]["stride_px"].as_u64()), (Some("mine"), Some(14)), "{p}");
+    assert_eq!(
+        (p["bank_encoder"]["id"].as_str(), p["bank_encoder"]["licence"].as_str()),
+        (Some("efficientnet_lite0"), Some("Apache-2.0")),
+        "{p}"
+    );
+    let written: Value = serde_json::from_slice(&std::fs::read(at("map/map.json")).expect("map.json")).expect("JSON");
+    assert!(!written.to_string().contains(&dir.path().display().to_string()), "no folder is written");
+    assert_eq!(written["bank"]["channels"], p["bank_encoder"]["channels"]);
+    run(histoloom()
+        .args(["synth", "--device", "cpu", "-n", "1", "--steps", "2", "--size", "128", "--from"])
+        .arg(at("map"))
+        .arg("--out")
+        .arg(at("tiles")));
+    let flags: Value = serde_json::from_slice(&std::fs::read(at("tiles/tile_0001_flags.json")).expect("flags")).expect("JSON");
+    assert!(flags["scores"]["s1_off_manifold"].as_array().is_some_and(|s| s.iter().any(Value::is_number)), "judged by the bank: {flags}");
+    let said = refused(histoloom().args(["cluster", "--k", "many", "--out"]).arg(at("x")).arg(sample()), 2);
+    assert!(said.contains("auto"), "{said}");
 }
 
 /// The distances themselves are figures, not promises; that they are made, ordered and written is tested.

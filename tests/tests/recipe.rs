@@ -150,10 +150,17 @@ fn slurm_arrays_make_every_map_once_and_go_on_where_they_stopped() {
     let when = |path: &Path| path.metadata().and_then(|m| m.modified()).unwrap_or_else(|e| unreachable!("{}: {e}", path.display()));
     let first: Vec<_> = (0..3).map(|i| when(&map(i))).collect();
     let atlas = bytes(&at("out/atlas.json"));
+    let kept = || {
+        let folder = std::fs::read_dir(at("out/cache")).expect("the cache");
+        folder.map(|f| f.and_then(|f| f.metadata()).map_or(0, |m| m.len())).collect::<Vec<u64>>()
+    };
+    let before = kept();
+    assert_eq!(before.len(), 3, "a slide's embeddings are in one file");
     std::fs::remove_file(map(1)).expect("removed");
     submit();
     assert_eq!((when(&map(0)), when(&map(2))), (first[0], first[2]), "what is there is not made again");
     assert!(map(1).is_file() && bytes(&at("out/atlas.json")) == atlas, "what is missing is");
+    assert_eq!(kept(), before, "and nothing is embedded again");
     // samples anew, one after the other by hand: the same atlas
     std::fs::remove_file(at("out/atlas.json")).expect("removed");
     submit();

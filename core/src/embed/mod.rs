@@ -9,7 +9,7 @@ use image::RgbImage;
 
 use crate::{Planes, Result};
 
-pub use rows::{Embedding, Strip};
+pub use rows::{Embedding, Strip, gather};
 pub use slide::{PREPROCESSING, embed_windows};
 
 /// A frozen encoder that sees tissue texture.
@@ -23,6 +23,10 @@ pub trait Encoder: Send + Sync {
     /// What the numbers depend on beside the weights: rows of one kind of arithmetic are not mixed with those of another.
     fn arithmetic(&self) -> &str {
         "cpu"
+    }
+    /// Licence of the weights as their manifest states it; empty where nothing is told.
+    fn licence(&self) -> &str {
+        ""
     }
     /// Channels of an embedding.
     fn channels(&self) -> usize;

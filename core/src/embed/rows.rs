@@ -8,7 +8,7 @@ use half::f16;
 use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 
 use crate::cache::{Cache, Kind};
-use crate::tiles::{CORE_CELLS, Grid, Window};
+use crate::tiles::{Grid, Window};
 use crate::{Error, Planes, Result};
 
 /// Embeddings of a slide: for each window done, `[row, column, channel]` of its core.
@@ -57,14 +57,14 @@ impl<'a> Embedding<'a> {
         Self { grid, channels, cache }
     }
 
-    /// Bytes of all rows of `windows` windows.
-    pub fn bytes(windows: usize, channels: usize) -> usize {
-        windows * CORE_CELLS * CORE_CELLS * channels * size_of::<f16>()
+    /// Bytes of the rows of every cell of a grid.
+    pub fn bytes(grid: &Grid, channels: usize) -> usize {
+        grid.cells() * channels * size_of::<f16>()
     }
 
     /// Whether a window is done.
     pub fn has(&self, window: &Window) -> bool {
-        self.cache.has(Kind::Window, self.number(window.row / CORE_CELLS, window.column / CORE_CELLS))
+        self.cache.has(Kind::Window, self.number_of(window))
     }
 
     /// Keeps a window's core from its feature block.
@@ -80,13 +80,13 @@ impl<'a> Embedding<'a> {
                 bytes.extend(halves.iter().flat_map(|h| h.to_le_bytes()));
             }
         }
-        self.cache.put(Kind::Window, self.number(window.row / CORE_CELLS, window.column / CORE_CELLS), &bytes)
+        self.cache.put(Kind::Window, self.number_of(window), &bytes)
     }
 
     /// Rows of a window's core, all zero if it is not done.
     pub fn block(&self, window: &Window) -> Result<Vec<f32>> {
         let mut out = Strip::zeros(window.row..window.row + window.rows, window.columns, self.channels);
-        if let Some(content) = self.cache.get(Kind::Window, self.number(window.row / CORE_CELLS, window.column / CORE_CELLS))? {
+        if let Some(content) = self.cache.get(Kind::Window, self.number_of(window))? {
             self.unpack(&content, window.row, window.column, 0, &mut out)?;
         }
         Ok(out.data)
@@ -98,19 +98,26 @@ impl<'a> Embedding<'a> {
         if rows.is_empty() {
             return Ok(out);
         }
-        for down in rows.start / CORE_CELLS..rows.end.div_ceil(CORE_CELLS) {
+        let core = self.grid.core_cells();
+        for down in rows.start / core..rows.end.div_ceil(core) {
             for across in 0..self.grid.window_counts().1 {
                 if let Some(content) = self.cache.get(Kind::Window, self.number(down, across))? {
-                    self.unpack(&content, down * CORE_CELLS, across * CORE_CELLS, across * CORE_CELLS, &mut out)?;
+                    self.unpack(&content, down * core, across * core, across * core, &mut out)?;
                 }
             }
         }
         Ok(out)
     }
 
+    /// Rows of single cells, one after the other as asked for.
+    pub fn gather(&self, cells: &[u32]) -> Result<Vec<f32>> {
+        gather(&self.grid, self.channels, cells, |rows| self.strip(rows))
+    }
+
     /// Copies what lies inside a strip from the window at (`row`, `column`) to the strip's column `left` on.
     fn unpack(&self, content: &[u8], row: usize, column: usize, left: usize, to: &mut Strip) -> Result<()> {
-        let (rows, columns) = (CORE_CELLS.min(self.grid.rows - row), CORE_CELLS.min(self.grid.columns - column));
+        let core = self.grid.core_cells();
+        let (rows, columns) = (core.min(self.grid.rows - row), core.min(self.grid.columns - column));
         let line = columns * self.channels;
         let bits: Vec<u16> = content.as_chunks::<2>().0.iter().map(|b| u16::from_le_bytes(*b)).collect();
         if bits.len() != rows * line {
@@ -121,6 +128,10 @@ impl<'a> Embedding<'a> {
             bits[(r - row) * line..][..line].reinterpret_cast::<f16>().convert_to_f32_slice(&mut to.data[at..at + line]);
         }
         Ok(())
+    }
+
+    fn number_of(&self, window: &Window) -> u32 {
+        self.number(window.row / self.grid.core_cells(), window.column / self.grid.core_cells())
     }
 
     fn number(&self, down: usize, across: usize) -> u32 {
@@ -141,6 +152,23 @@ impl<'a> Embedding<'a> {
             self.put(&w, &block).unwrap();
         }
     }
+}
+
+/// Rows of single cells, one after the other as asked for, from strips that are read once each, from the top down.
+pub fn gather(grid: &Grid, channels: usize, cells: &[u32], strip: impl Fn(Range<usize>) -> Result<Strip>) -> Result<Vec<f32>> {
+    let (core, mut out) = (grid.core_cells(), vec![0.0; cells.len() * channels]);
+    let mut order: Vec<u32> = (0..cells.len() as u32).collect();
+    order.sort_by_key(|i| cells[*i as usize]);
+    let row = |i: &u32| cells[*i as usize] as usize / grid.columns;
+    for wanted in order.chunk_by(|a, b| row(a) / core == row(b) / core) {
+        let Some((first, last)) = wanted.first().map(row).zip(wanted.last().map(row)) else { continue };
+        let strip = strip(first..last + 1)?;
+        for i in wanted {
+            let to = *i as usize * channels;
+            out[to..to + channels].copy_from_slice(strip.row(cells[*i as usize] as usize));
+        }
+    }
+    Ok(out)
 }
 
 #[cfg(test)]

@@ -53,6 +53,8 @@ pub struct Report {
     pub denoiser_sha256: String,
     /// Distance between two halves of the real tiles: no set of tiles can be expected below it.
     pub real_floor: f64,
+    /// Distance of the real tiles, sent through the autoencoder and back, to themselves: what no denoiser can better.
+    pub decoded: f64,
     /// One line a variant.
     pub lines: Vec<Line>,
     /// Autoencoder on the real tiles: mean PSNR in dB and SSIM.
@@ -107,13 +109,15 @@ pub fn run(
     let places = Places::new(map, synth.size_px)?;
     let places: Vec<Place> = (0..p.n).map(|i| places.choose(p.seed, i)).collect();
     job.stage("real tiles", u64::from(p.n));
-    let (mut real, mut quality) = (Set::new(nets.encoder.channels()), Vec::new());
+    let set = || Set::new(nets.encoder.channels());
+    let (mut real, mut decoded, mut quality) = (set(), set(), Vec::new());
     for place in &places {
         job.check()?;
         let rgb = real_tile(source, place, synth.size_px)?;
         let again = nets.codec.decode(&nets.codec.encode(std::slice::from_ref(&rgb))?)?;
-        let again = again.first().ok_or_else(|| Error::internal("the codec decoded nothing"))?;
-        quality.push((fidelity::psnr(&rgb, again), fidelity::ssim(&rgb, again)));
+        let again = again.into_iter().next().ok_or_else(|| Error::internal("the codec decoded nothing"))?;
+        quality.push((fidelity::psnr(&rgb, &again), fidelity::ssim(&rgb, &again)));
+        decoded.add(nets.encoder, again)?;
         real.add(nets.encoder, rgb)?;
         job.advance(1);
     }
@@ -123,7 +127,7 @@ pub fn run(
     for v in Variant::ALL {
         let Some(shown) = v.map(map, other)? else { continue };
         job.stage(v.name(), u64::from(p.n) * u64::from(synth.steps));
-        let mut set = Set::new(nets.encoder.channels());
+        let mut set = set();
         for (i, place) in places.iter().enumerate() {
             let began = Instant::now();
             let one = params::Synth { n: 1, first: i as u32, at: Some([place.x, place.y]), ..synth.clone() };
@@ -150,6 +154,7 @@ pub fn run(
         encoder_sha256: nets.encoder.sha256().into(),
         denoiser_sha256: nets.denoiser.sha256().into(),
         real_floor,
+        decoded: distance(&real.features, &decoded.features)?,
         lines,
         autoencoder_psnr_db: mean(|q| q.0),
         autoencoder_ssim: mean(|q| q.1),

@@ -59,7 +59,9 @@ fn what_the_condition_holds_shows_in_the_distances() {
     // a distance of sets hardly sees that two classes changed places, but it sees everything else
     assert!(here < none / 20.0 && of(Variant::InPlace) < none / 20.0 && of(Variant::MapOnly) > none / 20.0, "{r:?}");
     assert!(of(Variant::Shuffled) > here, "{r:?}");
-    assert!(r.real_floor.is_finite() && r.autoencoder_psnr_db > 25.0 && r.ms_a_tile > 0.0);
+    assert!(
+        r.real_floor.is_finite() && (0.0..r.lines[0].frechet).contains(&r.decoded) && r.autoencoder_psnr_db > 25.0 && r.ms_a_tile > 0.0
+    );
 }
 
 #[test]

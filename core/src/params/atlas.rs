@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{DEVICE, FORCE, Field, Kind, MPP, Params, ROI, SEED, THREADS, Table, check_roi, field};
+use super::{CACHE_DIR, DEVICE, ENCODER, FORCE, Field, Kind, MPP, Params, ROI, SEED, THREADS, Table, check_roi, field};
 use crate::{Error, Result, limits};
 
 /// Rows of a slide's sample, where it is not said.
@@ -30,6 +30,10 @@ pub struct AtlasSample {
     pub device: String,
     /// Worker threads, 0 = one a core. Never changes the result.
     pub threads: usize,
+    /// Folder where embeddings are kept, for the `cluster` job that comes later.
+    pub cache_dir: Option<String>,
+    /// Folder of an imported encoder that finds the classes instead of the default one.
+    pub encoder: Option<String>,
     /// Go on although the stain does not look like H&E.
     pub force: bool,
 }
@@ -46,6 +50,8 @@ impl Params for AtlasSample {
             SEED,
             DEVICE,
             THREADS,
+            CACHE_DIR,
+            ENCODER,
             FORCE,
         ])
     }

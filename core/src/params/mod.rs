@@ -109,6 +109,8 @@ pub struct Cluster {
     pub artefacts: bool,
     /// Stain normalisation of what the encoder sees: `none` or [`MACENKO`].
     pub normalise: String,
+    /// Folder of an imported encoder that finds the classes instead of the default one; the bank stays that of the default one.
+    pub encoder: Option<String>,
     /// Go on although the stain does not look like H&E.
     pub force: bool,
     /// An atlas file whose classes the map gets, instead of classes of its own.
@@ -131,6 +133,13 @@ const MPP: Field = field(
 );
 const ROI: Field = field("roi", Kind::List, || Value::Null, "Polygons in level-0 pixels, [[[x, y], ...], ...]");
 const FORCE: Field = field("force", Kind::Flag, || json!(false), "Go on although the stain does not look like H&E");
+const CACHE_DIR: Field = field(
+    "cache_dir",
+    Kind::Text,
+    || Value::Null,
+    "Folder where a slide's embeddings are kept: a killed run goes on where it was, another k takes a moment",
+);
+const ENCODER: Field = field("encoder", Kind::Text, || Value::Null, "Folder of an encoder made by an import job: it finds the classes");
 const OUT_DIR: Field = field("out_dir", Kind::Text, || Value::Null, "Folder for files; without it nothing is written");
 
 impl Params for Cluster {
@@ -150,12 +159,7 @@ impl Params for Cluster {
             DEVICE,
             THREADS,
             OUT_DIR,
-            field(
-                "cache_dir",
-                Kind::Text,
-                || Value::Null,
-                "Folder where a slide's embeddings are kept: a killed run goes on where it was, another k takes a moment",
-            ),
+            CACHE_DIR,
             field("skip_done", Kind::Flag, || json!(false), "If out_dir holds the very map that would be made, that one is the result"),
             field(
                 "viewport",
@@ -184,6 +188,7 @@ impl Params for Cluster {
                 || Value::Null,
                 "An atlas file: the map gets its classes, names and colours, cut at k, and tells what it does not know",
             ),
+            ENCODER,
         ])
     }
 

@@ -164,7 +164,7 @@ impl SemanticMap {
             return Err("one part would be too small to be shown".into());
         }
         let in_smaller = |row: &[f32]| smaller[1 + tree.hierarchy.leaves.nearest(row).0];
-        if self.bank.channels == tree.hierarchy.leaves.channels {
+        if self.bank_is_of_the_classes_encoder() && self.bank.channels == tree.hierarchy.leaves.channels {
             let rows = self.bank.rows.chunks_exact(self.bank.channels.max(1));
             let moved = |(class, row): (&mut u8, &[f32])| {
                 if *class == label && in_smaller(row) {
@@ -181,6 +181,13 @@ impl SemanticMap {
         self.class_mut(fresh)?.color = color;
         self.count();
         Ok(())
+    }
+
+    /// Whether the rows of the bank can be told apart by the hierarchy. Where another encoder found the classes they cannot: a split
+    /// leaves them all with the larger part, and likeness to the smaller one is not judged.
+    fn bank_is_of_the_classes_encoder(&self) -> bool {
+        let sha256 = |key: &str| self.provenance.get(key).and_then(|e| e.get("sha256"));
+        sha256("bank_encoder").is_none_or(|bank| Some(bank) == sha256("encoder"))
     }
 
     /// Gives the crops of these classes to the one that most cells under them have.

@@ -1,13 +1,12 @@
-//! Exemplar crops and the bank of real embeddings: what a class looks like, taken from the slide.
+//! Exemplar crops: what a class looks like, taken from the slide.
 
 use crate::cluster::{Rows, distance2};
-use crate::rng::Stream;
-use crate::slide::read_inside;
+use crate::slide::{Region, read_inside};
 use crate::tiles::Grid;
 use crate::{Job, Result, TileSource};
 
-use super::features::{Features, Scale};
-use super::{Bank, Crop};
+use super::Crop;
+use super::features::Features;
 
 /// Margin of a crop in pixels, for the autoencoder.
 const MARGIN_PX: u32 = 16;
@@ -19,10 +18,6 @@ const PURE: f64 = 0.8;
 const PLACES: usize = 1 << 20;
 /// Places looked at per class when spreading crops over the slide, the most central first.
 const MOST_CENTRAL: usize = 4096;
-/// Side of a bank cell in pixels.
-const BANK_PX: u32 = 32;
-/// Rows of the bank a class.
-const BANK_ROWS: usize = 48;
 
 /// The labelled slide the exemplars are taken from.
 pub struct Labelled<'a> {
@@ -36,6 +31,28 @@ pub struct Labelled<'a> {
     pub classes: Vec<u8>,
 }
 
+/// How a crop lies on the grid: in the middle of a square of whole cells, the smallest that holds it.
+#[derive(Clone, Copy, Default)]
+struct Fit {
+    /// Side of the crop in pixels.
+    side_px: u32,
+    /// Side of the square in cells.
+    cells: u32,
+    /// From the square's edge to the crop's, in pixels.
+    offset_px: f64,
+    /// Cells at each edge of the square that hold nothing of the crop's inside.
+    margin: u32,
+}
+
+impl Fit {
+    fn new(side_px: u32, stride_px: u32) -> Self {
+        let cells = side_px.div_ceil(stride_px);
+        let offset_px = f64::from(cells * stride_px - side_px) / 2.0;
+        let margin = ((offset_px + f64::from(MARGIN_PX)) / f64::from(stride_px)) as u32;
+        Self { side_px, cells, offset_px, margin }
+    }
+}
+
 /// A place for a crop: its first cell and how far its middle lies from the class's mean.
 #[derive(Clone, Copy)]
 struct Place {
@@ -47,8 +64,7 @@ struct Place {
 /// What crops of one class are cut from.
 #[derive(Clone, Default)]
 struct Places {
-    /// Side in cells.
-    side: u32,
+    fit: Fit,
     places: Vec<Place>,
 }
 
@@ -60,32 +76,32 @@ impl Labelled<'_> {
         self.measure(&mut all)?;
         let mut found: Vec<(u8, Choice)> = Vec::new();
         for &class in &self.classes {
-            let Places { side, mut places } = std::mem::take(&mut all[usize::from(class)]);
+            let Places { fit, mut places } = std::mem::take(&mut all[usize::from(class)]);
             places.sort_by(|a, b| a.distance.total_cmp(&b.distance));
-            let chosen = spread(&places, side, wanted.div_ceil(2));
-            found.push((class, Choice { side, candidates: typical(&places), chosen }));
+            let chosen = spread(&places, fit.cells, wanted.div_ceil(2));
+            found.push((class, Choice { fit, candidates: typical(&places), chosen }));
         }
         // rows of all classes in one pass over the slide
         let middles: Vec<u32> = found.iter().flat_map(|(_, c)| c.middles(self.grid.columns as u32)).collect();
-        let rows = self.features.gather(&middles, Scale::Smoothed)?;
+        let rows = self.features.gather(&middles)?;
         let (mut rest, mut places) = (rows.as_slice(), Vec::new());
         for (class, mut choice) in found {
             let (own, after) = rest.split_at((choice.chosen.len() + choice.candidates.len()) * self.features.embedding.channels);
             choice.vary(Rows { data: own, channels: self.features.embedding.channels }, wanted);
-            places.extend(choice.chosen.iter().map(|p| (class, choice.side * self.grid.stride_px, *p)));
+            places.extend(choice.chosen.iter().map(|p| (class, choice.fit, *p)));
             rest = after;
         }
         job.stage("crops", places.len() as u64);
-        places.into_iter().map(|(class, side, place)| self.crop(source, class, side, place, job)).collect()
+        places.into_iter().map(|(class, fit, place)| self.crop(source, class, fit, place, job)).collect()
     }
 
-    fn crop(&self, source: &dyn TileSource, class: u8, side_px: u32, place: Place, job: &Job) -> Result<Crop> {
+    fn crop(&self, source: &dyn TileSource, class: u8, fit: Fit, place: Place, job: &Job) -> Result<Crop> {
         job.check()?;
-        let cells = (side_px / self.grid.stride_px) as usize;
-        let region = self.grid.region(place.row.into(), place.column.into(), cells, cells, self.grid.stride_px);
-        let rgb = read_inside(source, &region)?;
+        let at = |cell: u32| (f64::from(cell) * self.grid.cell_px() + fit.offset_px * self.grid.downsample).round() as i64;
+        let (x, y, side) = (at(place.column), at(place.row), fit.side_px);
+        let rgb = read_inside(source, &Region { x, y, downsample: self.grid.downsample, width_px: side, height_px: side })?;
         job.advance(1);
-        Ok(Crop { class, x: region.x, y: region.y, rgb })
+        Ok(Crop { class, x, y, rgb })
     }
 
     /// Mean feature of each label.
@@ -107,12 +123,12 @@ impl Labelled<'_> {
     fn places(&self) -> Vec<Places> {
         let mut out = vec![Places::default(); 256];
         for side_px in SIDES_PX {
-            let side = side_px / self.grid.stride_px;
+            let fit = Fit::new(side_px, self.grid.stride_px);
             let mut counts = [0usize; 256];
-            self.each_place(side, &out, |class, _, _| counts[class] += 1);
+            self.each_place(fit, &out, |class, _, _| counts[class] += 1);
             let steps = counts.map(|n| n.div_ceil(PLACES / self.classes.len().max(1)).max(1));
             let mut new = vec![(0usize, Vec::new()); 256];
-            self.each_place(side, &out, |class, row, column| {
+            self.each_place(fit, &out, |class, row, column| {
                 let (seen, places) = &mut new[class];
                 if *seen % steps[class] == 0 {
                     places.push(Place { row, column, distance: 0.0 });
@@ -120,15 +136,15 @@ impl Labelled<'_> {
                 *seen += 1;
             });
             for (places, (_, new)) in out.iter_mut().zip(new).filter(|(_, (seen, _))| *seen > 0) {
-                *places = Places { side, places: new };
+                *places = Places { fit, places: new };
             }
         }
         out
     }
 
     /// Calls `see` with class, row and column of every place of classes that have none in `before`.
-    fn each_place(&self, side: u32, before: &[Places], mut see: impl FnMut(usize, u32, u32)) {
-        let (side, margin) = (side as usize, (MARGIN_PX.div_ceil(self.grid.stride_px)) as usize);
+    fn each_place(&self, fit: Fit, before: &[Places], mut see: impl FnMut(usize, u32, u32)) {
+        let (side, margin) = (fit.cells as usize, fit.margin as usize);
         let inside = side - 2 * margin;
         let least = (PURE * (inside * inside) as f64).ceil() as usize;
         for row in 0..(self.grid.rows + 1).saturating_sub(side) {
@@ -149,7 +165,7 @@ impl Labelled<'_> {
         for view in self.features.views(0) {
             let view = view?;
             for ((of, next), mean) in all.iter_mut().zip(&mut next).zip(&means) {
-                let half = of.side / 2;
+                let half = of.fit.cells / 2;
                 for p in of.places[*next..].iter_mut().take_while(|p| view.core.contains(&((p.row + half) as usize))) {
                     let middle = (p.row + half) * columns + p.column + half;
                     p.distance = distance2(view.smoothed.row(middle as usize), mean);
@@ -164,31 +180,6 @@ impl Labelled<'_> {
     fn count(&self, class: u8, row: usize, column: usize, side: usize) -> usize {
         (row..row + side).map(|r| self.labels[r * self.grid.columns + column..][..side].iter().filter(|l| **l == class).count()).sum()
     }
-
-    /// Up to 48 rows a class: means of the embeddings (not smoothed) under 32 px cells that lie wholly in the class, drawn by `seed`.
-    pub fn bank(&self, seed: u64) -> Result<Bank> {
-        let (side, columns) = ((BANK_PX / self.grid.stride_px).max(1) as usize, self.grid.columns);
-        let mut corners: Vec<Vec<u32>> = vec![Vec::new(); 256];
-        for row in (0..(self.grid.rows + 1).saturating_sub(side)).step_by(side) {
-            for column in (0..(columns + 1).saturating_sub(side)).step_by(side) {
-                let class = self.labels[row * columns + column];
-                if class > 0 && self.count(class, row, column, side) == side * side {
-                    corners[usize::from(class)].push((row * columns + column) as u32);
-                }
-            }
-        }
-        let (mut classes, mut cells) = (Vec::new(), Vec::new());
-        for (class, corners) in (0..=u8::MAX).zip(corners) {
-            for corner in draw(corners, BANK_ROWS, seed, u32::from(class)) {
-                classes.push(class);
-                cells.extend((0..side * side).map(|i| corner + (i / side * columns + i % side) as u32));
-            }
-        }
-        let channels = self.features.embedding.channels;
-        let own = self.features.gather(&cells, Scale::Own)?;
-        let rows = own.chunks_exact((side * side * channels).max(1)).flat_map(|under| mean(under, channels)).collect();
-        Ok(Bank { channels, classes, rows })
-    }
 }
 
 /// Every n-th place of the more central nine tenths; the rest is dirt and borders.
@@ -199,8 +190,7 @@ fn typical(places: &[Place]) -> Vec<Place> {
 
 /// Places of one class: those chosen and those to choose from.
 struct Choice {
-    /// Side in cells.
-    side: u32,
+    fit: Fit,
     candidates: Vec<Place>,
     chosen: Vec<Place>,
 }
@@ -208,14 +198,14 @@ struct Choice {
 impl Choice {
     /// The cells in the middle of places, the chosen ones first.
     fn middles(&self, columns: u32) -> impl Iterator<Item = u32> + '_ {
-        let half = self.side / 2;
+        let half = self.fit.cells / 2;
         self.chosen.iter().chain(&self.candidates).map(move |p| (p.row + half) * columns + p.column + half)
     }
 
     /// Chooses further places until there are `wanted`: each time the one whose features are farthest from all chosen so far. `rows`
     /// are those of [`Choice::middles`].
     fn vary(&mut self, rows: Rows<'_>, wanted: usize) {
-        let apart = |p: &Place, q: &Place| p.row.abs_diff(q.row).max(p.column.abs_diff(q.column)) >= self.side;
+        let apart = |p: &Place, q: &Place| p.row.abs_diff(q.row).max(p.column.abs_diff(q.column)) >= self.fit.cells;
         let first = self.chosen.len();
         let mut least = vec![f32::INFINITY; self.candidates.len()];
         let see = |q: &Place, row: usize, least: &mut [f32]| {
@@ -233,13 +223,6 @@ impl Choice {
             self.chosen.push(q);
         }
     }
-}
-
-/// The mean of rows.
-fn mean(rows: &[f32], channels: usize) -> Vec<f32> {
-    let mut sum = vec![0.0f32; channels];
-    rows.chunks_exact(channels).for_each(|row| sum.iter_mut().zip(row).for_each(|(s, v)| *s += v));
-    sum.iter().map(|s| s / (rows.len() / channels) as f32).collect()
 }
 
 /// Chooses up to `wanted` places that do not overlap: as far apart as leaves enough of them, the most central first.
@@ -269,18 +252,6 @@ fn spread(places: &[Place], side: u32, wanted: usize) -> Vec<Place> {
     best
 }
 
-/// `n` of `pool` without repetition, in the order drawn (Fisher-Yates).
-fn draw<T>(mut pool: Vec<T>, n: usize, seed: u64, lane: u32) -> Vec<T> {
-    let mut random = Stream::new(seed, u32::MAX - 1, lane);
-    let n = n.min(pool.len());
-    for i in 0..n {
-        let j = i + random.below(pool.len() - i);
-        pool.swap(i, j);
-    }
-    pool.truncate(n);
-    pool
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -295,17 +266,5 @@ mod tests {
             assert!(chosen[..i].iter().all(|b| a.row.abs_diff(b.row).max(a.column.abs_diff(b.column)) >= 8));
         }
         assert!(chosen.iter().any(|p| p.row >= 16), "not all from one corner");
-    }
-
-    #[test]
-    fn draws_repeat_nothing_and_depend_on_the_seed() {
-        let all: Vec<u32> = (0..100).collect();
-        let a = draw(all.clone(), 48, 1, 1);
-        let mut sorted = a.clone();
-        sorted.sort_unstable();
-        sorted.dedup();
-        assert_eq!(sorted.len(), 48);
-        assert_ne!(a, draw(all.clone(), 48, 2, 1));
-        assert_eq!(a, draw(all.clone(), 48, 1, 1));
     }
 }

@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use super::smooth::{RADIUS, REACH, smooth};
 use crate::Result;
-use crate::embed::{Embedding, Strip};
-use crate::tiles::{CORE_CELLS, Grid};
+use crate::embed::{Embedding, Strip, gather};
+use crate::tiles::Grid;
 
 /// What features are made from.
 pub struct Features<'a> {
@@ -26,15 +26,6 @@ pub struct View {
     pub smoothed: Strip,
 }
 
-/// Which rows of a [`View`].
-#[derive(Clone, Copy, PartialEq)]
-pub enum Scale {
-    /// The cells' own.
-    Own,
-    /// Those of their neighbourhoods.
-    Smoothed,
-}
-
 impl Features<'_> {
     /// The grid.
     pub fn grid(&self) -> &Grid {
@@ -49,35 +40,20 @@ impl Features<'_> {
 
     /// Views of one row of windows each, from the top down; smoothed rows reach `margin` rows beyond the core.
     pub fn views(&self, margin: usize) -> impl Iterator<Item = Result<View>> + '_ {
-        (0..self.grid().rows).step_by(CORE_CELLS).map(move |row| self.view(row, margin))
+        (0..self.grid().rows).step_by(self.grid().core_cells()).map(move |row| self.view(row, margin))
     }
 
     fn view(&self, row: usize, margin: usize) -> Result<View> {
-        let core = row..(row + CORE_CELLS).min(self.grid().rows);
+        let core = row..(row + self.grid().core_cells()).min(self.grid().rows);
         let around = |by: usize| core.start.saturating_sub(by)..(core.end + by).min(self.grid().rows);
         let own = self.embedding.strip(around(margin + REACH + RADIUS))?;
         let smoothed = smooth(&own, around(margin), self.grid(), self.depth);
         Ok(View { core, own, smoothed })
     }
 
-    /// Rows of single cells, one after the other as asked for.
-    pub fn gather(&self, cells: &[u32], scale: Scale) -> Result<Vec<f32>> {
-        let channels = self.embedding.channels;
-        let mut out = vec![0.0; cells.len() * channels];
-        let mut order: Vec<u32> = (0..cells.len() as u32).collect();
-        order.sort_by_key(|i| cells[*i as usize]);
-        let row = |i: &u32| cells[*i as usize] as usize / self.grid().columns;
-        for wanted in order.chunk_by(|a, b| row(a) / CORE_CELLS == row(b) / CORE_CELLS) {
-            let Some(first) = wanted.first().map(row) else { continue };
-            let strip = match scale {
-                Scale::Own => self.embedding.strip(first..wanted.last().map_or(first, row) + 1)?,
-                Scale::Smoothed => self.view(first / CORE_CELLS * CORE_CELLS, 0)?.smoothed,
-            };
-            for i in wanted {
-                let to = *i as usize * channels;
-                out[to..to + channels].copy_from_slice(strip.row(cells[*i as usize] as usize));
-            }
-        }
-        Ok(out)
+    /// Smoothed rows of single cells, one after the other as asked for.
+    pub fn gather(&self, cells: &[u32]) -> Result<Vec<f32>> {
+        let core = self.grid().core_cells();
+        gather(self.grid(), self.embedding.channels, cells, |rows| Ok(self.view(rows.start / core * core, 0)?.smoothed))
     }
 }

@@ -9,7 +9,7 @@ use super::palette::palette;
 use super::picture::{ALPHA, step};
 use crate::cluster::{Centroids, Rows, fit};
 use crate::embed::Embedding;
-use crate::tiles::{CORE_CELLS, Grid, Window};
+use crate::tiles::{Grid, Window};
 use crate::{Error, Job, Result};
 
 /// Cells that the classes of a partial picture are fitted on.
@@ -149,7 +149,8 @@ fn around(block: &[f32], window: &Window, grid: &Grid, cell: usize, channels: us
 
 /// The order in which windows are embedded: those that meet the viewport (`[x, y, width, height]`, level-0 pixels), then [`FIRST_WINDOWS`]
 /// from coarse to fine all over the slide, then the rest row by row. Those in the viewport come from coarse to fine as well.
-pub fn ordered(windows: Vec<Window>, viewport: Option<[f64; 4]>, cell_px: f64) -> Vec<Window> {
+pub fn ordered(windows: Vec<Window>, viewport: Option<[f64; 4]>, grid: &Grid) -> Vec<Window> {
+    let (cell_px, core) = (grid.cell_px(), grid.core_cells());
     let meets = |w: &Window| {
         viewport.is_some_and(|[x, y, width, height]| {
             let (left, top) = (w.column as f64 * cell_px, w.row as f64 * cell_px);
@@ -159,7 +160,7 @@ pub fn ordered(windows: Vec<Window>, viewport: Option<[f64; 4]>, cell_px: f64) -
     };
     let (mut first, mut others): (Vec<Window>, Vec<Window>) = windows.into_iter().partition(meets);
     // on the grid of every 2^n-th window, the larger n the earlier
-    let coarse = |w: &Window| std::cmp::Reverse(((w.row / CORE_CELLS) | (w.column / CORE_CELLS)).trailing_zeros());
+    let coarse = |w: &Window| std::cmp::Reverse(((w.row / core) | (w.column / core)).trailing_zeros());
     first.sort_by_key(coarse);
     let mut by_level = others.clone();
     by_level.sort_by_key(coarse);
@@ -180,7 +181,7 @@ mod tests {
     fn the_viewport_comes_first_then_a_coarse_look_all_over_then_the_rest() {
         let grid = Grid { rows: 32 * 16, columns: 32 * 16, stride_px: 16, downsample: 2.0 };
         let windows = grid.windows(&vec![true; grid.cells()]);
-        let order = ordered(windows.clone(), Some([5000.0, 9000.0, 2000.0, 1000.0]), grid.cell_px());
+        let order = ordered(windows.clone(), Some([5000.0, 9000.0, 2000.0, 1000.0]), &grid);
         let at = |w: &Window| (w.row / 32, w.column / 32);
         // 32 cells of 32 px are 1024 px a window
         let mut seen: Vec<_> = order[..6].iter().map(at).collect();

@@ -1,6 +1,6 @@
-//! The pseudo-semantic map of a slide. In: the open slide, an encoder, parameters. Out: a smoothed [`SemanticMap`] with legend, exemplar
-//! crops and a bank of real embeddings. Labels are one byte a cell, 0 = background (glass, artefacts, outside
-//! the region of interest).
+//! The pseudo-semantic map of a slide. In: the open slide, one encoder or two ([`Encoders`]), parameters. Out: a smoothed
+//! [`SemanticMap`] with legend, exemplar crops and a bank of real embeddings. Labels are one byte a cell, 0 = background (glass,
+//! artefacts, outside the region of interest).
 //!
 //! Fails for a slide without resolution, without tissue or (unless forced) without H&E, if cancelled, and where the host or the encoder
 //! fails. The same slide, parameters and encoder give the same map on the CPU whatever the number of threads.
@@ -13,9 +13,12 @@
 //! colours of the classes that it does not split. With an atlas the hierarchy is the atlas's. [`sample`] is the way to one: what [`run`]
 //! would fit classes on, bounded.
 
+mod bank;
 pub mod edit;
 #[cfg(test)]
 mod edit_tests;
+#[cfg(test)]
+mod encoder_tests;
 mod exemplars;
 mod features;
 mod first;
@@ -30,7 +33,7 @@ mod smooth;
 mod tests;
 
 pub use palette::palette;
-pub use run::{made_already, run, sample};
+pub use run::{Encoders, made_already, run, run_with, sample};
 
 use image::RgbImage;
 use serde::{Deserialize, Serialize};

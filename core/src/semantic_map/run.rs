@@ -12,7 +12,7 @@ use super::fitted::fitted;
 use super::legend::legend;
 use super::regularise::{Evidence, cells_of};
 use super::smooth::{RADIUS, change, depths, is_deep};
-use super::{Bank, Class, SemanticMap, Tree, palette::palette, picture::picture};
+use super::{Bank, Class, SemanticMap, Tree, bank, palette::palette, picture::picture};
 use crate::atlas::{self, Assigned, Atlas, EncoderOf, Sample, SampledSlide};
 use crate::cache::{Cache, Key, Kind};
 use crate::cluster::{Classes, Hierarchy, Rows, choice};
@@ -40,32 +40,56 @@ const FIRST_CLASSES: usize = 8;
 /// Resolution above which a cell of 16 px is wider than 16 um.
 const COARSE_MPP: f64 = 1.0;
 
-/// Clusters a slide into a map of `params.k` tissue classes.
+/// The encoders of a map.
+#[derive(Clone, Copy)]
+pub struct Encoders<'a> {
+    /// Its embeddings become classes; any stride.
+    pub classes: &'a dyn Encoder,
+    /// Its embeddings make the bank: the one that tiles are conditioned on and judged by.
+    pub bank: &'a dyn Encoder,
+}
+
+impl<'a> Encoders<'a> {
+    /// One encoder does both.
+    pub fn both(encoder: &'a dyn Encoder) -> Self {
+        Self { classes: encoder, bank: encoder }
+    }
+
+    fn one(&self) -> bool {
+        self.classes.sha256() == self.bank.sha256()
+    }
+}
+
+/// Clusters a slide into a map of `params.k` tissue classes with one encoder.
 pub fn run(source: &dyn TileSource, encoder: &dyn Encoder, params: &Cluster, job: &Job) -> Result<SemanticMap> {
+    run_with(source, Encoders::both(encoder), params, job)
+}
+
+/// Clusters a slide into a map of `params.k` tissue classes.
+pub fn run_with(source: &dyn TileSource, encoders: Encoders<'_>, params: &Cluster, job: &Job) -> Result<SemanticMap> {
     job.check()?;
     if params.k != params::AUTO && !(2..=limits::CLASSES).contains(&params.k) {
         return Err(Error::parameter("k", format!("{} is not from 2 to {}", params.k, limits::CLASSES), "8 is a good start, 0 chooses"));
     }
-    crate::pool::pool(params.threads)?.install(|| Run::start(source, encoder, params, job)?.finish())
+    crate::pool::pool(params.threads)?.install(|| Run::start(source, encoders, params, job)?.finish())
 }
 
 /// At most `rows` rows of what [`run`] would fit classes on, for an atlas.
 pub fn sample(source: &dyn TileSource, encoder: &dyn Encoder, params: &Cluster, rows: usize, job: &Job) -> Result<Sample> {
     job.check()?;
-    crate::pool::pool(params.threads)?.install(|| Run::start(source, encoder, params, job)?.sampled(rows))
+    crate::pool::pool(params.threads)?.install(|| Run::start(source, Encoders::both(encoder), params, job)?.sampled(rows))
 }
 
 /// A cache for this run alone: in memory where that is little.
 fn passing(grid: &Grid, encoder: &dyn Encoder) -> Result<Cache> {
-    let (down, across) = grid.window_counts();
-    let small = Embedding::bytes(down * across, encoder.channels()) <= MEMORY_BYTES;
+    let small = Embedding::bytes(grid, encoder.channels()) <= MEMORY_BYTES;
     if small { Ok(Cache::memory()) } else { Cache::temporary() }
 }
 
 /// What every step needs.
 struct Run<'a> {
     source: &'a dyn TileSource,
-    encoder: &'a dyn Encoder,
+    encoders: Encoders<'a>,
     params: &'a Cluster,
     job: &'a Job,
     atlas: Option<Atlas>,
@@ -80,8 +104,8 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     /// Looks at the slide: resolution, stain, tissue.
-    fn start(source: &'a dyn TileSource, encoder: &'a dyn Encoder, params: &'a Cluster, job: &'a Job) -> Result<Self> {
-        let info = source.info();
+    fn start(source: &'a dyn TileSource, encoders: Encoders<'a>, params: &'a Cluster, job: &'a Job) -> Result<Self> {
+        let (info, encoder) = (source.info(), encoders.classes);
         info.check()?;
         let atlas = params.atlas.as_ref().map(|path| read_atlas(Path::new(path))).transpose()?;
         if let Some(atlas) = &atlas {
@@ -102,14 +126,14 @@ impl<'a> Run<'a> {
         let cache = match &params.cache_dir {
             Some(dir) if params.normalise != params::MACENKO => Cache::open(dir.as_ref(), &key(source, encoder, &grid, &thumbnail), job)?,
             Some(_) => {
-                job.note("the cache is not used: normalised pixels depend on more than the slide");
+                job.note("the cache serves the bank alone: normalised pixels depend on more than the slide");
                 passing(&grid, encoder)?
             }
             None => passing(&grid, encoder)?,
         };
         let survey = Survey { tissue: Vec::new(), color: Vec::new(), artefact: Vec::new() };
         let least_cells = cells_of(params.min_region_um2, grid.cell_px() * scale.mpp);
-        let mut run = Self { source, encoder, params, job, atlas, scale, grid, glass, survey, least_cells, thumbnail, cache };
+        let mut run = Self { source, encoders, params, job, atlas, scale, grid, glass, survey, least_cells, thumbnail, cache };
         if params.normalise != params::MACENKO {
             run.first_look()?;
         }
@@ -139,14 +163,14 @@ impl<'a> Run<'a> {
             let tissue = looked_at().filter(|(r, c)| color((row + r) * self.grid.columns + column + c).is_some()).count();
             4 * tissue > looked_at().count()
         });
-        let mut windows = ordered(windows, self.params.viewport, self.grid.cell_px());
+        let mut windows = ordered(windows, self.params.viewport, &self.grid);
         windows.truncate(FIRST_WINDOWS);
         self.job.stage("first look", windows.len() as u64);
         self.embed(self.source, &embedding, &windows, &color, 0)
     }
 
     fn embedding(&self) -> Embedding<'_> {
-        Embedding::new(self.grid, self.encoder.channels(), &self.cache)
+        Embedding::new(self.grid, self.encoders.classes.channels(), &self.cache)
     }
 
     /// Embeds those of `windows` that are not there yet, with a partial map each time their number has doubled since `next`.
@@ -161,24 +185,32 @@ impl<'a> Run<'a> {
         let k = if self.params.k == params::AUTO { FIRST_CLASSES } else { self.params.k };
         let first = First { embedding: to, k, seed: self.params.seed, job: self.job, color };
         let mut each = |done: usize| first.when_due(done, &mut next, windows);
-        embed_windows(seen, self.encoder, windows, to, self.job, &mut each)
+        embed_windows(seen, self.encoders.classes, windows, to, self.job, &mut each)
     }
 
-    /// What the encoder says of the raw pixels, where the map was made of normalised ones: tiles are made of raw crops and compared with
-    /// the bank.
-    fn raw_bank(&self, labelled: &Labelled<'_>) -> Result<Bank> {
-        let cache = passing(&self.grid, self.encoder)?;
-        let raw = Embedding::new(self.grid, self.encoder.channels(), &cache);
-        let windows = self.grid.windows(&self.survey.tissue);
-        self.job.stage("embed raw pixels", windows.len() as u64);
-        embed_windows(self.source, self.encoder, &windows, &raw, self.job, &mut |_| Ok(()))?;
-        let features = Features { embedding: &raw, depth: labelled.features.depth };
-        Labelled { features: &features, classes: labelled.classes.clone(), ..*labelled }.bank(self.params.seed)
+    /// The bank, always of raw pixels and by its own encoder: tiles are made of raw crops and compared with it. Where the classes were
+    /// not found that way, only what the bank needs is embedded once more.
+    fn bank(&self, labels: &[u8], embedding: &Embedding<'_>, raw: bool) -> Result<Bank> {
+        let (encoder, seed) = (self.encoders.bank, self.params.seed);
+        if raw && self.encoders.one() {
+            return bank::bank(embedding, &bank::squares(&self.grid, labels, seed));
+        }
+        let grid = Grid::new(self.source.info(), &self.scale, encoder.stride_px())?;
+        let squares = bank::squares(&grid, &bank::carried(labels, &self.grid, &grid), seed);
+        let cache = match &self.params.cache_dir {
+            Some(dir) => Cache::open(dir.as_ref(), &key(self.source, encoder, &grid, &self.thumbnail), self.job)?,
+            None => passing(&grid, encoder)?,
+        };
+        let embedding = Embedding::new(grid, encoder.channels(), &cache);
+        let windows = grid.windows(&bank::mask(&grid, &squares));
+        self.job.stage("embed for the bank", windows.len() as u64);
+        embed_windows(self.source, encoder, &windows, &embedding, self.job, &mut |_| Ok(()))?;
+        bank::bank(&embedding, &squares)
     }
 
     /// Embeds all of the tissue as `seen`.
     fn embed_all(&self, seen: &dyn TileSource, to: &Embedding<'_>) -> Result<()> {
-        let windows = ordered(self.grid.windows(&self.survey.tissue), self.params.viewport, self.grid.cell_px());
+        let windows = ordered(self.grid.windows(&self.survey.tissue), self.params.viewport, &self.grid);
         self.job.stage("embed", windows.len() as u64);
         let color = |cell: usize| self.survey.tissue[cell].then(|| self.survey.color[cell]);
         self.embed(seen, to, &windows, &color, 2 * FIRST_WINDOWS)
@@ -210,10 +242,7 @@ impl<'a> Run<'a> {
         let ids = classes.iter().map(|c| c.id).collect();
         let labelled = Labelled { grid: &self.grid, labels: &labels, features: &features, classes: ids };
         let crops = labelled.crops(self.source, self.params.crops_per_class, self.job)?;
-        let bank = match &normalised {
-            Some(_) => self.raw_bank(&labelled)?,
-            None => labelled.bank(self.params.seed)?,
-        };
+        let bank = self.bank(&labels, &embedding, normalised.is_none())?;
         let mut provenance = self.provenance(&classes, &tree.hierarchy, k, assigned.as_ref())?;
         if let Some(Normalised { by, .. }) = &normalised {
             provenance["normalisation"] = json!({ "method": "macenko", "stains": by.stains, "p99": by.most });
@@ -252,7 +281,7 @@ impl<'a> Run<'a> {
         let (cells, rows) = self.rows_to_fit(&Features { embedding: &embedding, depth: &depth })?;
         let slide = SampledSlide { id_sha256: self.source.info().id_sha256(), work_mpp: self.scale.work_mpp as f32, ..Default::default() };
         let rows = Rows { data: &rows, channels: embedding.channels };
-        atlas::sample(rows, &cells, (EncoderOf::of(self.encoder), slide), self.params.seed, most, self.job)
+        atlas::sample(rows, &cells, (EncoderOf::of(self.encoders.classes), slide), self.params.seed, most, self.job)
     }
 
     /// Names and colours of the atlas for the classes, and how far each cell is from what the atlas knows.
@@ -365,7 +394,7 @@ impl<'a> Run<'a> {
 
     /// Enough to make the map again, and nothing that names the slide or a folder.
     fn provenance(&self, classes: &[Class], hierarchy: &Hierarchy, k: usize, atlas: Option<&Assigned>) -> Result<Value> {
-        let mut out = known(self.source, self.encoder, self.params, &self.scale, &self.grid)?;
+        let mut out = known(self.source, self.encoders, self.params, &self.scale, &self.grid)?;
         out["atlas"] = json!(self.atlas.as_ref().map(named));
         if let Some(assigned) = atlas {
             out["atlas"]["unknown_share"] = json!(assigned.unknown_share());
@@ -379,9 +408,13 @@ impl<'a> Run<'a> {
 }
 
 /// What is known of a map's provenance before it is made.
-fn known(source: &dyn TileSource, encoder: &dyn Encoder, params: &Cluster, scale: &Scale, grid: &Grid) -> Result<Value> {
+fn known(source: &dyn TileSource, encoders: Encoders<'_>, params: &Cluster, scale: &Scale, grid: &Grid) -> Result<Value> {
     let info = source.info();
-    let lasting = Cluster { out_dir: None, atlas: None, cache_dir: None, viewport: None, skip_done: false, threads: 0, ..params.clone() };
+    // an encoder of the user's is named, its folder is not
+    let encoder = params.encoder.as_ref().map(|_| encoders.classes.id().to_owned());
+    let lasting =
+        Cluster { out_dir: None, atlas: None, cache_dir: None, viewport: None, skip_done: false, threads: 0, encoder, ..params.clone() };
+    let told = |e: &dyn Encoder| json!({ "id": e.id(), "sha256": e.sha256(), "licence": e.licence(), "channels": e.channels(), "stride_px": e.stride_px() });
     let resolved: Value = serde_json::from_str(&params::resolved(&lasting)?).map_err(|e| Error::internal(e.to_string()))?;
     Ok(json!({
         "kind": "pseudo-semantic map of real tissue",
@@ -389,7 +422,8 @@ fn known(source: &dyn TileSource, encoder: &dyn Encoder, params: &Cluster, scale
         "job": <Cluster as params::Params>::KIND,
         "parameters": resolved,
         "seed": params.seed,
-        "encoder": { "id": encoder.id(), "sha256": encoder.sha256(), "channels": encoder.channels(), "stride_px": encoder.stride_px() },
+        "encoder": told(encoders.classes),
+        "bank_encoder": told(encoders.bank),
         "slide": {
             "id_sha256": info.id_sha256(),
             "width_px": info.width_px,
@@ -408,13 +442,13 @@ fn named(atlas: &Atlas) -> Value {
     json!({"id_sha256": atlas.id_sha256(), "legend_sha256": atlas.legend_sha256()})
 }
 
-/// Whether `map` is what [`run`] would make, as far as parameters, encoder and slide tell, or was edited from that by hand.
-pub fn made_already(map: &SemanticMap, source: &dyn TileSource, encoder: &dyn Encoder, params: &Cluster) -> Result<bool> {
+/// Whether `map` is what [`run_with`] would make, as far as parameters, encoder and slide tell, or was edited from that by hand.
+pub fn made_already(map: &SemanticMap, source: &dyn TileSource, encoders: Encoders<'_>, params: &Cluster) -> Result<bool> {
     let info = source.info();
     info.check()?;
     let scale = Scale::new(info.mpp_or(params.mpp)?);
-    let grid = Grid::new(info, &scale, encoder.stride_px())?;
-    let mut known = known(source, encoder, params, &scale, &grid)?;
+    let grid = Grid::new(info, &scale, encoders.classes.stride_px())?;
+    let mut known = known(source, encoders, params, &scale, &grid)?;
     let atlas = params.atlas.as_ref().map(|path| read_atlas(Path::new(path))).transpose()?;
     known["atlas"] = json!(atlas.as_ref().map(named));
     let known = crate::export::scrubbed(&known);

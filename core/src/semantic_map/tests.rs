@@ -14,13 +14,13 @@ const DARK: [u8; 3] = [110, 70, 150];
 const PINK: [u8; 3] = [225, 140, 185];
 
 /// A drawn slide: glass around three tissues side by side: dotted purple, striped pink (upright above, flat below), plain pink.
-struct Drawn {
+pub(super) struct Drawn {
     info: SlideInfo,
     paint: fn(i64, i64) -> [u8; 3],
     reads: AtomicUsize,
 }
 
-fn three_tissues(x: i64, y: i64) -> [u8; 3] {
+pub(super) fn three_tissues(x: i64, y: i64) -> [u8; 3] {
     if !(96..1184).contains(&x) || !(96..864).contains(&y) {
         return GLASS;
     }
@@ -34,7 +34,7 @@ fn three_tissues(x: i64, y: i64) -> [u8; 3] {
     }
 }
 
-fn slide(paint: fn(i64, i64) -> [u8; 3]) -> Drawn {
+pub(super) fn slide(paint: fn(i64, i64) -> [u8; 3]) -> Drawn {
     let info = SlideInfo {
         name: "drawn".into(),
         id: "/home/someone/drawn.svs".into(),
@@ -60,7 +60,7 @@ impl TileSource for Drawn {
 }
 
 /// Mean colour, contrast, and (as real encoders do) a feature of the direction of edges, by far the strongest.
-struct Simple;
+pub(super) struct Simple;
 
 impl Encoder for Simple {
     fn id(&self) -> &str {
@@ -80,31 +80,33 @@ impl Encoder for Simple {
     }
 
     fn embed(&self, windows: &[RgbImage]) -> Result<Vec<Planes>> {
-        Ok(windows.iter().map(features).collect())
+        Ok(windows.iter().map(|w| features(w, 16)).collect())
     }
 }
 
-fn features(picture: &RgbImage) -> Planes {
-    let (rows, columns) = (picture.height() as usize / 16, picture.width() as usize / 16);
+/// The features of cells of `side` px.
+pub(super) fn features(picture: &RgbImage, side: usize) -> Planes {
+    let (rows, columns) = (picture.height() as usize / side, picture.width() as usize / side);
+    let (inner, n) = (side - 1, ((side - 1) * (side - 1)) as f32);
     let mut out = Planes::zeros(5, rows, columns);
     for cell in 0..rows * columns {
-        let (x0, y0) = (cell % columns * 16, cell / columns * 16);
+        let (x0, y0) = (cell % columns * side, cell / columns * side);
         let at = |x: usize, y: usize| picture.get_pixel((x0 + x) as u32, (y0 + y) as u32).0.map(f32::from);
         let mut f = [0.0f32; 5];
-        for i in 0..225 {
-            let (x, y) = (i % 15, i / 15);
+        for i in 0..inner * inner {
+            let (x, y) = (i % inner, i / inner);
             let (here, right, below) = (at(x, y), at(x + 1, y), at(x, y + 1));
-            (0..3).for_each(|c| f[c] += here[c] / 225.0 / 40.0);
+            (0..3).for_each(|c| f[c] += here[c] / n / 40.0);
             let (dx, dy) = ((right[1] - here[1]).abs(), (below[1] - here[1]).abs());
-            f[3] += (dx + dy) / 225.0 / 10.0;
-            f[4] += (dx - dy) / 225.0;
+            f[3] += (dx + dy) / n / 10.0;
+            f[4] += (dx - dy) / n;
         }
         f.iter().enumerate().for_each(|(c, v)| out.data[c * rows * columns + cell] = *v);
     }
     out
 }
 
-fn params(text: &str) -> Cluster {
+pub(super) fn params(text: &str) -> Cluster {
     crate::params::parse(text).unwrap()
 }
 
@@ -423,7 +425,7 @@ fn labels_mean_the_same_on_every_slide_and_whatever_the_order_of_fitting() {
     let (again, path) = atlas_of(&[&b, &a], dir.path());
     assert_eq!(again, atlas);
     let refitted = run(&a, &Simple, &with_atlas(&path, 0), &Job::new()).unwrap();
-    let made = |path: &str| made_already(&refitted, &a, &Simple, &with_atlas(path, 0)).unwrap();
+    let made = |path: &str| made_already(&refitted, &a, Encoders::both(&Simple), &with_atlas(path, 0)).unwrap();
     assert!(made(&path));
     let names = std::collections::BTreeMap::from([(1, "Stroma".to_owned())]);
     crate::export::write_atlas(std::path::Path::new(&path), &again.renamed(3, &names, &Default::default()).unwrap()).unwrap();
@@ -587,7 +589,7 @@ fn a_first_map_of_the_whole_slide_comes_before_it_is_all_read_and_a_viewport_cha
 
 #[test]
 fn a_map_counts_as_made_already_for_its_slide_and_parameters_alone() {
-    let made = |text: &str, s: &Drawn, m: &SemanticMap| made_already(m, s, &Simple, &params(text)).unwrap();
+    let made = |text: &str, s: &Drawn, m: &SemanticMap| made_already(m, s, Encoders::both(&Simple), &params(text)).unwrap();
     let m = map(three_tissues, r#"{"k": 3, "seed": 5, "threads": 2}"#).unwrap();
     assert!(made(r#"{"k": 3, "seed": 5, "out_dir": "/x", "cache_dir": "/y", "skip_done": true}"#, &slide(three_tissues), &m));
     assert!(!made(r#"{"k": 4, "seed": 5}"#, &slide(three_tissues), &m) && !made(r#"{"k": 3}"#, &slide(three_tissues), &m));

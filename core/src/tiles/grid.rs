@@ -3,8 +3,9 @@
 use crate::slide::{Region, Scale, SlideInfo};
 use crate::{Error, Result, limits};
 
-/// Side of a window's core in cells: what is kept of it.
-pub const CORE_CELLS: usize = 32;
+/// Side of a window's core in cells: what is kept of it. Fewer where cells are so large that a window would be beyond
+/// [`limits::WINDOW_PX`].
+const CORE_CELLS: usize = 32;
 /// Cells around the core that are read and thrown away, so that the encoder's padding is never seen.
 const MARGIN_CELLS: usize = 2;
 
@@ -78,9 +79,15 @@ impl Grid {
         }
     }
 
+    /// Side of a window's core in cells.
+    pub fn core_cells(&self) -> usize {
+        let most = (limits::WINDOW_PX / self.stride_px.max(1)) as usize;
+        CORE_CELLS.min(most.saturating_sub(2 * MARGIN_CELLS)).max(1)
+    }
+
     /// Rows and columns of windows over the grid.
     pub fn window_counts(&self) -> (usize, usize) {
-        (self.rows.div_ceil(CORE_CELLS), self.columns.div_ceil(CORE_CELLS))
+        (self.rows.div_ceil(self.core_cells()), self.columns.div_ceil(self.core_cells()))
     }
 
     /// The windows that hold at least one cell of `mask`, row by row. All have one size.
@@ -92,12 +99,12 @@ impl Grid {
 
     /// The windows whose core (row, column, rows, columns) is wanted.
     pub fn windows_where(&self, wanted: impl Fn(usize, usize, usize, usize) -> bool) -> Vec<Window> {
-        let mut out = Vec::new();
-        for row in (0..self.rows).step_by(CORE_CELLS) {
-            for column in (0..self.columns).step_by(CORE_CELLS) {
-                let (rows, columns) = (CORE_CELLS.min(self.rows - row), CORE_CELLS.min(self.columns - column));
+        let (core, mut out) = (self.core_cells(), Vec::new());
+        for row in (0..self.rows).step_by(core) {
+            for column in (0..self.columns).step_by(core) {
+                let (rows, columns) = (core.min(self.rows - row), core.min(self.columns - column));
                 if wanted(row, column, rows, columns) {
-                    let side = CORE_CELLS + 2 * MARGIN_CELLS;
+                    let side = core + 2 * MARGIN_CELLS;
                     let first = |core: usize| core as i64 - MARGIN_CELLS as i64;
                     let region = self.region(first(row), first(column), side, side, self.stride_px);
                     out.push(Window { row, column, rows, columns, margin: MARGIN_CELLS, region });
@@ -150,6 +157,16 @@ mod tests {
             let scale = Scale { mpp: 0.5 / downsample, work_mpp: 0.5, downsample };
             let grid = Grid::new(&info(side_px), &scale, 16).unwrap();
             assert_eq!((grid.rows, grid.columns), (cells, cells), "{side_px} px");
+        }
+    }
+
+    #[test]
+    fn windows_of_any_stride_are_small_enough_for_a_network() {
+        for stride_px in [8, 14, 16, 28, 32, 64] {
+            let grid = Grid { rows: 100, columns: 90, stride_px, downsample: 1.0 };
+            let windows = grid.windows(&vec![true; grid.cells()]);
+            assert!(windows.iter().all(|w| w.region.width_px <= limits::WINDOW_PX && w.region.width_px % stride_px == 0), "{stride_px}");
+            assert_eq!(windows.iter().map(|w| w.rows * w.columns).sum::<usize>(), grid.cells(), "{stride_px}");
         }
     }
 

@@ -13,7 +13,7 @@ mod stain;
 mod survey;
 
 pub use artefacts::Artefact;
-pub use grid::{CORE_CELLS, Grid, Window};
+pub use grid::{Grid, Window};
 pub(crate) use mask::{neighbours4, small_groups};
 pub use normalise::{Macenko, Normalised};
 pub use roi::Roi;

@@ -60,6 +60,7 @@ pub struct VitNet<O: Ops> {
     channels: usize,
     tables: [Vec<f32>; 3],
     id: String,
+    licence: String,
     sha256: String,
 }
 
@@ -92,7 +93,17 @@ impl<O: Ops> VitNet<O> {
         });
         let kind = if projection.is_some() { projection::KIND } else { "none" };
         let sha256 = named(&format!("{}\n{kind}\n{}\n{:?}", entry.sha256, said.heads, said.normalisation));
-        Ok(Self { ops, runner, net, projection, channels, tables: said.normalisation.tables(), id: entry.id, sha256 })
+        Ok(Self {
+            ops,
+            runner,
+            net,
+            projection,
+            channels,
+            tables: said.normalisation.tables(),
+            id: entry.id,
+            licence: entry.licence,
+            sha256,
+        })
     }
 
     /// The network.
@@ -151,6 +162,10 @@ impl<O: Ops> Encoder for VitNet<O> {
 
     fn arithmetic(&self) -> &str {
         self.runner.name()
+    }
+
+    fn licence(&self) -> &str {
+        &self.licence
     }
 
     fn channels(&self) -> usize {

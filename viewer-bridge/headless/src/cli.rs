@@ -83,10 +83,15 @@ pub enum Command {
 /// The commands of `models`.
 #[derive(Debug, Subcommand)]
 pub enum Models {
-    /// Make weight files of a published checkpoint (HTD-LDM in the CompVis layout); nothing of it is executed
+    /// List the networks there are, with licence and SHA-256: those that ship, and those of the folders named
+    List {
+        /// Folders made by `models import`
+        folders: Vec<PathBuf>,
+    },
+    /// Make weight files of a published checkpoint (HTD-LDM in the CompVis layout) or of a vision transformer; nothing of it is executed
     #[command(after_help = EXIT_CODES)]
     Import {
-        /// The checkpoint: .ckpt of PyTorch, or .safetensors
+        /// The file: .ckpt, .pth or .bin of PyTorch, or .safetensors
         file: PathBuf,
         /// Folder for the weight files, new or empty
         #[arg(long, value_name = "DIR")]
@@ -146,6 +151,12 @@ pub struct AtlasSample {
     /// Seed of the choice; the same for all slides of an atlas [default: 1]
     #[arg(long)]
     pub seed: Option<u64>,
+    /// Folder where embeddings are kept: `cluster --cache` goes on with them
+    #[arg(long, value_name = "DIR")]
+    pub cache: Option<PathBuf>,
+    /// Embed with this encoder, a folder made by `histoloom models import`, instead of the default one
+    #[arg(long, value_name = "DIR")]
+    pub encoder: Option<PathBuf>,
     /// Go on although the stain does not look like H&E
     #[arg(long)]
     pub force: bool,
@@ -163,8 +174,8 @@ pub struct AtlasFit {
     /// File for the atlas
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
-    /// Classes of a map that leaves their number to the atlas (`cluster --k 0`), 0 to let silhouette and stability choose [default: 0]
-    #[arg(long)]
+    /// Classes of a map that leaves their number to the atlas (`cluster --k auto`), or `auto`: silhouette and stability choose [default: auto]
+    #[arg(long, value_name = "N|auto", value_parser = classes)]
     pub k: Option<u32>,
     /// Seed of the clustering [default: 1]
     #[arg(long)]
@@ -226,8 +237,8 @@ pub struct Cluster {
     /// Do nothing where --out holds the very map that would be made; always so with several slides
     #[arg(long)]
     pub skip_done: bool,
-    /// Number of tissue classes, 0 to let silhouette and stability choose (see k_choice.png) [default: 8]
-    #[arg(long)]
+    /// Number of tissue classes, or `auto`: silhouette and stability choose (see k_choice.png) [default: 8]
+    #[arg(long, value_name = "N|auto", value_parser = classes)]
     pub k: Option<u32>,
     /// Micrometres per level-0 pixel, where the slide does not tell: 0.25 at 40x, 0.5 at 20x as a rule
     #[arg(long, allow_negative_numbers = true, value_parser = number)]
@@ -251,6 +262,9 @@ pub struct Cluster {
     /// Seed of everything random [default: 1]
     #[arg(long)]
     pub seed: Option<u64>,
+    /// Find the classes with this encoder, a folder made by `histoloom models import`, instead of the default one
+    #[arg(long, value_name = "DIR")]
+    pub encoder: Option<PathBuf>,
     /// Go on although the stain does not look like H&E
     #[arg(long)]
     pub force: bool,
@@ -387,6 +401,11 @@ fn labelled<'a>(text: &'a str, separator: char, form: &str) -> Result<(u8, &'a s
 
 fn number(text: &str) -> Result<f64, String> {
     text.parse().ok().filter(|v: &f64| v.is_finite()).ok_or_else(|| format!("`{text}` is no finite number"))
+}
+
+/// A number of classes; `auto` is the 0 of the job's parameter.
+fn classes(text: &str) -> Result<u32, String> {
+    if text == "auto" { Ok(0) } else { text.parse().map_err(|_| format!("`{text}` is no number of classes; write one, or auto")) }
 }
 
 fn pair(text: &str) -> Result<[f64; 2], String> {

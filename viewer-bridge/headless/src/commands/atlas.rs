@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::cluster::{name, ready};
-use super::{Given, inspect, ok, opened};
+use super::{Given, check_imported, inspect, ok, opened};
 use crate::callbacks::Viewer;
 use crate::cli::{Atlas, AtlasFit, AtlasName, AtlasSample, Common};
 use crate::error::{Failure, Kind, Result};
@@ -26,6 +26,7 @@ pub fn run(common: &Common, command: &Atlas, report: &Arc<Report>) -> Result<u8>
 }
 
 fn sample(common: &Common, options: &AtlasSample, report: &Arc<Report>) -> Result<u8> {
+    options.encoder.as_deref().map_or(Ok(()), |dir| check_imported(dir, "encoder"))?;
     let mut given = Given::default();
     let slide = ready(&mut given, &options.slide, options.mpp, options.roi.as_deref(), report)?;
     let (library, models) = opened(common)?;
@@ -34,6 +35,8 @@ fn sample(common: &Common, options: &AtlasSample, report: &Arc<Report>) -> Resul
     given.put("mpp", options.mpp);
     given.put("seed", options.seed);
     given.put("force", options.force.then_some(true));
+    options.cache.as_deref().map_or(Ok(()), |dir| given.put_dir("cache_dir", dir))?;
+    options.encoder.as_deref().map_or(Ok(()), |dir| given.put_dir("encoder", dir))?;
     given.put_place(&options.place);
     let (device, threads) = (options.place.device.as_deref(), options.place.threads.unwrap_or(0));
     let context = library.context(&models, device, threads, Viewer::new(Some(slide), report.clone()))?;

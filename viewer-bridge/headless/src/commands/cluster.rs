@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{Given, batch, class_lines, make_out, ok, opened};
+use super::{Given, batch, check_imported, class_lines, make_out, ok, opened};
 use crate::callbacks::Viewer;
 use crate::cli::{Cluster, Common};
 use crate::error::{Failure, Kind, Result};
@@ -17,6 +17,7 @@ const ROI_BYTES: usize = 1_000_000;
 
 /// Runs it.
 pub fn run(common: &Common, options: &Cluster, report: &Arc<Report>) -> Result<u8> {
+    options.encoder.as_ref().map_or(Ok(()), |dir| check_imported(dir, "encoder"))?;
     match options.slides.as_slice() {
         [slide] if !slide.is_dir() => {
             let summary = one(common, options, slide, &options.out, options.skip_done, report)?;
@@ -42,6 +43,7 @@ pub(super) fn one(common: &Common, options: &Cluster, path: &Path, out: &Path, s
     given.put("artefacts", options.keep_artefacts.then_some(false));
     given.put("normalise", options.normalise.clone());
     given.put("seed", options.seed);
+    options.encoder.as_ref().map_or(Ok(()), |dir| given.put_dir("encoder", dir))?;
     given.put("force", options.force.then_some(true));
     given.put("skip_done", skip_done.then_some(true));
     given.put("viewport", options.viewport.clone());
@@ -61,6 +63,7 @@ pub(super) fn one(common: &Common, options: &Cluster, path: &Path, out: &Path, s
 /// The outcome for people.
 fn lines(summary: &Value, out: &Path) -> Vec<String> {
     let mut lines = vec![format!("{} x {} cells of {} px", summary["map"]["columns"], summary["map"]["rows"], summary["map"]["cell_px"])];
+    lines.push(format!("k = {}, {}", summary["k"]["value"], summary["k"]["why"].as_str().unwrap_or("")));
     lines.extend(class_lines(summary));
     for left in summary["map"]["left_out"].as_array().into_iter().flatten() {
         let share = left["share"].as_f64().unwrap_or(0.0) * 100.0;

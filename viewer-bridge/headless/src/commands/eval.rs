@@ -38,6 +38,7 @@ pub fn run(common: &Common, options: &Eval, report: &Arc<Report>) -> Result<u8> 
     let mut lines = vec![
         format!("{} tiles a set, {} squares of 128 px, {} features", found["tiles"], found["patches"], found["channels"]),
         format!("{:>10.2}  real against real (floor)", number("real_floor")),
+        format!("{:>10.2}  real, through the autoencoder and back", number("decoded")),
     ];
     for line in found["lines"].as_array().into_iter().flatten() {
         lines.push(format!("{:>10.2}  {}", line["frechet"].as_f64().unwrap_or(f64::NAN), line["variant"].as_str().unwrap_or("")));

@@ -32,6 +32,7 @@ pub fn run(cli: Cli, report: &Arc<Report>) -> Result<u8> {
         Command::Inspect { file } => inspect::run(&cli.common, &file, report),
         Command::Rerun(options) => rerun::run(&cli.common, &options, report),
         Command::Atlas { command } => atlas::run(&cli.common, &command, report),
+        Command::Models { command: Models::List { folders } } => models::list(&cli.common, &folders, report),
         Command::Models { command: Models::Import { file, out } } => models::import(&cli.common, &file, &out, report),
         Command::Completions { shell } => {
             use clap::CommandFactory;
@@ -77,6 +78,15 @@ impl Given {
 fn make_out(dir: &Path) -> Result<()> {
     std::fs::create_dir_all(dir)
         .map_err(|e| Failure::other(format!("cannot make the folder `{}`: {e}; choose a folder you may write to", dir.display())))
+}
+
+/// The folder of an import must hold what an import writes.
+fn check_imported(dir: &Path, what: &str) -> Result<()> {
+    if dir.join("manifest.json").is_file() {
+        return Ok(());
+    }
+    let hint = "give the --out folder of `histoloom models import`";
+    Err(Failure::input(format!("there is no imported {what} in `{}` (no manifest.json); {hint}", dir.display())))
 }
 
 /// The classes of a map in a summary, a line each.

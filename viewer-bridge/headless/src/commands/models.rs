@@ -1,18 +1,42 @@
-//! `histoloom models import`: published checkpoint, or a vision transformer's file, in; weight files out.
+//! `histoloom models`: what there is; and published checkpoint, or a vision transformer's file, in, weight files out.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::{Given, ok};
+use super::{Given, check_imported, ok};
 use crate::callbacks::Viewer;
 use crate::cli::Common;
 use crate::error::{Failure, Kind, Result};
 use crate::report::Report;
 use crate::{library, run};
 
-/// Runs it.
+/// Lists the networks that ship, and those of folders.
+pub fn list(common: &Common, folders: &[PathBuf], report: &Arc<Report>) -> Result<u8> {
+    folders.iter().try_for_each(|dir| check_imported(dir, "model"))?;
+    let library = library::find(common.library.as_deref())?;
+    let shipped = library::find_models(common.models.as_deref())?;
+    let (mut lines, mut listed) = (Vec::new(), Vec::new());
+    for dir in [&shipped].into_iter().chain(folders) {
+        let found = library.inspect(dir)?;
+        lines.push(format!("{}:", dir.display()));
+        lines.extend(found["models"].as_array().into_iter().flatten().map(line));
+        listed.push(json!({"folder": dir.display().to_string(), "models": found["models"]}));
+    }
+    report.outcome(&lines, &ok(json!({ "folders": listed }), "models list"));
+    Ok(0)
+}
+
+/// A network in a line; of texts that anybody may have written, nothing that a terminal would obey.
+fn line(model: &Value) -> String {
+    let text = |key: &str| model[key].as_str().unwrap_or("unknown").replace(char::is_control, " ");
+    let (sha256, mb) = (text("sha256"), model["bytes"].as_f64().unwrap_or(0.0) / 1e6);
+    let short = sha256.get(..12).unwrap_or(&sha256);
+    format!("  {:<20} {:<12} {mb:8.1} MB  sha-256 {short}  licence: {}", text("id"), text("kind"), text("licence"))
+}
+
+/// Runs an import.
 pub fn import(common: &Common, file: &Path, out: &Path, report: &Arc<Report>) -> Result<u8> {
     if !file.is_file() {
         return Err(Failure::input(format!("`{}` is not a file; give a checkpoint (.ckpt, .pth or .safetensors)", file.display())));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Given, make_out, ok, opened};
+use super::{Given, check_imported, make_out, ok, opened};
 use crate::callbacks::Viewer;
 use crate::cli::{Common, Edit, Synth};
 use crate::error::{Failure, Kind, Result};
@@ -18,10 +18,7 @@ pub fn run(common: &Common, options: &Synth, report: &Arc<Report>) -> Result<u8>
         let hint = "give the --out folder of `histoloom cluster`";
         return Err(Failure::input(format!("there is no map in `{}` (no map.json); {hint}", options.from.display())));
     }
-    if let Some(dir) = options.model.as_ref().filter(|d| !d.join("manifest.json").is_file()) {
-        let hint = "give the --out folder of `histoloom models import`";
-        return Err(Failure::input(format!("there is no imported model in `{}` (no manifest.json); {hint}", dir.display())));
-    }
+    options.model.as_ref().map_or(Ok(()), |dir| check_imported(dir, "model"))?;
     let (library, models) = opened(common)?;
     make_out(&options.out)?;
     let mut given = Given::default();
