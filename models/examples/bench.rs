@@ -1,5 +1,5 @@
 //! Times the shipped networks and a ViT-S/16 of made-up weights on one device: `bench [--device cpu] [--threads N] [--rounds N]`; with
-//! `--rows FILE` k-means on the rows of that file instead, with `--published DIR` an imported network. One JSON object a line: wall and
+//! `--rows FILE --channels C --k K` k-means on the rows of that file instead, with `--published DIR` an imported network. One JSON object a line: wall and
 //! processor milliseconds. `reference/bench.py` runs it beside PyTorch on the same weights.
 #![allow(clippy::print_stdout, reason = "a command-line tool")]
 
@@ -11,11 +11,6 @@ use histoloom_core::{Encoder, Error, Job, Planes, Result, cluster, rng};
 use histoloom_models::{Engine, import, vit};
 use image::RgbImage;
 use safetensors::tensor::{Dtype, TensorView};
-
-/// Shape and name of the k-means that is timed, as in `reference/bench.py`.
-const KMEANS_CHANNELS: usize = 32;
-const KMEANS_K: usize = 16;
-const KMEANS: &str = "k-means, 100 000 x 32, k = 16";
 
 /// Wall and processor milliseconds, each the median of the rounds.
 struct Timing {
@@ -97,7 +92,8 @@ fn main() -> Result<()> {
     let threads = option("--threads", "0").parse().unwrap_or(0);
     let rows = option("--rows", "");
     if !rows.is_empty() {
-        return kmeans(&rows, threads, rounds);
+        let number = |name| option(name, "16").parse().unwrap_or(16);
+        return kmeans(&rows, number("--channels"), number("--k"), threads, rounds);
     }
     let engine = Engine::open(&option("--device", "cpu"), &Path::new(env!("CARGO_MANIFEST_DIR")).join("weights"), threads)?;
     let published = option("--published", "");
@@ -124,18 +120,21 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Clusters the rows of a file of little-endian f32, [`KMEANS_CHANNELS`] a row, as a cluster job does.
-fn kmeans(file: &str, threads: usize, rounds: usize) -> Result<()> {
+/// Clusters the rows of a file of little-endian f32 as a cluster job does.
+fn kmeans(file: &str, channels: usize, k: usize, threads: usize, rounds: usize) -> Result<()> {
     let bytes = std::fs::read(file).map_err(|e| Error::internal(format!("{file}: {e}")))?;
     let data: Vec<f32> = bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
-    let (rows, mut inertia) = (cluster::Rows { data: &data, channels: KMEANS_CHANNELS }, 0.0);
+    let (rows, mut inertia) = (cluster::Rows { data: &data, channels }, 0.0);
     let timing = histoloom_core::pool::pool(threads)?.install(|| {
         time(rounds, || {
-            inertia = cluster::fit(rows, KMEANS_K, 1, &Job::new())?.inertia;
+            inertia = cluster::fit(rows, k, 1, &Job::new())?.inertia;
             Ok(())
         })
     })?;
-    println!("{}", serde_json::json!({ "name": KMEANS, "ms": timing.wall_ms, "cpu_ms": timing.cpu_ms, "inertia": inertia }));
+    println!(
+        "{}",
+        serde_json::json!({ "name": format!("k-means, k = {k}"), "ms": timing.wall_ms, "cpu_ms": timing.cpu_ms, "inertia": inertia })
+    );
     Ok(())
 }
 

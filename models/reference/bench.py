@@ -2,6 +2,7 @@
 
     python bench.py --runner target/debug/examples/bench [--threads 2] [--rounds 5] [--published --command target/debug/histoloom]
 
+--growth times `cluster` instead on slides of 5120 to 20480 px a side (needs openslide and Pillow, 2 GB of memory, minutes).
 --published times HTD-LDM instead, at full width with made-up weights (1.1 GB twice in the folder for temporary files, minutes).
 
 The runner prints one JSON object a line: {"name": ..., "ms": ...}. Where torch (for the ViT, timm) is missing, only ours is printed.
@@ -9,6 +10,7 @@ Rounds are interleaved; medians and ratios are reported, with the machine they w
 """
 import argparse
 import json
+import math
 import os
 import platform
 import statistics
@@ -61,21 +63,18 @@ def peers(threads):
     }
 
 
-KMEANS = "k-means, 100 000 x 32, k = 16"
-
-
-def kmeans_rows(path):
-    """Writes rows like embeddings (a mixture of 40 stretched clouds, f32) for the runner; the same rows as an array."""
+def kmeans_rows(path, channels):
+    """Writes 100 000 rows like embeddings (a mixture of 40 stretched clouds, f32) for the runner; the same rows as an array."""
     import numpy as np
 
     rng = np.random.default_rng(0)
-    centres, turn = 3 * rng.standard_normal((40, 8)), rng.standard_normal((8, 32))
-    x = ((centres[rng.integers(40, size=100_000)] + rng.standard_normal((100_000, 8))) @ turn + rng.standard_normal((100_000, 32))).astype("<f4")
-    x.tofile(path)
-    return x
+    centres, turn = 3 * rng.standard_normal((40, 8)), rng.standard_normal((8, channels))
+    x = (centres[rng.integers(40, size=100_000)] + rng.standard_normal((100_000, 8))) @ turn + rng.standard_normal((100_000, channels))
+    x.astype("<f4").tofile(path)
+    return x.astype("<f4")
 
 
-def compare_kmeans(a):
+def compare_kmeans(a, channels, k):
     """Ours beside faiss (where it is installed): time and the inertia reached over all rows."""
     try:
         import faiss
@@ -83,34 +82,29 @@ def compare_kmeans(a):
         return
     faiss.omp_set_num_threads(a.threads)
     with tempfile.TemporaryDirectory() as folder:
-        x = kmeans_rows(f"{folder}/rows.f32")
+        x = kmeans_rows(f"{folder}/rows.f32", channels)
 
-        def peer(**options):
-            def f():
-                km = faiss.Kmeans(x.shape[1], 16, seed=1, **options)
-                km.train(x)
-                return float(km.index.search(x, 1)[0].sum(dtype="f8"))
-            return f
+        def peer(seedings):
+            km = faiss.Kmeans(channels, k, seed=1, nredo=seedings, niter=25, max_points_per_centroid=10**9)
+            km.train(x)
+            return float(km.index.search(x, 1)[0].sum(dtype="f8"))
 
-        peers = {
-            "faiss, six seedings, all rows": peer(nredo=6, niter=25, max_points_per_centroid=10**9),
-            "faiss, one seeding, all rows": peer(niter=25, max_points_per_centroid=10**9),
-        }
         ms, cpu_ms, inertia = {}, {}, {}
         for _ in range(a.rounds):
-            argv = [a.runner, "--threads", str(a.threads), "--rounds", "3", "--rows", f"{folder}/rows.f32"]
+            argv = [a.runner, "--threads", str(a.threads), "--rounds", "1", "--rows", f"{folder}/rows.f32", "--channels", str(channels), "--k", str(k)]
             out = subprocess.run(argv, check=True, capture_output=True, text=True).stdout
             r = next(json.loads(line) for line in out.splitlines() if line.startswith("{"))
             ms.setdefault("ours, six seedings", []).append(r["ms"])
             cpu_ms.setdefault("ours, six seedings", []).append(r["cpu_ms"])
             inertia["ours, six seedings"] = r["inertia"]
-            for name, f in peers.items():
+            for name, seedings in (("faiss, six seedings, all rows", 6), ("faiss, one seeding, all rows", 1)):
                 t0, used = time.perf_counter(), time.process_time()
-                inertia[name] = f()
+                inertia[name] = peer(seedings)
                 ms.setdefault(name, []).append(1e3 * (time.perf_counter() - t0))
                 cpu_ms.setdefault(name, []).append(1e3 * (time.process_time() - used))
     best = min(inertia.values())
-    print(f"\n{KMEANS}, {a.threads} threads, {a.rounds} interleaved rounds, medians\n\n| k-means | ms | processor ms | inertia / best |\n|---|---|---|---|")
+    print(f"\n100 000 rows of {channels}, k = {k}, {a.threads} threads, {a.rounds} interleaved rounds, medians")
+    print("\n| k-means | ms | processor ms | inertia / best |\n|---|---|---|---|")
     for name in ms:
         print(f"| {name} | {statistics.median(ms[name]):.0f} | {statistics.median(cpu_ms[name]):.0f} | {inertia[name] / best:.4f} |")
 
@@ -137,13 +131,20 @@ def published(command, folder, threads):
 
 
 # Runs a command from a small process: the peak that wait4 tells begins with that of whoever forked.
+# Where the last argument is a file's name, it also tells when that file appeared.
 LAUNCH = """
-import os, subprocess, sys, time
-t0 = time.perf_counter()
+import os, subprocess, sys, threading, time
+t0, first = time.perf_counter(), []
 child = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+def look():
+    while not first and child.returncode is None:
+        if os.path.exists(sys.argv[-1]):
+            first.append(time.perf_counter() - t0)
+        time.sleep(0.02)
+threading.Thread(target=look, daemon=True).start()
 _, status, used = os.wait4(child.pid, 0)
 assert status == 0, sys.argv
-print(time.perf_counter() - t0, used.ru_maxrss)
+print(time.perf_counter() - t0, used.ru_maxrss, used.ru_utime + used.ru_stime, *(first or [-1]))
 """
 
 
@@ -156,8 +157,43 @@ def whole_job(command, slide, extra):
         }
         for name, argv in jobs.items():
             out = subprocess.run([sys.executable, "-c", LAUNCH, *argv], check=True, capture_output=True, text=True).stdout
-            seconds, kb = out.split()[-2:]
+            seconds, kb = out.split()[-4:-2]
             yield name, float(seconds), int(kb) / 1024
+
+
+def grown(path, slide, side):
+    """A pyramid of side x side px at 0.25 um/px: pieces of a real slide of 0.5 um/px, enlarged twice, side by side and mirrored."""
+    import numpy as np
+    import openslide
+    from PIL import Image
+
+    from tiff import write_tiff
+
+    s = openslide.OpenSlide(slide)
+    piece = s.read_region((0, 0), 0, (min(2048, s.dimensions[0]), min(2048, s.dimensions[1]))).convert("RGB")
+    piece = np.asarray(piece.resize((2 * piece.width, 2 * piece.height), Image.BICUBIC))
+    pair = np.concatenate([piece, piece[:, ::-1]], 1)
+    block = np.concatenate([pair, pair[::-1]])
+    levels = [np.tile(block, (-(-side // block.shape[0]), -(-side // block.shape[1]), 1))[:side, :side]]
+    while len(levels[-1]) > 1024:
+        a = levels[-1][: len(levels[-1]) // 2 * 2, : len(levels[-1]) // 2 * 2]
+        levels.append(a.reshape(len(a) // 2, 2, len(a) // 2, 2, 3).mean((1, 3), dtype=np.float32).round().astype(np.uint8))
+    write_tiff(path, levels)
+
+
+def growth(command, slide, sides=(5120, 10240, 20480)):
+    """Seconds to the first map and to the last file, processor seconds and peak RSS while the area grows fourfold."""
+    print("\n| slide, px | first map, s | whole, s | processor, s | grows with the area to the power of | peak RSS MiB |\n|---|---|---|---|---|---|")
+    before = None
+    for side in sides:
+        with tempfile.TemporaryDirectory() as d:
+            grown(f"{d}/slide.tif", slide, side)
+            argv = [command, "cluster", f"{d}/slide.tif", "--mpp", "0.25", "--out", f"{d}/map", "--k", "8", "--device", "cpu", "--quiet"]
+            out = subprocess.run([sys.executable, "-c", LAUNCH, *argv, "--preview", f"{d}/preview.png"], check=True, capture_output=True, text=True)
+            whole, kb, cpu, first = (float(v) for v in out.stdout.split()[-4:])
+        power = "-" if before is None else f"{math.log(cpu / before, 4):.2f}"
+        print(f"| {side} x {side} | {first:.1f} | {whole:.1f} | {cpu:.1f} | {power} | {kb / 1024:.0f} |", flush=True)
+        before = cpu
 
 
 def main():
@@ -167,14 +203,19 @@ def main():
     p.add_argument("--rounds", type=int, default=5)
     p.add_argument("--command", help="the histoloom command; adds whole-job rows")
     p.add_argument("--published", action="store_true")
+    p.add_argument("--growth", action="store_true", help="instead: one job on slides that grow to 20480 px a side")
     p.add_argument("--shared", help="folder with more slides, used where it is there")
     a = p.parse_args()
+    if a.growth:
+        growth(a.command, os.path.join(HERE, "../../viewer-bridge/data/CMU-1-Small-Region.svs"))
+        return
     if a.published:
         with tempfile.TemporaryDirectory() as folder:
             compare(a, published(a.command, folder, a.threads), ["--published", f"{folder}/htd", "--rounds", "1"])
         return
     compare(a, peers(a.threads), [])
-    compare_kmeans(a)
+    for channels, k in ((32, 16), (384, 100)):
+        compare_kmeans(a, channels, k)
     print("A 320 px window of the encoder is a 256 px tile and its margins: windows a second are tiles a second.")
     if a.command:
         slides = [(os.path.join(HERE, "../../viewer-bridge/data/CMU-1-Small-Region.svs"), [])]

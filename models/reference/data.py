@@ -3,7 +3,8 @@
     python data.py --shared ../../../shared --out /tmp/histoloom-data [--latents ours|teacher] [--variants 6]
 
 The denoiser is trained on the latents of our own shipped autoencoder, the autoencoder on those of its teacher. A variant is a training
-image once more in another stain and at another scale (vary), so that the denoiser learns to take both from its condition.
+image once more in another stain and at another scale (vary), from the sixth variant on also as from another scanner (scan), so that the
+denoiser learns to take all of it from its condition.
 
 Per item (one image at one mpp) the folder holds
     rgb.npy      [h, w, 3] u8, h and w multiples of 16
@@ -18,6 +19,7 @@ and beside the items energy.npy, the share of pixel energy that each latent chan
 The run is resumable: what is there is skipped. A trainer may start while later orientations are still being written.
 """
 import argparse
+import io
 import json
 import os
 import glob
@@ -25,7 +27,7 @@ import zlib
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageFilter
 from safetensors.numpy import load_file
 from scipy import ndimage
 
@@ -37,6 +39,8 @@ import teacher
 Image.MAX_IMAGE_PIXELS = None
 PROJECTION = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "weights", "encoder_projection.safetensors")
 HELD_OUT_SLIDES = {"bcss_1015"}
+# variants with other stains only
+SAME_SCANNER = 5
 
 
 def sources(shared):
@@ -78,6 +82,20 @@ def vary(rgb, rng):
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     white = rng.uniform(0.93, 1) * rng.uniform(0.97, 1, 3)
     return np.clip(255 * white * 10 ** -(amounts @ directions), 0, 255).round().astype(np.uint8)
+
+
+def scan(rgb, rng):
+    """The image as softer or sharper optics and a stronger compression would give it."""
+    sharpness, image = rng.uniform(-1, 1), Image.fromarray(rgb)
+    soft = image.filter(ImageFilter.GaussianBlur(-sharpness if sharpness < 0 else 1.0))
+    if sharpness > 0:
+        a, b = np.asarray(image, np.float32), np.asarray(soft, np.float32)
+        soft = Image.fromarray(np.clip(a + sharpness * (a - b), 0, 255).round().astype(np.uint8))
+    if rng.random() < 0.5:
+        file = io.BytesIO()
+        soft.save(file, "JPEG", quality=int(rng.integers(35, 96)))
+        soft = Image.open(file)
+    return np.asarray(soft.convert("RGB"))
 
 
 def orient(a, o):
@@ -189,6 +207,7 @@ def main():
             os.makedirs(folder, exist_ok=True)
             true = mpp * scale if v else mpp
             rgb = at_mpp(vary(read(), rng) if v else read(), native, true)
+            rgb = scan(rgb, rng) if v > SAME_SCANNER else rgb
             np.save(f"{folder}/rgb.npy", rgb)
             f = texture(features(rgb, encoder), projection)
             np.save(f"{folder}/labels.npy", labels(f, glass_cells(rgb)))

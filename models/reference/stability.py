@@ -12,7 +12,6 @@ The copies are cut to whole cells of 16 px and written as tiled TIFF, uncompress
 import argparse
 import itertools
 import shutil
-import struct
 import subprocess
 import tempfile
 
@@ -22,30 +21,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from data import orient, vary
 from fit_projection import unorient
-
-TILE = 256
-
-
-def write_tiff(path, rgb):
-    """RGB [h, w, 3] u8 as a tiled baseline TIFF (TIFF 6.0, section 15)."""
-    h, w, _ = rgb.shape
-    rows, columns = -(-h // TILE), -(-w // TILE)
-    full = np.full((rows * TILE, columns * TILE, 3), 255, np.uint8)
-    full[:h, :w] = rgb
-    tiles = full.reshape(rows, TILE, columns, TILE, 3).swapaxes(1, 2).reshape(-1, TILE * TILE * 3)
-    n, size, data = len(tiles), TILE * TILE * 3, 8
-    lists = data + n * size  # offsets, then lengths, then the three depths
-    tags = [(256, 4, 1, w), (257, 4, 1, h), (258, 3, 3, lists + 8 * n), (259, 3, 1, 1), (262, 3, 1, 2), (277, 3, 1, 3), (284, 3, 1, 1),
-            (322, 4, 1, TILE), (323, 4, 1, TILE), (324, 4, n, lists if n > 1 else data), (325, 4, n, lists + 4 * n if n > 1 else size)]
-    with open(path, "wb") as f:
-        f.write(struct.pack("<2sHI", b"II", 42, lists + 8 * n + 6))
-        f.write(tiles.tobytes())
-        f.write((data + size * np.arange(n)).astype("<u4").tobytes() + np.full(n, size, "<u4").tobytes() + struct.pack("<3H", 8, 8, 8))
-        f.write(struct.pack("<H", len(tags)))
-        for tag, kind, count, value in tags:
-            f.write(struct.pack("<HHI", tag, kind, count) + (struct.pack("<HH", value, 0) if kind == 3 and count == 1 else struct.pack("<I", value)))
-        f.write(struct.pack("<I", 0))
-
+from tiff import write_tiff
 
 def read(path):
     import openslide
@@ -56,7 +32,7 @@ def read(path):
 
 
 def labels(a, folder, rgb, seed=1):
-    write_tiff(f"{folder}/slide.tif", rgb)
+    write_tiff(f"{folder}/slide.tif", [rgb])
     argv = [a.command, "cluster", f"{folder}/slide.tif", "--out", f"{folder}/map", "--k", str(a.k), "--seed", str(seed), "--mpp", str(a.mpp)]
     argv += ["--device", "cpu", "--threads", "1", "--quiet", *(["--encoder", a.encoder] if a.encoder else [])]
     shutil.rmtree(f"{folder}/map", ignore_errors=True)

@@ -25,13 +25,18 @@ fn refused(command: &mut Command, code: i32) -> String {
 fn the_main_job_runs_and_a_tile_is_made_again_byte_for_byte_on_any_number_of_threads() {
     let dir = tempfile::tempdir().expect("a folder");
     let (map, tiles, again) = (dir.path().join("map"), dir.path().join("tiles"), dir.path().join("again"));
+    let preview = dir.path().join("newest.png");
     let out = run(histoloom()
         .args(["cluster", "--json", "--k", "4", "--device", "cpu", "--seed", "3", "--roi"])
         .arg(region(dir.path()))
         .arg("--out")
         .arg(&map)
+        .arg("--preview")
+        .arg(&preview)
         .arg(sample()));
     assert_eq!(json(&out)["map"]["classes"].as_array().map(Vec::len), Some(4));
+    let newest = image::open(&preview).expect("a PNG").into_rgba8();
+    assert!(newest.pixels().any(|p| p.0[3] == 0) && newest.pixels().any(|p| p.0[3] > 0), "the region is shown, the rest is clear");
     let said = String::from_utf8_lossy(&out.stderr).into_owned();
     assert!(said.contains("device: CPU") && said.contains("seed 3"), "the device and the seed are said loudly: {said}");
     let viewers = ["map.geojson", "labels.ome.tif", "map.asap.xml", "labels_likelihood_map.tif", "classes.csv"];

@@ -28,6 +28,9 @@ pub struct Common {
     /// No progress and no summary; errors only
     #[arg(short, long, global = true)]
     pub quiet: bool,
+    /// Write the newest picture of a running job to this PNG: a map that grows, a tile that clears up
+    #[arg(long, global = true, value_name = "FILE")]
+    pub preview: Option<PathBuf>,
     /// The shared library, where it is not found by itself
     #[arg(long, global = true, value_name = "FILE", env = "HISTOLOOM_LIBRARY")]
     pub library: Option<PathBuf>,

@@ -15,6 +15,8 @@ pub const HL_OK: i32 = 0;
 pub const HL_E_PARAMETER: i32 = -6;
 /// A size beyond a bound.
 pub const HL_E_LIMIT: i32 = -7;
+/// The buffer is too small.
+pub const HL_E_BUFFER: i32 = -8;
 /// The job was cancelled.
 pub const HL_E_CANCELLED: i32 = -10;
 /// Nothing happened until the timeout.
@@ -164,6 +166,7 @@ api! {
     hl_job_poll: fn(u64, *mut hl_progress) -> i32;
     hl_job_wait: fn(u64, u32) -> i32;
     hl_job_cancel: fn(u64) -> i32;
+    hl_job_partial: fn(u64, *mut u8, u64, *mut u64, *mut u32, *mut u32) -> i32;
     hl_job_error: fn(u64, *mut c_char, u64, *mut u64) -> i32;
     hl_job_result: fn(u64, *mut u64) -> i32;
     hl_result_json: fn(u64, *mut c_char, u64, *mut u64) -> i32;

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::callbacks::Viewer;
 use crate::error::{Failure, Kind, Result};
 use crate::ffi::{
-    ABI, Api, HL_E_CANCELLED, HL_E_DEVICE, HL_E_FILE, HL_E_HOST, HL_E_LIMIT, HL_E_PARAMETER, HL_E_SLIDE, HL_E_TIMEOUT, HL_OK,
+    ABI, Api, HL_E_BUFFER, HL_E_CANCELLED, HL_E_DEVICE, HL_E_FILE, HL_E_HOST, HL_E_LIMIT, HL_E_PARAMETER, HL_E_SLIDE, HL_E_TIMEOUT, HL_OK,
     HL_PIXEL_RGBA8, hl_config, hl_host, hl_progress, hl_slide_desc,
 };
 use crate::report::Step;
@@ -34,6 +34,25 @@ pub struct Context<'a> {
 pub struct Job<'a> {
     library: &'a Loaded,
     handle: u64,
+}
+
+/// A picture of the library's.
+pub struct Picture {
+    width: u32,
+    height: u32,
+    /// Rows without gaps.
+    pub rgba: Vec<u8>,
+}
+
+impl Picture {
+    /// As a PNG file's bytes.
+    pub fn png(&self) -> std::io::Result<Vec<u8>> {
+        let mut out = Vec::new();
+        let mut encoder = png::Encoder::new(&mut out, self.width, self.height);
+        encoder.set_color(png::ColorType::Rgba);
+        encoder.write_header().and_then(|mut writer| writer.write_image_data(&self.rgba)).map_err(std::io::Error::other)?;
+        Ok(out)
+    }
 }
 
 /// Where the library was looked for, and what was found.
@@ -264,6 +283,24 @@ impl Job<'_> {
         let stage: Vec<u8> = p.stage.iter().map(|c| *c as u8).take_while(|c| *c != 0).collect();
         let stage = String::from_utf8_lossy(&stage).into_owned();
         Ok(Step { stage, done: p.done, total: p.total, items_per_s: p.items_per_s, eta_s: p.eta_s })
+    }
+
+    /// Its newest picture, if there is one.
+    pub fn partial(&self) -> Result<Option<Picture>> {
+        let mut picture = Picture { width: 0, height: 0, rgba: Vec::new() };
+        loop {
+            let (dst, cap) = (picture.rgba.as_mut_ptr(), picture.rgba.len() as u64);
+            let (mut needed, width, height) = (0, &raw mut picture.width, &raw mut picture.height);
+            // SAFETY: a buffer of ours with its length, and numbers of ours.
+            let code = unsafe { (self.library.api.hl_job_partial)(self.handle, dst, cap, &raw mut needed, width, height) };
+            if code != HL_E_BUFFER {
+                self.library.check(code)?;
+            }
+            if code == HL_OK && needed == cap {
+                return Ok((needed > 0).then_some(picture));
+            }
+            picture.rgba.resize(needed as usize, 0);
+        }
     }
 
     /// Asks it to stop.

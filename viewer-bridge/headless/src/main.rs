@@ -12,6 +12,7 @@ mod error;
 mod ffi;
 mod library;
 mod pixels;
+mod preview;
 mod report;
 mod roi;
 mod run;

@@ -2,6 +2,7 @@
 //! object. Colour only on a terminal and never with NO_COLOR.
 
 use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,8 @@ pub struct Report {
     color: bool,
     bar: Option<ProgressBar>,
     plain: Mutex<Plain>,
+    /// Where the newest picture of a running job goes.
+    pub preview: Option<PathBuf>,
 }
 
 /// State of progress lines where there is no terminal.
@@ -58,7 +61,7 @@ impl Report {
             bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
             bar
         });
-        Self { json: common.json, quiet: common.quiet, color, bar, plain: Mutex::default() }
+        Self { json: common.json, quiet: common.quiet, color, bar, plain: Mutex::default(), preview: common.preview.clone() }
     }
 
     /// A line for people: the device, the seed, a doubt.

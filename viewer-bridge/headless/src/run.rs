@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::error::{Failure, Kind, Result};
 use crate::library::Context;
+use crate::preview::Preview;
 use crate::report::Report;
 
 /// How often progress is looked at, in milliseconds.
@@ -36,15 +37,17 @@ fn follow(context: &Context<'_>, kind: &str, slide: u64, params: &Value, report:
     let job = context.start(kind, slide, params)?;
     let resolved = job.params()?;
     report.loud(format!("{kind}: {}", told(&resolved)).trim_end_matches(": "));
-    let mut cancelled = false;
+    let (mut cancelled, mut preview) = (false, Preview::new(report));
     while !job.wait(LOOK_MS)? {
         report.step(&job.poll()?);
+        preview.look(&job);
         if !cancelled && INTERRUPTS.load(Ordering::SeqCst) > 0 {
             report.say("cancelling (Ctrl-C again to end at once)");
             job.cancel()?;
             cancelled = true;
         }
     }
+    preview.look(&job);
     let outcome = job.outcome();
     report.finish_steps(outcome.is_ok());
     outcome.map_err(|failure| explained(failure, context))
