@@ -21,24 +21,26 @@ cache=()
 # The slide of this array task.
 slide_of() { sed -n "${SLURM_ARRAY_TASK_ID:?run by sbatch --array}p" "$1"; }
 
-# A slide's name in OUT: its line and its file name, so that two of one name in different folders stay apart.
-name_of() { printf '%06d-%s' "$SLURM_ARRAY_TASK_ID" "$(basename "$1")"; }
+# A slide's name in OUT: its file name and a number of its path, so that two of one name in different folders stay apart and a longer
+# list of slides changes nothing.
+name_of() { printf '%s-%s' "$(printf %s "$1" | cksum | cut -d' ' -f1)" "$(basename "$1")"; }
 
 embed() {
   local slide name; slide=$(slide_of "$1"); name=$(name_of "$slide")
   [ -e "$2/samples/$name.sample" ] || "$histoloom" -q atlas sample "$slide" --out "$2/samples/$name.sample" --seed "$seed" "${place[@]}" "${cache[@]}"
 }
 
+# Anew where a sample has come since.
 fit() {
-  [ -e "$2/atlas.json" ] || "$histoloom" -q atlas fit "$2/samples" --out "$2/atlas.json" --seed "$seed" --threads "$threads" \
-    --licence "${LICENCE:-not stated}"
+  if [ -e "$2/atlas.json" ] && [ -z "$(find "$2/samples" -name '*.sample' -newer "$2/atlas.json" -print -quit)" ]; then return; fi
+  "$histoloom" -q atlas fit "$2/samples" --out "$2/atlas.json" --seed "$seed" --threads "$threads" --licence "${LICENCE:-not stated}"
 }
 
 assign() {
   local slide name; slide=$(slide_of "$1"); name=$(name_of "$slide")
-  # map.json is written last: a folder caught half-way is made again
-  [ -e "$2/maps/$name/map.json" ] || "$histoloom" -q cluster "$slide" --atlas "${ATLAS:-$2/atlas.json}" --k "${K:-0}" --seed "$seed" \
-    "${place[@]}" "${cache[@]}" --out "$2/maps/$name"
+  # a map of another atlas, or of another number of its classes, is made again
+  "$histoloom" -q cluster "$slide" --atlas "${ATLAS:-$2/atlas.json}" --k "${K:-0}" --seed "$seed" \
+    "${place[@]}" "${cache[@]}" --skip-done --out "$2/maps/$name"
 }
 
 submit() {

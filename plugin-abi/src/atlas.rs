@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use histoloom_core::atlas::{fit, merged};
 use histoloom_core::params::{self, AtlasFit, AtlasMerge, AtlasName, AtlasSample, Cluster, Params};
-use histoloom_core::{Job, Result, TileSource, export, pool, semantic_map};
+use histoloom_core::{Error, Job, Result, TileSource, export, pool, semantic_map};
 use histoloom_models::Engine;
 use serde_json::{Value, json};
 
@@ -27,6 +27,14 @@ fn path(given: &Option<String>) -> PathBuf {
     PathBuf::from(given.as_deref().unwrap_or_default())
 }
 
+/// An error where a file cannot be written, before the work and not after.
+fn check_out(file: &Path) -> Result<()> {
+    if file.is_dir() {
+        return Err(Error::parameter("out", "is a folder", "name a file in it"));
+    }
+    export::check_folder(file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new(".")))
+}
+
 /// The parameters of a job without a slide, with their resolved text.
 pub fn prepare(kind: &str, text: &str) -> Result<(AtlasWork, String)> {
     fn both<P: Params>(text: &str, work: fn(P) -> AtlasWork) -> Result<(AtlasWork, String)> {
@@ -44,6 +52,7 @@ pub fn prepare(kind: &str, text: &str) -> Result<(AtlasWork, String)> {
 
 /// Samples a slide.
 pub fn sample(p: &AtlasSample, engine: &Engine, source: &dyn TileSource, job: &Job) -> Result<ResultData> {
+    check_out(&path(&p.out))?;
     let place = json!({"mpp": p.mpp, "roi": p.roi, "seed": p.seed, "device": p.device, "threads": p.threads, "force": p.force});
     let mut own: Cluster = params::parse(&place.to_string())?;
     own.cache_dir.clone_from(&p.cache_dir);
@@ -65,6 +74,7 @@ pub fn run(work: &AtlasWork, job: &Job) -> Result<ResultData> {
             Ok(result(AtlasMerge::KIND, &json!({"slides": sample.slides.len(), "rows": sample.kept.len()}), &json!(p), &files, job))
         }
         AtlasWork::Fit(p) => {
+            check_out(&path(&p.out))?;
             let sample = all(&p.samples, job)?;
             let atlas = pool::pool(p.threads)?.install(|| fit(&sample, p.k, p.seed, &p.licence, job))?;
             let files = write(job, || export::write_atlas(&path(&p.out), &atlas))?;

@@ -113,7 +113,7 @@ impl Engines {
 
 /// Checks a job's kind, parameters and inputs; the resolved parameters come back with the work.
 pub fn prepare(kind: &str, text: &str, engines: &Engines, slide: bool, result: bool) -> Result<(Work, String)> {
-    let wrong = |why: &str| Err(Failure::new(HL_E_ARGUMENT, format!("a {kind} job {why}")));
+    let wrong = |why: &str| Err(Failure::new(HL_E_ARGUMENT, format!("the job `{kind}` {why}")));
     match kind {
         "cluster" if !slide => wrong("reads a slide; open one and pass its handle"),
         "cluster" if result => wrong("takes no earlier result; pass 0"),
@@ -245,6 +245,7 @@ pub fn encoder_of_the_users(engine: &Engine, dir: Option<&str>, job: &Job) -> hi
 }
 
 fn cluster(p: &Cluster, engines: &Engines, source: &HostSource, job: &Job) -> histoloom_core::Result<ResultData> {
+    p.out_dir.as_ref().map_or(Ok(()), |dir| export::check_folder(Path::new(dir)))?;
     let engine = engine(engines, &p.device, p.threads, job)?;
     let bank = engine.encoder()?;
     let given = encoder_of_the_users(&engine, p.encoder.as_deref(), job)?;
@@ -258,7 +259,7 @@ fn cluster(p: &Cluster, engines: &Engines, source: &HostSource, job: &Job) -> hi
     let done = there.is_some();
     let map = there.map_or_else(|| semantic_map::run_with(source, encoders, p, job), Ok)?;
     let mut files = Vec::new();
-    if let Some(dir) = p.out_dir.as_ref().filter(|_| !done) {
+    if let Some(dir) = p.out_dir.as_ref().filter(|dir| !done || !export::has_views(Path::new(dir))) {
         job.stage("write", 1);
         files = export::write_map(Path::new(dir), &map)?;
         job.advance(1);

@@ -132,7 +132,7 @@ fn slurm_arrays_make_every_map_once_and_go_on_where_they_stopped() {
     std::fs::create_dir(at("bin")).expect("a folder");
     std::fs::write(at("bin/sbatch"), SBATCH).expect("writable");
     run(Command::new("chmod").arg("+x").arg(at("bin/sbatch")));
-    let submit = || {
+    let submit = |k: &str| {
         let path = format!("{}:{}", at("bin").display(), std::env::var("PATH").unwrap_or_default());
         let command = histoloom();
         run(Command::new("bash")
@@ -143,10 +143,13 @@ fn slurm_arrays_make_every_map_once_and_go_on_where_they_stopped() {
             .env("PATH", path)
             .env("HISTOLOOM", command.get_program())
             .env("HISTOLOOM_LIBRARY", library_dir().join("libhistoloom.so"))
-            .env("MPP", "0.5"))
+            .env("MPP", "0.5")
+            .env("K", k))
     };
-    submit();
-    let map = |i: usize| at(&format!("out/maps/{:06}-slide {i}.tif/map.json", i + 1));
+    submit("2");
+    let maps = || -> Vec<PathBuf> { std::fs::read_dir(at("out/maps")).expect("maps").map(|f| f.expect("an entry").path()).collect() };
+    let named = |i: usize| maps().into_iter().find(|dir| dir.to_string_lossy().ends_with(&format!("-slide {i}.tif")));
+    let map = |i: usize| named(i).map(|dir| dir.join("map.json")).expect("a map");
     let when = |path: &Path| path.metadata().and_then(|m| m.modified()).unwrap_or_else(|e| unreachable!("{}: {e}", path.display()));
     let first: Vec<_> = (0..3).map(|i| when(&map(i))).collect();
     let atlas = bytes(&at("out/atlas.json"));
@@ -157,14 +160,19 @@ fn slurm_arrays_make_every_map_once_and_go_on_where_they_stopped() {
     let before = kept();
     assert_eq!(before.len(), 3, "a slide's embeddings are in one file");
     std::fs::remove_file(map(1)).expect("removed");
-    submit();
+    let reversed: String = slides.iter().rev().map(|s| format!("{}\n", s.display())).collect();
+    std::fs::write(at("slides.txt"), reversed).expect("writable");
+    submit("2");
+    assert_eq!(maps().len(), 3, "a slide keeps its name wherever it stands in the list");
     assert_eq!((when(&map(0)), when(&map(2))), (first[0], first[2]), "what is there is not made again");
     assert!(map(1).is_file() && bytes(&at("out/atlas.json")) == atlas, "what is missing is");
     assert_eq!(kept(), before, "and nothing is embedded again");
     // samples anew, one after the other by hand: the same atlas
     std::fs::remove_file(at("out/atlas.json")).expect("removed");
-    submit();
+    submit("3");
     assert_eq!(bytes(&at("out/atlas.json")), atlas);
+    let k = |i: usize| serde_json::from_slice::<Value>(&bytes(&map(i))).expect("JSON")["provenance"]["k"].clone();
+    assert!((0..3).all(|i| k(i) == 3), "maps of another number of classes are made again");
 }
 
 /// Fails when the default encoder changes: then `models/reference/atlas.py` fits the atlas anew.

@@ -26,6 +26,8 @@ pub const NOT_NORMALISED: &str = "none";
 pub const BOUND: u8 = 100;
 /// Share of the tissue beyond the bound from which on a note says so.
 pub const NOTED_SHARE: f64 = 0.1;
+/// Share of a class beyond the bound from which on its name is in doubt.
+pub const DOUBTED_SHARE: f64 = 0.3;
 /// Relative difference of resolution beyond which cells show another size of tissue than the atlas knows.
 const MPP_TOLERANCE: f64 = 0.1;
 

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{Hierarchy, Rows, distance2};
-use crate::{Job, Result};
+use crate::{Error, Job, Result};
 
 /// Rows whose silhouettes are taken.
 const SILHOUETTE_ROWS: usize = 1024;
@@ -106,7 +106,12 @@ fn stabilities(rows: Rows<'_>, leaves: usize, seed: u64, job: &Job) -> Result<Ve
         let data = half(odd);
         Hierarchy::fit(Rows { data: &data, channels: rows.channels }, 2, seed.wrapping_add(odd as u64), job)
     };
-    let pair = [fitted(0)?, fitted(1)?];
+    let pair = match (fitted(0), fitted(1)) {
+        (Ok(a), Ok(b)) => [a, b],
+        // a half with too few textures is steady in nothing
+        (Err(Error::Parameter { .. }), _) | (_, Err(Error::Parameter { .. })) => return Ok(vec![0.0; leaves.saturating_sub(1)]),
+        (Err(e), _) | (_, Err(e)) => return Err(e),
+    };
     let judged = thinned(rows, JUDGED_ROWS);
     let of = pair.each_ref().map(|h| judged.iter().map(|i| h.leaves.nearest(rows.row(*i)).0).collect::<Vec<_>>());
     let mut out = Vec::new();
@@ -158,6 +163,16 @@ mod tests {
             assert_eq!(best(&r), Some(k), "{:?}", &r[..9]);
             assert!(r[k - 2].stability > 0.99 && r[k - 2].silhouette > 0.6 && r[k - 2].inertia < 0.1);
             assert_eq!((r.len(), r[0].k), (h.leaves.k() - 1, 2));
+        }
+    }
+
+    #[test]
+    fn a_few_cells_have_readings_too() {
+        for n in [2, 3, 5] {
+            let data = blobs(n, 2);
+            let rows = Rows { data: &data, channels: 2 };
+            let h = Hierarchy::fit(rows, 2, 1, &Job::new()).unwrap();
+            assert_eq!(readings(rows, &h, 1, &Job::new()).unwrap().len(), h.leaves.k() - 1);
         }
     }
 

@@ -18,6 +18,13 @@ pub(super) fn make_dir(dir: &Path) -> Result<()> {
     fs::create_dir_all(dir).map_err(|e| Error::file("cannot make the folder", dir, e, "choose a folder you may write to"))
 }
 
+/// An error where nothing can be written into a folder, which is made: before hours of work, not after.
+pub fn check_folder(dir: &Path) -> Result<()> {
+    make_dir(dir)?;
+    let fail = |e| Error::file("cannot write into", dir, e, "choose a folder you may write to");
+    tempfile_beside(dir).and_then(tempfile::NamedTempFile::close).map_err(fail)
+}
+
 /// Writes a file so that whoever looks sees the old one or the whole new one.
 pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     write_with(path, |out| out.write_all(bytes))

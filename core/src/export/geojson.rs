@@ -41,7 +41,7 @@ pub fn geojson(map: &SemanticMap) -> String {
 }
 
 fn feature(out: &mut String, map: &SemanticMap, class: &Class, polygons: &[&Polygon], content: &[u8]) {
-    let properties = serde_json::json!({
+    let mut properties = serde_json::json!({
         "objectType": "annotation",
         "classification": {"name": class.name, "color": class.color},
         "metadata": {
@@ -56,6 +56,10 @@ fn feature(out: &mut String, map: &SemanticMap, class: &Class, polygons: &[&Poly
             "Regions": polygons.len(),
         },
     });
+    if let Some(atlas) = &map.atlas {
+        let unlike = atlas.unknown_of(|cell| map.labels.get(cell) == Some(&class.id));
+        properties["measurements"]["Share unlike atlas"] = serde_json::json!(finite(unlike));
+    }
     geometry(out, &uuid(content, map, class.id), polygons, map.cell_px);
     let _ = write!(out, ",\"properties\":{properties}}}");
 }
@@ -77,7 +81,7 @@ fn ignored(out: &mut String, map: &SemanticMap, content: &[u8], mut first: bool)
             },
             "measurements": {
                 "Area um^2": finite(line.area_um2),
-                "Share of tissue": finite(line.share),
+                "Share of all tissue": finite(line.share),
                 "Cells": line.cells,
                 "Regions": own.len(),
             },

@@ -34,6 +34,12 @@ const DISTANCE: &str = "distance.png";
 const ARTEFACTS: &str = "artefacts.png";
 const AGAIN: &str = "make the map again with `histoloom cluster`, or give the folder of another map";
 
+/// Whether a folder has the files for people and viewers beside those that `map.json` vouches for.
+pub fn has_views(dir: &Path) -> bool {
+    let all = ["overlay.png", "legend.png", "map.geojson", "map.asap.xml", "classes.csv", "labels_likelihood_map.tif", "labels.ome.tif"];
+    all.iter().all(|name| dir.join(name).is_file())
+}
+
 /// Writes a map into a folder, which is made if it is not there; a map that is there already is replaced as a whole or not at all. The
 /// paths come back in the order in which they were written; `map.json`, which vouches for the others, is the last.
 pub fn write_map(dir: &Path, map: &SemanticMap) -> Result<Vec<PathBuf>> {

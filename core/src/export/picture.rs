@@ -3,7 +3,7 @@
 
 use image::{Rgb, RgbImage, imageops};
 
-use super::text;
+use super::text::{self, LETTER_PX};
 use crate::semantic_map::{Crop, SemanticMap};
 
 pub(super) const PAPER: [u8; 3] = [255, 255, 255];
@@ -11,10 +11,15 @@ pub(super) const INK: [u8; 3] = [34, 34, 34];
 pub(super) const FAINT: [u8; 3] = [120, 120, 120];
 /// Share of the legend colour in the overlay: the tissue must stay readable beneath.
 const OPACITY: f32 = 0.45;
+/// The scale bar is at most this share of the overlay's width, and left out of overlays narrower than this.
+const BAR_SHARE: f64 = 0.2;
+const BAR_LEAST_PX: u32 = 320;
 /// Crops shown a class in the legend.
 const EXEMPLARS: usize = 4;
 /// Side of an exemplar in the legend, in pixels.
 const EXEMPLAR_PX: u32 = 112;
+/// Side of most crops without their margin, in pixels at the working resolution.
+const SHOWN_PX: u32 = 96;
 /// Distance between the strokes over artefacts, in pixels.
 const HATCH_PX: usize = 6;
 /// Margin of a crop that belongs to the autoencoder, in pixels.
@@ -29,8 +34,8 @@ pub(super) fn colors(map: &SemanticMap) -> [Option<[u8; 3]>; 256] {
     out
 }
 
-/// The thumbnail under half-transparent legend colours, with thin dark borders between regions; artefacts are hatched. As large as the
-/// thumbnail.
+/// The thumbnail with its tissue in grey under half-transparent legend colours, so that the stain does not change them, with thin dark
+/// borders between regions; artefacts are hatched. As large as the thumbnail, with a scale bar where there is room.
 pub fn overlay(map: &SemanticMap) -> RgbImage {
     let colors = colors(map);
     let mut out = map.thumbnail.clone();
@@ -56,12 +61,34 @@ pub fn overlay(map: &SemanticMap) -> RgbImage {
         let border = here != right || here != below;
         *pixel = match colors[here as usize] {
             _ if border => mixed(*pixel, INK, 0.7),
-            Some(color) => mixed(*pixel, color, OPACITY),
+            Some(color) => mixed(grey(*pixel), color, OPACITY),
             None if (x + y) % HATCH_PX == 0 && artefact(x, y) => mixed(*pixel, INK, 0.8),
             None => *pixel,
         };
     }
+    if width >= BAR_LEAST_PX && height >= BAR_LEAST_PX {
+        scale_bar(&mut out, cells_x * map.cell_px * map.mpp / f64::from(width));
+    }
     out
+}
+
+/// Without its colour.
+pub(super) fn grey(pixel: Rgb<u8>) -> Rgb<u8> {
+    let [r, g, b] = pixel.0.map(u32::from);
+    Rgb([((r + 2 * g + b) / 4) as u8; 3])
+}
+
+/// A bar of a round length in the lower left corner.
+fn scale_bar(out: &mut RgbImage, um_a_px: f64) {
+    let (width, height) = out.dimensions();
+    let longest = f64::from(width) * BAR_SHARE * um_a_px;
+    let power = 10f64.powf(longest.log10().floor());
+    let um = [5.0, 2.0, 1.0].map(|n| n * power).into_iter().find(|um| *um <= longest).unwrap_or(power);
+    let said = if um >= 1000.0 { format!("{} mm", um / 1000.0) } else { format!("{um} um") };
+    let (bar, top) = ((um / um_a_px).round() as u32, height - 34);
+    text::fill(out, 8, top, bar.max(LETTER_PX * said.len() as u32) + 8, 26, PAPER);
+    text::draw(out, 12, top + 4, 1, INK, &said);
+    text::fill(out, 12, top + 16, bar, 5, INK);
 }
 
 /// How many cells the thumbnail spans: the slide rarely ends with a whole cell. The slide's size is in the provenance; without
@@ -97,7 +124,9 @@ pub fn legend(map: &SemanticMap) -> RgbImage {
         text::draw(&mut out, 12, foot + i * 16, 1, FAINT, &line);
     }
     text::draw(&mut out, 12, 10, 2, INK, "Tissue classes");
-    text::draw(&mut out, 12, 34, 1, FAINT, "found by clustering, not by a pathologist");
+    let crops_um = f64::from(SHOWN_PX) * map.work_mpp;
+    let line = format!("found by clustering, not by a pathologist; crops are {crops_um:.0} um wide as a rule");
+    text::draw(&mut out, 12, 34, 1, FAINT, &line);
     for (i, class) in map.classes.iter().enumerate() {
         let y = head + i as u32 * row_px;
         text::fill(&mut out, 12, y, 48, EXEMPLAR_PX, class.color);
@@ -106,6 +135,9 @@ pub fn legend(map: &SemanticMap) -> RgbImage {
         text::draw(&mut out, 72, y + 16, 2, INK, &name);
         text::draw(&mut out, 72, y + 46, 2, INK, &format!("{:.1} %", class.share * 100.0));
         text::draw(&mut out, 72, y + 76, 1, FAINT, &format!("{}   label {}", area(class.area_um2), class.id));
+        if let Some(unlike) = map.atlas.as_ref().map(|atlas| atlas.unknown_of(|cell| map.labels.get(cell) == Some(&class.id))) {
+            text::draw(&mut out, 72, y + 92, 1, FAINT, &format!("{:.0} % of it unlike the atlas", unlike * 100.0));
+        }
         for (j, crop) in map.crops.iter().filter(|c| c.class == class.id).take(EXEMPLARS).enumerate() {
             let shown = imageops::resize(&core_of(crop), EXEMPLAR_PX, EXEMPLAR_PX, imageops::FilterType::CatmullRom);
             let x = 72 + text_px + j as u32 * (EXEMPLAR_PX + 8);

@@ -3,7 +3,7 @@
 
 use image::{Rgb, RgbImage};
 
-use super::picture::{INK, PAPER, cell, extent, mixed};
+use super::picture::{INK, PAPER, cell, extent, grey, mixed};
 use super::text;
 use crate::atlas::{Assigned, BOUND};
 use crate::semantic_map::SemanticMap;
@@ -24,8 +24,7 @@ pub fn unknown(map: &SemanticMap, assigned: &Assigned) -> RgbImage {
     for (x, y, pixel) in out.enumerate_pixels_mut() {
         let (column, row) = (cell(x, width, cells_x), cell(y, height, cells_y));
         let distance = if column < map.columns { assigned.distance.get(row * map.columns + column).copied().unwrap_or(0) } else { 0 };
-        let grey = (u32::from(pixel.0[0]) + 2 * u32::from(pixel.0[1]) + u32::from(pixel.0[2])) / 4;
-        *pixel = mixed(Rgb([grey as u8; 3]), PAPER, 0.25);
+        *pixel = mixed(grey(*pixel), PAPER, 0.25);
         if distance > 0 {
             *pixel = mixed(*pixel, color(distance), OPACITY);
         }

@@ -151,7 +151,7 @@ impl Params for Cluster {
                 "k",
                 Kind::Integer(0, limits::CLASSES as i64),
                 || json!(8),
-                "Number of tissue classes, from 2; 0 chooses by silhouette and stability, or as the atlas has it",
+                "Number of tissue classes, from 2; 0 chooses by silhouette and stability; with an atlas, where not given: as the atlas has it",
             ),
             MPP,
             ROI,
@@ -190,6 +190,12 @@ impl Params for Cluster {
             ),
             ENCODER,
         ])
+    }
+
+    /// An atlas knows how many classes it is for.
+    fn preset(given: &Map<String, Value>) -> Result<Map<String, Value>> {
+        let atlas = given.get("atlas").is_some_and(|atlas| !atlas.is_null());
+        Ok(if atlas { Map::from_iter([("k".to_owned(), json!(AUTO))]) } else { Map::new() })
     }
 
     fn check(&self) -> Result<()> {
@@ -238,7 +244,11 @@ pub fn parse<P: Params>(text: &str) -> Result<P> {
     let table = P::table();
     if let Some(unknown) = given.keys().find(|k| !table.0.iter().any(|f| f.name == k.as_str())) {
         let known: Vec<_> = table.0.iter().map(|f| f.name).collect();
-        return Err(Error::parameter(unknown.clone(), format!("unknown for a {} job", P::KIND), format!("known are {}", known.join(", "))));
+        return Err(Error::parameter(
+            unknown.clone(),
+            format!("unknown for the job `{}`", P::KIND),
+            format!("known are {}", known.join(", ")),
+        ));
     }
     let preset = P::preset(&given)?;
     let mut full = Map::new();
@@ -310,6 +320,12 @@ impl Field {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_atlas_decides_how_many_classes_where_nobody_says() {
+        let k = |text: &str| parse::<Cluster>(text).unwrap().k;
+        assert_eq!([k("{}"), k(r#"{"atlas": null}"#), k(r#"{"atlas": "a.json"}"#), k(r#"{"atlas": "a.json", "k": 5}"#)], [8, 8, AUTO, 5]);
+    }
 
     #[test]
     fn errors_name_the_field_and_the_range() {

@@ -148,8 +148,10 @@ impl SemanticMap {
 
     fn split(&mut self, label: u8) -> std::result::Result<(), String> {
         self.class_mut(label)?;
-        let fresh = (1..=limits::CLASSES as u8).find(|l| self.classes.iter().all(|c| c.id != *l));
-        let fresh = fresh.ok_or_else(|| format!("there are {} classes already, which is the most", limits::CLASSES))?;
+        // labels of an atlas keep their meaning, those that this slide has no tissue of among them
+        let taken = self.atlas.as_ref().and_then(|_| self.provenance["k"].as_u64()).unwrap_or(0);
+        let fresh = (1..=limits::CLASSES as u8).filter(|l| u64::from(*l) > taken).find(|l| self.classes.iter().all(|c| c.id != *l));
+        let fresh = fresh.ok_or_else(|| format!("no label up to {} is free", limits::CLASSES))?;
         let tree = self.tree.as_ref().ok_or("the map has no hierarchy: it was not made by clustering")?;
         let smaller = smaller_part(tree, &self.labels, label).ok_or("the hierarchy does not split it any further")?;
         let mut labels = self.labels.clone();

@@ -5,6 +5,7 @@ use image::RgbImage;
 use super::edit::{Edit, edited};
 use super::legend::legend;
 use super::{Bank, Crop, SemanticMap, Tree};
+use crate::atlas::Assigned;
 use crate::cluster::{Centroids, Hierarchy};
 
 /// 40 x 40 cells in quarters; leaves 0, 1 (alike), 2, 3; the cut at 3 has 0 and 1 together.
@@ -51,6 +52,17 @@ fn a_class_splits_where_the_hierarchy_does_and_its_crops_and_bank_follow() {
     assert!(s.classes.iter().all(|c| c.cells == 400) && s.classes.iter().any(|c| c.id == fresh));
     let e = edited(&s, 0, &[Edit::Split(fresh)]).unwrap_err().to_string();
     assert!(e.contains("edits[0]") && e.contains("any further"), "{e}");
+}
+
+#[test]
+fn a_split_takes_no_label_that_means_something_in_the_atlas() {
+    let atlas = Assigned { id_sha256: "00".into(), distance: vec![1; 1600] };
+    let m = SemanticMap { atlas: Some(atlas), provenance: serde_json::json!({"k": 7}), ..map() };
+    let s = edited(&m, 0, &[Edit::Split(m.labels[0])]).unwrap();
+    assert_eq!(s.classes.iter().map(|c| c.id).max(), Some(8), "4 to 7 are classes of the atlas that this slide lacks");
+    let full = SemanticMap { provenance: serde_json::json!({"k": 100}), ..m };
+    let e = edited(&full, 0, &[Edit::Split(full.labels[0])]).unwrap_err().to_string();
+    assert!(e.contains("no label up to 100 is free"), "{e}");
 }
 
 #[test]

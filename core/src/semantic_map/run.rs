@@ -37,6 +37,8 @@ const MEMORY_BYTES: usize = 32 << 20;
 
 /// Classes of partial maps where their number is still to be chosen.
 const FIRST_CLASSES: usize = 8;
+/// What a class's name ends in where much of the class is unlike what the atlas calls so.
+const DOUBT: &str = " (?)";
 /// Resolution above which a cell of 16 px is wider than 16 um.
 const COARSE_MPP: f64 = 1.0;
 
@@ -227,7 +229,7 @@ impl<'a> Run<'a> {
         let features = Features { embedding: &embedding, depth: &depth };
         let (labels, tree, k) = self.labels(&features)?;
         let mut classes = legend(&labels, self.grid.cell_px() * self.scale.mpp);
-        let assigned = self.atlas.as_ref().map(|atlas| self.assigned(atlas, k, &features, &mut classes)).transpose()?;
+        let assigned = self.atlas.as_ref().map(|atlas| self.assigned(atlas, k, &features, &labels, &mut classes)).transpose()?;
         if self.scale.work_mpp > COARSE_MPP {
             self.job.note(format!(
                 "the slide has only {:.2} um/px: a cell is {:.0} um wide, and the encoder sees less than it was made for",
@@ -285,13 +287,8 @@ impl<'a> Run<'a> {
     }
 
     /// Names and colours of the atlas for the classes, and how far each cell is from what the atlas knows.
-    fn assigned(&self, atlas: &Atlas, k: usize, features: &Features<'_>, classes: &mut [Class]) -> Result<Assigned> {
+    fn assigned(&self, atlas: &Atlas, k: usize, features: &Features<'_>, labels: &[u8], classes: &mut [Class]) -> Result<Assigned> {
         let legend = atlas.legend(k)?;
-        for class in classes {
-            if let Some((name, color)) = legend.get(usize::from(class.id) - 1) {
-                (class.name, class.color) = (name.clone(), *color);
-            }
-        }
         let mut out = Assigned { id_sha256: atlas.id_sha256(), distance: vec![0; self.grid.cells()] };
         for view in features.views(0) {
             let view = view?;
@@ -302,6 +299,15 @@ impl<'a> Run<'a> {
             let cells = view.smoothed.cells();
             let row = out.distance[cells.clone()].par_iter_mut().zip(cells);
             row.filter(|(_, cell)| features.depth[*cell] > 0).for_each(|(to, cell)| *to = distance(cell));
+        }
+        for class in classes {
+            let Some((name, color)) = legend.get(usize::from(class.id) - 1) else { continue };
+            (class.name, class.color) = (name.clone(), *color);
+            let unlike = out.unknown_of(|cell| labels[cell] == class.id);
+            if unlike >= atlas::DOUBTED_SHARE {
+                class.name.push_str(DOUBT);
+                self.job.note(format!("`{}`: {:.0} % of it is unlike what the atlas calls so", class.name, 100.0 * unlike));
+            }
         }
         let unknown = out.unknown_share();
         if unknown >= atlas::NOTED_SHARE {

@@ -230,6 +230,12 @@ fn glass_alone_is_no_tissue() {
 }
 
 #[test]
+fn tissue_below_the_least_region_is_told_as_that() {
+    let e = map(three_tissues, r#"{"k": 2, "min_region_um2": 1e9}"#).unwrap_err().to_string();
+    assert!(e.contains("smaller than the least region") && e.contains("min_region_um2"), "{e}");
+}
+
+#[test]
 fn other_stains_need_force() {
     let fluorescence: fn(i64, i64) -> [u8; 3] = |x, y| if (x / 64 + y / 64) % 3 == 0 { [20, 30, 160] } else { [4, 4, 9] };
     let brown: fn(i64, i64) -> [u8; 3] = |x, y| if three_tissues(x, y) == GLASS { GLASS } else { [150, 100 + (x / 300) as u8, 60] };
@@ -443,8 +449,12 @@ fn tissue_that_the_atlas_never_saw_is_marked_and_told() {
     let distance = |x: usize, y: usize| assigned.distance[y / 16 * m.columns + x / 16];
     assert!(distance(300, 300) <= crate::atlas::BOUND && distance(300, 700) > crate::atlas::BOUND && distance(40, 40) == 0);
     assert!(label(&m, 300, 700) != 0, "it keeps the label of what it is most like");
+    let name = |x: usize, y: usize| m.classes.iter().find(|c| c.id == label(&m, x, y)).unwrap().name.clone();
+    assert!(name(300, 700).ends_with(" (?)"), "and its name says that this is doubtful: {}", name(300, 700));
+    assert!(job.notes().iter().any(|n| n.contains("(?)") && n.contains("unlike what the atlas calls so")), "{:?}", job.notes());
     assert!(assigned.unknown_share() > 0.4 && job.notes().iter().any(|n| n.contains("unknown.png")), "{:?}", job.notes());
     let known = run(&slide(three_tissues), &Simple, &with_atlas(&path, 3), &job).unwrap();
+    assert!(known.classes.iter().all(|c| !c.name.contains('?')), "{:?}", known.classes);
     assert!(known.atlas.unwrap().unknown_share() < 0.5 * assigned.unknown_share());
     assert!(m.provenance["atlas"]["id_sha256"].is_string() && m.provenance["parameters"]["atlas"].is_null(), "no path is kept");
 }

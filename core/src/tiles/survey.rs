@@ -81,7 +81,12 @@ pub fn survey(source: &dyn TileSource, grid: &Grid, glass: &Glass, wanted: &Want
         out.take(grid, block, &seen, looks.as_mut());
         job.advance(1);
     }
+    let any = out.tissue.contains(&true);
     mask::clean(&mut out.tissue, grid.columns, wanted.island_cells, HOLE_CELLS);
+    if any && !out.tissue.contains(&true) {
+        let hint = "make `min_region_um2` smaller, 0 keeps all";
+        return Err(source.info().error("all its tissue lies in islands smaller than the least region", hint));
+    }
     if let Some(looks) = looks {
         out.artefact = artefacts::artefacts(&out.tissue, grid.columns, looks);
         out.tissue.iter_mut().zip(&out.artefact).for_each(|(tissue, artefact)| *tissue &= *artefact == 0);

@@ -35,7 +35,7 @@ pub fn run(common: &Common, options: &Cluster, report: &Arc<Report>) -> Result<u
                 let empty = std::fs::remove_dir(options.out.join(name)); // only where nothing was written
                 drop(empty);
                 let cancelled = failure.kind == Kind::Cancelled;
-                entries.push(json!({"slide": name, "status": "failed", "seconds": seconds, "why": failure.message}));
+                entries.push(json!({"slide": name, "status": "failed", "seconds": seconds, "why": nameless(&failure.message, path)}));
                 if cancelled {
                     stopped = Some(failure);
                     break;
@@ -54,6 +54,12 @@ pub fn run(common: &Common, options: &Cluster, report: &Arc<Report>) -> Result<u
     lines.push(format!("{} slide(s), {failed} failed; summary in {}", entries.len(), options.out.join("summary.csv").display()));
     report.outcome(&lines, &json!({"ok": failed == 0, "command": "cluster", "slides": entries}));
     Ok(if failed == 0 { 0 } else { Kind::Other.code() })
+}
+
+/// A message without the folders of the slide: summaries are passed on.
+fn nameless(message: &str, path: &Path) -> String {
+    let file = path.file_name().unwrap_or_default().to_string_lossy();
+    message.replace(&*path.to_string_lossy(), &file)
 }
 
 /// The slides among files and folders; those of a folder in the order of their names.
