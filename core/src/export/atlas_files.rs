@@ -1,5 +1,5 @@
 //! An atlas in one file. In: an [`Atlas`]. Out: JSON, and the same atlas read back bit for bit. The joins are not written: they follow
-//! from leaves and counts ([`Hierarchy::join`]). Fails with the file's name, what is wrong with it and what to try.
+//! from leaves and counts ([`Hierarchy::of_leaves`]). Fails with the file's name, what is wrong with it and what to try.
 
 use std::path::{Path, PathBuf};
 
@@ -106,7 +106,7 @@ fn parsed_atlas(bytes: &[u8]) -> std::result::Result<Atlas, String> {
         mpp: file.mpp,
         normalisation: file.normalisation,
         k: file.k,
-        hierarchy: Hierarchy::join(centroids, counts, f64::from(file.inertia)),
+        hierarchy: Hierarchy::of_leaves(centroids, counts, f64::from(file.inertia)),
         leaves,
         provenance: file.provenance,
         licence: file.licence,

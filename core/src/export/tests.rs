@@ -27,7 +27,7 @@ fn speckled(side: u32, seed: u64, base: [u8; 3]) -> RgbImage {
 /// A hierarchy of three leaves over the cells of [`map`].
 fn tree() -> Tree {
     let leaves = Centroids { channels: 2, data: vec![0.1, -0.2, 1.0 / 3.0, 7e-9, 2.5, 1e7] };
-    let hierarchy = Hierarchy::join(leaves, vec![5, 1, 7], 0.1 + 0.2);
+    let hierarchy = Hierarchy::of_leaves(leaves, vec![5, 1, 7], 0.1 + 0.2);
     Tree {
         hierarchy,
         leaves: (0..37 * 53).map(|i| (i % 4) as u8).collect(),

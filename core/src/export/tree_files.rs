@@ -1,5 +1,5 @@
 //! The hierarchy and the history of a map in its folder. In: a [`Tree`], a [`History`]. Out: `leaves.png`, `labels_before.png`, their
-//! parts of `map.json`, and the same read back bit for bit. The joins are not written: they follow from leaves and counts ([`Hierarchy::join`]).
+//! parts of `map.json`, and the same read back bit for bit. The joins are not written: they follow from leaves and counts ([`Hierarchy::of_leaves`]).
 
 use serde::{Deserialize, Serialize};
 
@@ -48,7 +48,7 @@ impl TreeOf {
             return Err(format!("leaf {leaf} of {k}"));
         }
         let centroids = Centroids { channels, data: self.centroids.concat() };
-        Ok(Tree { hierarchy: Hierarchy::join(centroids, self.counts, self.inertia), leaves, readings: self.readings })
+        Ok(Tree { hierarchy: Hierarchy::of_leaves(centroids, self.counts, self.inertia), leaves, readings: self.readings })
     }
 }
 

@@ -11,7 +11,7 @@ use crate::cluster::{Centroids, Hierarchy};
 /// 40 x 40 cells in quarters; leaves 0, 1 (alike), 2, 3; the cut at 3 has 0 and 1 together.
 fn map() -> SemanticMap {
     let leaves = Centroids { channels: 1, data: vec![0.0, 1.0, 10.0, 30.0] };
-    let hierarchy = Hierarchy::join(leaves, vec![400, 390, 380, 370], 0.0);
+    let hierarchy = Hierarchy::of_leaves(leaves, vec![400, 390, 380, 370], 0.0);
     let leaf = |i: usize| 1 + u8::from(i % 40 >= 20) + 2 * u8::from(i / 40 >= 20);
     let cut = hierarchy.cut(3).unwrap();
     let leaves: Vec<u8> = (0..1600).map(leaf).collect();

@@ -264,7 +264,7 @@ mod tests {
         embedding.fill(|i| vec![if i == 7 * 15 + 3 { 0.51 * 25.0 } else { f32::from(u8::from(i % 15 >= 9)) }]);
         let features = Features { embedding: &embedding, depth: &[2; 225] };
         let leaves = Centroids { channels: 1, data: vec![0.0, 1.0] };
-        let hierarchy = Hierarchy::join(leaves, vec![135, 90], 0.0);
+        let hierarchy = Hierarchy::of_leaves(leaves, vec![135, 90], 0.0);
         let classes = Classes::new(&hierarchy, vec![1, 2]);
         let evidence =
             Evidence { features: &features, classes: &classes, color: &[[200, 100, 150]; 225], least_cells: 12, job: &Job::new() };
@@ -302,7 +302,7 @@ mod tests {
             let depth = super::super::smooth::depths(&grid, &tissue);
             let color: Vec<[u8; 3]> = (0..grid.cells()).map(|i| [(i * 31 % 50) as u8, 90, 120]).collect();
             let leaves = Centroids { channels: 2, data: vec![0.3, 0.0, -0.3, 0.2, 0.0, -0.4] };
-            let hierarchy = Hierarchy::join(leaves, vec![10, 20, 30], 0.0);
+            let hierarchy = Hierarchy::of_leaves(leaves, vec![10, 20, 30], 0.0);
             let classes = Classes::new(&hierarchy, vec![1, 2, 3]);
             let features = Features { embedding: &embedding, depth: &depth };
             let e = Evidence { features: &features, classes: &classes, color: &color, least_cells: 12, job: &Job::new() };
