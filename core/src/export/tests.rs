@@ -479,3 +479,63 @@ fn a_sample_is_read_back_bit_for_bit_and_a_damaged_one_is_told() {
         assert!(read_sample(&path).is_err() || n < whole.len() - 3 * 24, "bit flipped in byte {n}");
     }
 }
+
+#[test]
+fn numbers_in_the_header_of_a_sample_that_cannot_be_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.sample");
+    let encoder = EncoderOf { id: "e".into(), sha256: "s".into(), channels: 2, stride_px: 16 };
+    let data: Vec<f32> = (0..40).map(|i| (i * i % 13) as f32).collect();
+    let rows = crate::cluster::Rows { data: &data, channels: 2 };
+    let cells: Vec<u32> = (0..20).collect();
+    let slide = SampledSlide { id_sha256: "aa".into(), work_mpp: 0.5, ..Default::default() };
+    let whole = crate::atlas::sample(rows, &cells, (encoder, slide.clone()), 1, 99, &crate::Job::new()).unwrap();
+    let again = |change: &dyn Fn(&mut SampledSlide)| {
+        let mut s = whole.clone();
+        change(&mut s.slides[0]);
+        write_sample(&path, &s).unwrap();
+        read_sample(&path)
+    };
+    let fitted = crate::atlas::fit(&again(&|s| s.cells = limits::COUNT).unwrap(), 0, 1, "", &crate::Job::new()).unwrap();
+    write_atlas(&path, &fitted).unwrap();
+    assert_eq!(read_atlas(&path).unwrap(), fitted);
+    let changes: [(&dyn Fn(&mut SampledSlide), &str); 6] = [
+        (&|s| s.cells = u64::MAX, "more than 9007199254740992 cells"),
+        (&|s| s.rows = s.cells + 1, "21 rows of 20 cells"),
+        (&|s| s.work_mpp = 0.0, "at 0 um/px"),
+        (&|s| s.work_mpp = -1.0, "at -1 um/px"),
+        (&|s| s.work_mpp = 1e30, "um/px"),
+        (&|s| s.work_mpp = f32::NAN, "header"),
+    ];
+    for (change, needle) in changes {
+        let e = again(change).unwrap_err().to_string();
+        assert!(e.contains(needle) && e.contains("atlas sample"), "{e}");
+    }
+    let mut two = whole.clone();
+    two.slides = vec![SampledSlide { cells: 1 << 53, ..slide.clone() }, SampledSlide { id_sha256: "bb".into(), cells: 1, ..slide }];
+    write_sample(&path, &two).unwrap();
+    assert!(read_sample(&path).unwrap_err().to_string().contains("more than"), "their sum");
+}
+
+#[test]
+fn counts_of_an_atlas_that_cannot_be_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("atlas.json");
+    let leaf = crate::atlas::Leaf { radius: 1.0, name: None, color: None };
+    let atlas = |counts: Vec<u64>| crate::atlas::Atlas {
+        encoder: EncoderOf { id: "e".into(), sha256: "s".into(), channels: 2, stride_px: 16 },
+        mpp: 0.5,
+        normalisation: "none".into(),
+        k: 2,
+        hierarchy: Hierarchy::join(Centroids { channels: 2, data: vec![0.0, 1.0, 2.0, 3.0, 5.0, 8.0] }, counts, 1.0),
+        leaves: vec![leaf.clone(); 3],
+        provenance: json!({}),
+        licence: "CC0".into(),
+    };
+    write_atlas(&path, &atlas(vec![1, 2, (1 << 53) - 3])).unwrap();
+    assert_eq!(atlas_summary(&read_atlas(&path).unwrap(), 0).unwrap()["rows"], json!(1u64 << 53));
+    for counts in [vec![u64::MAX, u64::MAX, 1], vec![1 << 53, 1, 0]] {
+        write_atlas(&path, &atlas(counts)).unwrap();
+        assert!(read_atlas(&path).unwrap_err().to_string().contains("the rows of its leaves"));
+    }
+}
