@@ -162,7 +162,7 @@ fn a_second_map_in_the_same_folder_leaves_no_crop_of_the_first() {
     map.history.as_mut().unwrap().crops.truncate(2);
     write_map(dir.path(), &map).unwrap();
     assert_eq!(std::fs::read_dir(dir.path().join("crops")).unwrap().count(), 2);
-    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 18, "no temporary file is left");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 19, "no temporary file is left");
     assert_eq!(read_map(dir.path()).unwrap(), map);
     map.atlas = None;
     write_map(dir.path(), &map).unwrap();
@@ -208,6 +208,11 @@ fn missing_and_damaged_pieces_are_named_with_what_to_try() {
         ("/classes/1/id", json!(1), "class 1"),
         ("/crops/0/side_px", json!([100_000, 1]), "a crop of"),
         ("/cell_px", json!(0.0), "cell of 0 px"),
+        ("/cell_px", json!(1e15), "cell of 1000000000000000 px"),
+        ("/cell_px", json!(3e5), "37 x 53 cells of 300000 px are no slide"),
+        ("/mpp", json!(1e-3), "0.001 um/px"),
+        ("/work_mpp", json!(1e30), "worked at 1000000"),
+        ("/tree/counts", json!([1u64 << 60, 1u64 << 63, u64::MAX]), "rows"),
         ("/exact", json!({"/cell_px": "x"}), "exact/cell_px is no number"),
         ("/exact", json!({"/nothing": "1.5"}), "points nowhere"),
     ] {
@@ -537,5 +542,52 @@ fn counts_of_an_atlas_that_cannot_be_are_told() {
     for counts in [vec![u64::MAX, u64::MAX, 1], vec![1 << 53, 1, 0]] {
         write_atlas(&path, &atlas(counts)).unwrap();
         assert!(read_atlas(&path).unwrap_err().to_string().contains("the rows of its leaves"));
+    }
+}
+
+#[test]
+fn runs_that_change_one_map_at_once_lose_no_change() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut first = map();
+    first.provenance["changes"] = json!(0);
+    write_map(dir.path(), &first).unwrap();
+    let change = || {
+        let held = Held::of(dir.path()).unwrap();
+        let mut map = read_map(dir.path()).unwrap();
+        map.provenance["changes"] = json!(map.provenance["changes"].as_u64().unwrap() + 1);
+        held.write(&map).unwrap();
+    };
+    std::thread::scope(|s| (0..4).for_each(|_| drop(s.spawn(change))));
+    assert_eq!(read_map(dir.path()).unwrap().provenance["changes"], 4);
+}
+
+#[test]
+fn files_of_the_users_are_neither_written_over_nor_swept_away() {
+    let dir = tempfile::tempdir().unwrap();
+    let put = |name: &str| std::fs::write(dir.path().join(name), "mine").unwrap();
+    let mine = |name: &str| std::fs::read(dir.path().join(name)).unwrap() == b"mine";
+    put("unknown.png");
+    let e = write_map(dir.path(), &map()).unwrap_err().to_string();
+    assert!(e.contains("unknown.png") && mine("unknown.png"), "{e}");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    std::fs::remove_file(dir.path().join("unknown.png")).unwrap();
+    let mut plain = map();
+    (plain.atlas, plain.history) = (None, None);
+    write_map(dir.path(), &plain).unwrap();
+    ["unknown.png", "crops/class_09_1.png", "crops/class_of_82.png", "labels_before.png"].iter().for_each(|n| put(n));
+    write_map(dir.path(), &plain).unwrap();
+    assert!(["unknown.png", "crops/class_09_1.png", "crops/class_of_82.png", "labels_before.png"].iter().all(|n| mine(n)));
+}
+
+#[test]
+fn every_file_of_a_map_has_a_name_that_a_maps_file_can_have() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut map = map();
+    map.artefacts = Some(vec![0; map.labels.len()]);
+    let written = write_map(dir.path(), &map).unwrap();
+    assert_eq!(written.len(), 18 + map.crops.len());
+    for path in written {
+        let below = if path.parent() == Some(dir.path()) { "" } else { "crops" };
+        assert!(map_names::is_of_a_map(below, &files::name(&path)), "{}", path.display());
     }
 }
