@@ -504,16 +504,17 @@ fn numbers_in_the_header_of_a_sample_that_cannot_be_are_told() {
     let fitted = crate::atlas::fit(&again(&|s| s.cells = limits::COUNT).unwrap(), 0, 1, "", &crate::Job::new()).unwrap();
     write_atlas(&path, &fitted).unwrap();
     assert_eq!(read_atlas(&path).unwrap(), fitted);
-    let changes: [(&dyn Fn(&mut SampledSlide), &str); 6] = [
-        (&|s| s.cells = u64::MAX, "more than 9007199254740992 cells"),
-        (&|s| s.rows = s.cells + 1, "21 rows of 20 cells"),
-        (&|s| s.work_mpp = 0.0, "at 0 um/px"),
-        (&|s| s.work_mpp = -1.0, "at -1 um/px"),
-        (&|s| s.work_mpp = 1e30, "um/px"),
-        (&|s| s.work_mpp = f32::NAN, "header"),
+    type Change = fn(&mut SampledSlide);
+    let changes: [(Change, &str); 6] = [
+        (|s| s.cells = u64::MAX, "more than 9007199254740992 cells"),
+        (|s| s.rows = s.cells + 1, "21 rows of 20 cells"),
+        (|s| s.work_mpp = 0.0, "at 0 um/px"),
+        (|s| s.work_mpp = -1.0, "at -1 um/px"),
+        (|s| s.work_mpp = 1e30, "um/px"),
+        (|s| s.work_mpp = f32::NAN, "header"),
     ];
     for (change, needle) in changes {
-        let e = again(change).unwrap_err().to_string();
+        let e = again(&change).unwrap_err().to_string();
         assert!(e.contains(needle) && e.contains("atlas sample"), "{e}");
     }
     let mut two = whole.clone();

@@ -143,26 +143,27 @@ mod tests {
         let leaves = Centroids { channels: 1, data: vec![0.0, 1.0, 5.0, 20.0] };
         let sound = Hierarchy::join(leaves, vec![4, 3, 2, 1], 0.5);
         let reading = Reading { k: 2, inertia: 0.5, silhouette: 0.5, stability: 0.5 };
-        let taken = |change: &dyn Fn(&mut Hierarchy, &mut Reading)| {
+        type Change = fn(&mut Hierarchy, &mut Reading);
+        let taken = |change: Change| {
             let (mut h, mut r) = (sound.clone(), reading);
             change(&mut h, &mut r);
             unpack(&pack(&h, &[r])).is_some()
         };
-        assert!(taken(&|_, _| ()));
-        let forged: [&dyn Fn(&mut Hierarchy, &mut Reading); 13] = [
-            &|h, _| h.leaves.data[2] = f32::NAN,
-            &|h, _| h.counts[1] = u64::MAX,
-            &|h, _| h.inertia = f64::INFINITY,
-            &|h, _| h.joins[0].into = 4,
-            &|h, _| h.joins[0].from = 200,
-            &|h, _| h.joins[0].from = h.joins[0].into,
-            &|h, _| h.joins[2] = h.joins[1],
-            &|h, _| h.joins[1].cost = f64::NAN,
-            &|h, _| h.joins[1].cost = -1.0,
-            &|h, _| h.joins.truncate(2),
-            &|h, _| h.joins.push(h.joins[0]),
-            &|_, r| r.k = 5,
-            &|_, r| r.stability = f64::NAN,
+        assert!(taken(|_, _| ()));
+        let forged: [Change; 13] = [
+            |h, _| h.leaves.data[2] = f32::NAN,
+            |h, _| h.counts[1] = u64::MAX,
+            |h, _| h.inertia = f64::INFINITY,
+            |h, _| h.joins[0].into = 4,
+            |h, _| h.joins[0].from = 200,
+            |h, _| h.joins[0].from = h.joins[0].into,
+            |h, _| h.joins[2] = h.joins[1],
+            |h, _| h.joins[1].cost = f64::NAN,
+            |h, _| h.joins[1].cost = -1.0,
+            |h, _| h.joins.truncate(2),
+            |h, _| h.joins.push(h.joins[0]),
+            |_, r| r.k = 5,
+            |_, r| r.stability = f64::NAN,
         ];
         forged.iter().enumerate().for_each(|(i, change)| assert!(!taken(*change), "{i}"));
         let none = Hierarchy { leaves: Centroids { channels: 1, data: vec![] }, counts: vec![], joins: vec![], inertia: 0.0 };
