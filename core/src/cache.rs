@@ -2,9 +2,10 @@
 //! and the [`Key`] of everything that the bytes depend on. Out: the bytes, or nothing where there are none.
 //!
 //! A file is a row of records and only ever grows at its end. Each record carries a checksum, so whatever a killed process, a full
-//! disk or a flipped bit leaves behind is found when the file is opened: a torn end is cut off, a damaged record is passed over, and
-//! the caller makes both again. One process writes a file at a time; another one that comes meanwhile uses what it finds and keeps the
-//! rest to itself. Fails where a file cannot be read or written.
+//! disk or a flipped bit leaves behind is found when the file is opened: a torn end is cut off, what is damaged is passed over up to the
+//! next whole record, and the caller makes both again. One process writes a file at a time; another one that comes meanwhile, or one that
+//! may only read, uses what it finds and keeps the rest to itself. A file that is no cache, or another slide's, is never written. Fails
+//! where a file cannot be read or written.
 //!
 //! | bytes | what |
 //! |---|---|
@@ -16,19 +17,23 @@
 //! | length | the content; that of a file's first record is the key |
 
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{BufReader, Read, Seek, SeekFrom, Write};
+use std::fs::{File, TryLockError};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use sha2::{Digest, Sha256};
 
-use crate::{Error, Job, Result};
+use crate::{Error, Job, Result, own_file};
 
 const MAGIC: [u8; 4] = *b"HLR1";
 const HEAD_BYTES: usize = 24;
 /// Longest content of a record.
 const CONTENT_BYTES: u32 = 64 << 20;
+/// Bytes searched at once for the next record after a damaged one.
+const SEARCH_BYTES: u64 = 1 << 16;
+/// Most searches in a file: one made to look like records everywhere would take for ever.
+const SEARCHES: usize = 1000;
 const REMEDY: &str = "check free space and permissions, or choose another `cache_dir`; what is done is kept";
 
 /// What a record holds.
@@ -97,20 +102,16 @@ impl Cache {
     pub fn open(dir: &Path, key: &Key, job: &Job) -> Result<Self> {
         std::fs::create_dir_all(dir).map_err(|e| Error::file("cannot make the folder", dir, e, REMEDY))?;
         let path = dir.join(key.file_name());
-        let fail = |e: std::io::Error| Error::file("cannot use the cache", &path, e, REMEDY);
-        let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path).map_err(fail)?;
-        let ours = match file.try_lock() {
-            Ok(()) => true,
-            Err(TryLockError::WouldBlock) => {
-                job.note("another run works with this slide's cache: what it has is used, what this run adds is not kept");
-                false
-            }
-            Err(TryLockError::Error(e)) => {
-                job.note(format!("the cache cannot be locked ({e}): it is read and not added to"));
-                false
-            }
-        };
+        let fail = |e: io::Error| Error::file("cannot use the cache", &path, e, REMEDY);
+        let own_file::Opened { file, writable } = own_file::open(&path).map_err(fail)?;
+        let doubt = if writable { lock(&file) } else { Some("the cache may not be written: it is read and not added to".into()) };
+        let ours = doubt.is_none();
+        doubt.into_iter().for_each(|why| job.note(why));
         let mut found = Scan::of(&file, &key.text()).map_err(fail)?;
+        if found.foreign {
+            let why = "it is no cache, or that of another slide or setting";
+            return Err(Error::file("cannot use the cache", &path, why, "move that file away, or choose another `cache_dir`"));
+        }
         if found.damaged > 0 {
             job.note(format!("{} damaged record(s) of the cache are made again", found.damaged));
         }
@@ -192,10 +193,21 @@ impl Cache {
     }
 }
 
+/// Locks a cache for this run; what to tell the user where it is not to be had.
+fn lock(file: &File) -> Option<String> {
+    match file.try_lock() {
+        Ok(()) => None,
+        Err(TryLockError::WouldBlock) => {
+            Some("another run works with this slide's cache: what it has is used, what this run adds is not kept".into())
+        }
+        Err(TryLockError::Error(e)) => Some(format!("the cache cannot be locked ({e}): it is read and not added to")),
+    }
+}
+
 /// Writes a record at `end` in one go; the offset of its content and the new end come back.
-fn append(file: &mut File, end: u64, kind: u32, number: u32, content: &[u8]) -> std::io::Result<(u64, u64)> {
+fn append(file: &mut File, end: u64, kind: u32, number: u32, content: &[u8]) -> io::Result<(u64, u64)> {
     let bytes = u32::try_from(content.len()).ok().filter(|n| *n <= CONTENT_BYTES);
-    let bytes = bytes.ok_or_else(|| std::io::Error::other(format!("a record of {} bytes", content.len())))?;
+    let bytes = bytes.ok_or_else(|| io::Error::other(format!("a record of {} bytes", content.len())))?;
     let mut record = Vec::with_capacity(HEAD_BYTES + content.len());
     record.extend(MAGIC);
     [kind, number, bytes].iter().for_each(|v| record.extend(v.to_le_bytes()));
@@ -217,43 +229,132 @@ fn checksum(head: &[u8], content: &[u8]) -> [u8; 8] {
 #[derive(Default)]
 struct Scan {
     at: HashMap<(u32, u32), Place>,
-    /// Where the next record goes; 0 where the file is empty or not of this key.
+    /// Where the next record goes: behind the last whole one; 0 where the first one is not whole.
     end: u64,
+    /// Records, or stretches between whole ones, that are not what was written.
     damaged: usize,
+    /// Something else than the cache of this key, and whole.
+    foreign: bool,
 }
 
 impl Scan {
-    fn of(file: &File, key: &str) -> std::io::Result<Self> {
-        let (mut scan, length) = (Self::default(), file.metadata()?.len());
-        let mut from = BufReader::with_capacity(1 << 16, file);
-        from.seek(SeekFrom::Start(0))?;
-        let mut content = Vec::new();
-        while length - scan.end >= HEAD_BYTES as u64 {
-            let mut head = [0u8; HEAD_BYTES];
-            from.read_exact(&mut head)?;
-            let number = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
-            let (of, bytes) = ((number(4), number(8)), number(12));
-            let left = length - scan.end - HEAD_BYTES as u64;
-            if head[..4] != MAGIC || bytes > CONTENT_BYTES || u64::from(bytes) > left {
-                // a torn end, or a head that no longer says where the next record is
-                scan.damaged += usize::from(head[..4] != MAGIC);
-                break;
+    fn of(file: &File, key: &str) -> io::Result<Self> {
+        let (mut scan, mut reader) = (Self::default(), Reader::new(file)?);
+        scan.foreign = !reader.begins_as_ours()?;
+        // what was met since the last whole record, and how often one was searched for
+        let (mut gap, mut searches) = (None, 0);
+        while !scan.foreign {
+            let start = reader.at;
+            match reader.record()? {
+                Piece::End => break,
+                Piece::Whole(of) => {
+                    scan.foreign = start == 0 && (of != (Kind::Key as u32, 0) || reader.content != key.as_bytes());
+                    scan.damaged += usize::from(gap.take().is_some());
+                    let offset = start + HEAD_BYTES as u64;
+                    scan.at.insert(of, Place { file: 0, offset, bytes: (reader.at - offset) as u32 });
+                    scan.end = reader.at;
+                }
+                Piece::Damaged | Piece::Torn if searches == SEARCHES => {
+                    gap = Some(Piece::Damaged);
+                    break;
+                }
+                met => {
+                    searches += 1;
+                    gap.get_or_insert(met);
+                    reader.search()?;
+                }
             }
-            content.resize(bytes as usize, 0);
-            from.read_exact(&mut content)?;
-            let whole = checksum(&head[4..16], &content) == head[16..];
-            if scan.end == 0 && !(whole && of == (Kind::Key as u32, 0) && content == key.as_bytes()) {
-                scan.damaged += 1;
-                return Ok(scan);
-            }
-            if whole {
-                scan.at.insert(of, Place { file: 0, offset: scan.end + HEAD_BYTES as u64, bytes });
-            } else {
-                scan.damaged += 1;
-            }
-            scan.end += HEAD_BYTES as u64 + u64::from(bytes);
+        }
+        scan.damaged += usize::from(matches!(gap, Some(Piece::Damaged)));
+        if !scan.at.contains_key(&(Kind::Key as u32, 0)) {
+            (scan.at, scan.end) = (HashMap::new(), 0);
         }
         Ok(scan)
+    }
+}
+
+/// What lies at a place of a file.
+enum Piece {
+    /// A record of that kind and number.
+    Whole((u32, u32)),
+    /// Something that was never written so.
+    Damaged,
+    /// What may be the beginning of a record.
+    Torn,
+    /// Nothing.
+    End,
+}
+
+/// Reads a file record by record. Holds one content at a time.
+struct Reader<'a> {
+    from: BufReader<&'a File>,
+    /// Where it is, and where the file ends.
+    at: u64,
+    length: u64,
+    content: Vec<u8>,
+}
+
+impl<'a> Reader<'a> {
+    fn new(file: &'a File) -> io::Result<Self> {
+        let mut reader = Self { from: BufReader::with_capacity(1 << 16, file), at: 0, length: file.metadata()?.len(), content: Vec::new() };
+        reader.go(0)?;
+        Ok(reader)
+    }
+
+    fn go(&mut self, at: u64) -> io::Result<()> {
+        self.at = at;
+        self.from.seek(SeekFrom::Start(at)).map(drop)
+    }
+
+    /// Whether the first bytes, as far as there are any, are those of a cache.
+    fn begins_as_ours(&mut self) -> io::Result<bool> {
+        let mut first = Vec::new();
+        self.from.by_ref().take(MAGIC.len() as u64).read_to_end(&mut first)?;
+        self.go(0)?;
+        Ok(MAGIC.starts_with(&first))
+    }
+
+    /// Reads the record that begins here, and goes behind it if it is whole.
+    fn record(&mut self) -> io::Result<Piece> {
+        let left = self.length.saturating_sub(self.at);
+        if left < HEAD_BYTES as u64 {
+            return Ok(if left == 0 { Piece::End } else { Piece::Torn });
+        }
+        let mut head = [0u8; HEAD_BYTES];
+        self.from.read_exact(&mut head)?;
+        let number = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+        let bytes = number(12);
+        if head[..4] != MAGIC || bytes > CONTENT_BYTES {
+            return Ok(Piece::Damaged);
+        }
+        if u64::from(bytes) > left - HEAD_BYTES as u64 {
+            return Ok(Piece::Torn);
+        }
+        self.content.resize(bytes as usize, 0);
+        self.from.read_exact(&mut self.content)?;
+        if checksum(&head[4..16], &self.content) != head[16..] {
+            return Ok(Piece::Damaged);
+        }
+        self.at += HEAD_BYTES as u64 + u64::from(bytes);
+        Ok(Piece::Whole((number(4), number(8))))
+    }
+
+    /// Goes to the next place where a record may begin, or to the end.
+    fn search(&mut self) -> io::Result<()> {
+        let mut part = Vec::new();
+        let mut from = self.at + 1;
+        loop {
+            self.go(from)?;
+            part.clear();
+            let read = self.from.by_ref().take(SEARCH_BYTES).read_to_end(&mut part)? as u64;
+            if let Some(place) = part.windows(MAGIC.len()).position(|w| w == MAGIC) {
+                return self.go(from + place as u64);
+            }
+            if read < SEARCH_BYTES {
+                return self.go(self.length);
+            }
+            from += read - (MAGIC.len() as u64 - 1);
+        }
     }
 }
 
@@ -308,7 +409,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = filled(dir.path());
         let bytes = std::fs::read(&path).unwrap();
-        for at in (0..bytes.len()).step_by(61) {
+        for at in (4..bytes.len()).step_by(61) {
             let mut bad = bytes.clone();
             bad[at] ^= 0x10;
             std::fs::write(&path, &bad).unwrap();
@@ -316,10 +417,93 @@ mod tests {
             let cache = Cache::open(dir.path(), &key("a"), &job).unwrap();
             let kept = whole(&cache);
             assert!(kept.len() < 10 && (0..10).all(|n| cache.has(Kind::Window, n) == kept.contains(&n)), "byte {at}");
+            assert!(job.notes().iter().any(|n| n.contains("1 damaged record")), "byte {at}: {:?}", job.notes());
             (0..10).filter(|n| !kept.contains(n)).for_each(|n| cache.put(Kind::Window, n, &content(n)).unwrap());
             drop(cache);
             assert_eq!(whole(&Cache::open(dir.path(), &key("a"), &Job::new()).unwrap()).len(), 10, "byte {at}");
         }
+    }
+
+    #[test]
+    fn a_flipped_bit_in_a_head_costs_that_record_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = filled(dir.path());
+        let bytes = std::fs::read(&path).unwrap();
+        let head = HEAD_BYTES + key("a").text().len() + 4 * HEAD_BYTES + (0..4).map(|n| content(n).len()).sum::<usize>();
+        assert_eq!(bytes[head..head + 4], MAGIC);
+        for bit in 0..8 * HEAD_BYTES {
+            let mut bad = bytes.clone();
+            bad[head + bit / 8] ^= 1 << (bit % 8);
+            std::fs::write(&path, &bad).unwrap();
+            let job = Job::new();
+            let cache = Cache::open(dir.path(), &key("a"), &job).unwrap();
+            assert_eq!(whole(&cache), [0, 1, 2, 3, 5, 6, 7, 8, 9], "bit {bit}");
+            assert!(job.notes()[0].contains("1 damaged record"), "bit {bit}: {:?}", job.notes());
+        }
+    }
+
+    /// Beginnings of records where none is, and a stretch longer than what is searched at once.
+    #[test]
+    fn the_next_whole_record_is_found_behind_any_rubbish() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = filled(dir.path());
+        let bytes = std::fs::read(&path).unwrap();
+        let first = HEAD_BYTES + key("a").text().len();
+        for length in [1, 3, 4, SEARCH_BYTES as usize - 2, 3 * SEARCH_BYTES as usize] {
+            let rubbish: Vec<u8> = MAGIC.iter().chain(b"HLR").copied().cycle().take(length.min(200)).collect();
+            let rubbish = [rubbish, vec![7; length.saturating_sub(200)]].concat();
+            std::fs::write(&path, [&bytes[..first], &rubbish, &bytes[first..]].concat()).unwrap();
+            let job = Job::new();
+            assert_eq!(whole(&Cache::open(dir.path(), &key("a"), &job).unwrap()).len(), 10, "{length} bytes");
+            assert!(job.notes()[0].contains("1 damaged"), "{:?}", job.notes());
+        }
+        // rubbish that would take for ever is given up, not loaded
+        std::fs::write(&path, [&bytes[..first], &MAGIC.repeat(4 * SEARCHES), &bytes[first..]].concat()).unwrap();
+        let job = Job::new();
+        assert!(whole(&Cache::open(dir.path(), &key("a"), &job).unwrap()).is_empty() && job.notes()[0].contains("damaged"));
+    }
+
+    #[test]
+    fn a_file_that_is_not_this_cache_is_refused_and_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = filled(dir.path());
+        let other = dir.path().join(key("b").file_name());
+        Cache::open(dir.path(), &key("b"), &Job::new()).unwrap();
+        for bytes in [std::fs::read(&other).unwrap(), b"a thesis".to_vec(), b"x".to_vec(), b"HLR2 and more".to_vec()] {
+            std::fs::write(&path, &bytes).unwrap();
+            let e = Cache::open(dir.path(), &key("a"), &Job::new()).err().unwrap().to_string();
+            assert!(e.contains("no cache, or that of another slide") && e.contains("`cache_dir`"), "{e}");
+            assert_eq!(std::fs::read(&path).unwrap(), bytes);
+        }
+        #[cfg(unix)]
+        {
+            std::fs::remove_file(&path).unwrap();
+            std::fs::write(dir.path().join("mine"), "").unwrap();
+            std::os::unix::fs::symlink(dir.path().join("mine"), &path).unwrap();
+            assert!(Cache::open(dir.path(), &key("a"), &Job::new()).err().unwrap().to_string().contains("a link"));
+            assert!(std::fs::read(dir.path().join("mine")).unwrap().is_empty());
+        }
+    }
+
+    /// Where the rights count for nothing, as for root, the cache is written like any other.
+    #[cfg(unix)]
+    #[test]
+    fn a_cache_that_may_only_be_read_is_used() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let path = filled(dir.path());
+        let rights = |dir_mode: u32, file_mode: u32| {
+            std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(dir_mode)).unwrap();
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(file_mode)).unwrap();
+        };
+        rights(0o555, 0o444);
+        let job = Job::new();
+        let cache = Cache::open(dir.path(), &key("a"), &job).unwrap();
+        assert_eq!(whole(&cache).len(), 10);
+        assert!(cache.kept() || job.notes()[0].contains("may not be written"), "{:?}", job.notes());
+        cache.put(Kind::Survey, 0, &content(3)).unwrap();
+        assert_eq!(cache.get(Kind::Survey, 0).unwrap().unwrap(), content(3));
+        rights(0o755, 0o644);
     }
 
     #[test]

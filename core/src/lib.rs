@@ -19,6 +19,7 @@ pub mod flags;
 pub mod job;
 pub mod limits;
 pub mod ops;
+mod own_file;
 pub mod params;
 pub mod planes;
 pub mod pool;

@@ -25,5 +25,26 @@ pub const GUIDANCE: f64 = 20.0;
 pub const PARAMETERS_BYTES: usize = 1 << 20;
 /// Largest text written into or read from a PNG chunk, in bytes.
 pub const TEXT_BYTES: usize = 1 << 20;
+/// Largest count read from a file: whole numbers up to here are exact in any JSON reader.
+pub const COUNT: u64 = 1 << 53;
+/// Largest side of a map's cell in level-0 pixels: a whole window at the coarsest resolution of a slide of the finest.
+pub const CELL_PX: f64 = WINDOW_PX as f64 * 320.0;
 /// Coarsest and finest resolution worked at, in micrometres per pixel.
 pub const MPP: std::ops::RangeInclusive<f64> = 0.05..=16.0;
+
+/// The sum of counts, if neither it nor one of them is above [`COUNT`].
+pub fn sum_of_counts(counts: impl IntoIterator<Item = u64>) -> Option<u64> {
+    counts.into_iter().try_fold(0u64, |sum, n| sum.checked_add(n).filter(|sum| *sum <= COUNT))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_of_counts_are_bounded_and_the_largest_cell_is_what_the_resolutions_allow() {
+        assert_eq!(sum_of_counts([1, COUNT - 1]), Some(COUNT));
+        assert!(sum_of_counts([1, COUNT]).is_none() && sum_of_counts([u64::MAX, 1]).is_none());
+        assert!((CELL_PX / (f64::from(WINDOW_PX) * MPP.end() / MPP.start()) - 1.0).abs() < 1e-9);
+    }
+}

@@ -245,7 +245,10 @@ pub fn encoder_of_the_users(engine: &Engine, dir: Option<&str>, job: &Job) -> hi
 }
 
 fn cluster(p: &Cluster, engines: &Engines, source: &HostSource, job: &Job) -> histoloom_core::Result<ResultData> {
-    p.out_dir.as_ref().map_or(Ok(()), |dir| export::check_folder(Path::new(dir)))?;
+    if let Some(dir) = p.out_dir.as_deref().map(Path::new) {
+        export::check_map(dir)?;
+        export::check_folder(dir)?;
+    }
     let engine = engine(engines, &p.device, p.threads, job)?;
     let bank = engine.encoder()?;
     let given = encoder_of_the_users(&engine, p.encoder.as_deref(), job)?;
@@ -289,12 +292,14 @@ fn map_of(result: Option<&ResultData>, folder: Option<&str>) -> Result<Arc<Seman
 
 fn edited(p: &Edit, from: Option<&ResultData>, job: &Job) -> Result<ResultData> {
     job.stage("edit", 0);
+    // from before the map is read until it is written, so that no other run's edit is lost
+    let held = p.out_dir.as_ref().map_or(Ok(None), |dir| export::Held::of_map(Path::new(dir)))?;
     let map = edit::edited(&*map_of(from, p.from.as_deref())?, p.undo, &p.edits)?;
     job.check()?;
     let mut files = Vec::new();
     if let Some(dir) = &p.out_dir {
         job.stage("write", 1);
-        files = export::write_map(Path::new(dir), &map)?;
+        files = held.as_ref().map_or_else(|| export::write_map(Path::new(dir), &map), |held| held.write(&map))?;
         job.advance(1);
     }
     let summary = json!({

@@ -24,7 +24,7 @@ pub fn fit(sample: &Sample, k: usize, seed: u64, licence: &str, job: &Job) -> Re
     let chosen = if k == 0 { choice::best(&choice::readings(rows, &hierarchy, seed, job)?).unwrap_or(2) } else { k };
     job.check()?;
     let leaves = radii(rows, &hierarchy).into_iter().map(|radius| Leaf { radius, name: None, color: None }).collect();
-    let seen: u64 = sample.slides.iter().map(|s| s.cells).sum();
+    let seen = sample.slides.iter().fold(0u64, |sum, s| sum.saturating_add(s.cells));
     Ok(Atlas {
         encoder: sample.encoder.clone(),
         mpp: median(sample.slides.iter().map(|s| s.work_mpp).collect()),

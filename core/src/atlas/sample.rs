@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::EncoderOf;
+use super::{EncoderOf, MPP_TOLERANCE};
 use crate::cluster::{Rows, quick};
 use crate::rng::Stream;
 use crate::{Error, Job, Result, limits};
@@ -167,8 +167,19 @@ impl Sample {
             () if self.encoder != other.encoder => differ("the encoder", &self.encoder.told(), &other.encoder.told()),
             () if self.normalisation != other.normalisation => differ("the normalisation", &self.normalisation, &other.normalisation),
             () if self.seed != other.seed => differ("the seed", &self.seed, &other.seed),
-            () => Ok(()),
+            () => self.check_scale(other),
         }
+    }
+
+    /// An error where no atlas could know all slides: there is no resolution that each of theirs is within [`MPP_TOLERANCE`] of.
+    fn check_scale(&self, other: &Self) -> Result<()> {
+        let all = || self.slides.iter().chain(&other.slides).map(|s| f64::from(s.work_mpp));
+        let (finest, coarsest) = (all().fold(f64::INFINITY, f64::min), all().fold(0.0, f64::max));
+        if coarsest / finest <= (1.0 + MPP_TOLERANCE) / (1.0 - MPP_TOLERANCE) {
+            return Ok(());
+        }
+        let why = format!("slides looked at with {finest:.2} and with {coarsest:.2} um/px show another size of tissue");
+        Err(Error::parameter("samples", why, "fit an atlas for each resolution"))
     }
 
     /// Of cells, ranks and rows, hex.

@@ -71,6 +71,16 @@ fn samples_that_do_not_belong_together_are_refused() {
     let other = EncoderOf { sha256: "ff".into(), ..encoder() };
     assert!(refused(&Sample { encoder: other, ..sampled(2, &[100], 50) }).contains("the encoder"));
     assert!(refused(&sampled(1, &[100], 60)).contains("in two ways"));
+    let at = |name: u8, work_mpp: f32| {
+        let mut s = sampled(name, &[100], 50);
+        s.slides[0].work_mpp = work_mpp;
+        s
+    };
+    assert!(refused(&at(2, 1.0)).contains("0.50 and with 1.00 um/px"));
+    // both are what scanners call 20x; the limit holds for all slides together, whatever the order
+    let (fine, coarse, beyond) = (at(2, 0.46), at(3, 0.545), at(4, 0.57));
+    assert!(fine.union(&coarse, 500).is_ok() && a.union(&beyond, 500).is_ok());
+    assert!(a.union(&fine, 500).unwrap().union(&beyond, 500).is_err() && a.union(&beyond, 500).unwrap().union(&fine, 500).is_err());
     assert!(merged(std::iter::empty()).unwrap_err().to_string().contains("samples"));
 }
 

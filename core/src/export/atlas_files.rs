@@ -98,6 +98,9 @@ fn parsed_atlas(bytes: &[u8]) -> std::result::Result<Atlas, String> {
     if channels == 0 || !file.leaves.iter().all(whole) || !limits::MPP.contains(&f64::from(file.mpp)) {
         return Err("a leaf or the resolution is not what it must be".into());
     }
+    if limits::sum_of_counts(file.leaves.iter().map(|l| l.rows)).is_none() || !(file.inertia >= 0.0 && file.inertia.is_finite()) {
+        return Err("the rows of its leaves, or how they spread, are not what they can be".into());
+    }
     let leaves = file.leaves.iter().map(leaf).collect::<std::result::Result<_, String>>()?;
     let centroids = Centroids { channels, data: file.leaves.iter().flat_map(|l| l.centroid.iter().copied()).collect() };
     let counts = file.leaves.iter().map(|l| l.rows).collect();

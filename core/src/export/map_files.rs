@@ -1,15 +1,17 @@
 //! A map's folder. In: a [`SemanticMap`]. Out: its files, and the same map read back: labels, classes, crops, bank, thumbnail and
 //! provenance bit for bit. Fails with the file's name, what is wrong with it and what to try.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
 use image::RgbImage;
 
+use super::held::Held;
+use super::map_names::{ARTEFACTS, BEFORE, CHOICE, CROPS, DISTANCE, LEAVES, SIDECAR, SIDECAR_BYTES, UNKNOWN, crop_name};
 use super::sidecar::{self, ArtefactsOf, AtlasOf, BankOf, CropOf, FileOf, Sidecar, ThumbnailOf};
 use super::staged::{Staged, found};
-use super::tree_files::{BEFORE, HistoryOf, LEAVES, TreeOf};
+use super::tree_files::{HistoryOf, TreeOf};
 use super::{asap, classes_csv, files, geojson, label_tiff, legend, overlay, png_text, scrubbed};
 use super::{readings_chart, readings_csv, unknown};
 use crate::atlas::Assigned;
@@ -18,8 +20,6 @@ use crate::semantic_map::{Bank, Class, Crop, SemanticMap, Tree};
 use crate::tiles::Artefact;
 use crate::{Error, Result, limits};
 
-/// Largest sidecar read, in bytes.
-const SIDECAR_BYTES: usize = 64 << 20;
 /// Largest picture file read, in bytes.
 const PICTURE_BYTES: usize = 256 << 20;
 /// Largest bank read, in bytes.
@@ -27,11 +27,7 @@ const BANK_BYTES: usize = 1 << 30;
 /// Largest thumbnail side read, in pixels.
 const THUMBNAIL_PX: u32 = 8192;
 /// Most crops read.
-const CROPS: usize = limits::CLASSES * 64;
-/// The file with distances to the atlas in hundredths of its bound, one grey value a cell, 0 = background.
-const DISTANCE: &str = "distance.png";
-/// Codes of the artefacts, a cell a pixel.
-const ARTEFACTS: &str = "artefacts.png";
+const MOST_CROPS: usize = limits::CLASSES * 64;
 const AGAIN: &str = "make the map again with `histoloom cluster`, or give the folder of another map";
 
 /// Whether a folder has the files for people and viewers beside those that `map.json` vouches for.
@@ -43,8 +39,20 @@ pub fn has_views(dir: &Path) -> bool {
 /// Writes a map into a folder, which is made if it is not there; a map that is there already is replaced as a whole or not at all. The
 /// paths come back in the order in which they were written; `map.json`, which vouches for the others, is the last.
 pub fn write_map(dir: &Path, map: &SemanticMap) -> Result<Vec<PathBuf>> {
+    Held::of(dir)?.write(map)
+}
+
+impl Held {
+    /// [`write_map`] into the folder held.
+    pub fn write(&self, map: &SemanticMap) -> Result<Vec<PathBuf>> {
+        written(self, map)
+    }
+}
+
+fn written(held: &Held, map: &SemanticMap) -> Result<Vec<PathBuf>> {
+    let dir = held.dir();
     check(map).map_err(|why| Error::internal(format!("map: {why}")))?;
-    let mut out = Out { staged: Staged::begin(dir)?, names: Vec::new() };
+    let mut out = Out { staged: Staged::begin(held)?, names: Vec::new() };
     let (columns, rows) = (map.columns as u32, map.rows as u32);
     let labels = out.put("labels.png", &png_text::encode(columns, rows, png_text::Pixels::Grey(&map.labels), &pseudo())?)?;
     let thumbnail = out.put("thumbnail.png", &rgb_png(&map.thumbnail, &[])?)?;
@@ -70,8 +78,8 @@ pub fn write_map(dir: &Path, map: &SemanticMap) -> Result<Vec<PathBuf>> {
     let grey = |cells: &[u8]| png_text::encode(columns, rows, png_text::Pixels::Grey(cells), &pseudo());
     if let Some(tree) = map.tree.as_ref().filter(|t| !t.readings.is_empty()) {
         let k = map.provenance["k"].as_u64().unwrap_or(map.classes.len() as u64) as usize;
-        out.put("k_choice.png", &rgb_png(&readings_chart(&tree.readings, k), &pseudo())?)?;
-        out.put("k_choice.csv", readings_csv(&tree.readings).as_bytes())?;
+        out.put(CHOICE[0], &rgb_png(&readings_chart(&tree.readings, k), &pseudo())?)?;
+        out.put(CHOICE[1], readings_csv(&tree.readings).as_bytes())?;
     }
     let tree = map.tree.as_ref().map(|t| Ok(TreeOf::new(t, out.put(LEAVES, &grey(&t.leaves)?)?))).transpose()?;
     let history = map.history.as_ref().map(|h| Ok(HistoryOf::new(h, out.put(BEFORE, &grey(&h.labels)?)?))).transpose()?;
@@ -98,16 +106,19 @@ pub fn write_map(dir: &Path, map: &SemanticMap) -> Result<Vec<PathBuf>> {
         artefacts: artefacts.transpose()?,
         provenance: scrubbed(&map.provenance),
     };
-    out.put("map.json", sidecar::to_text(&sidecar)?.as_bytes())?;
-    let written: Vec<PathBuf> = out.names.iter().map(|name| dir.join(name)).collect();
+    out.put(SIDECAR, sidecar::to_text(&sidecar)?.as_bytes())?;
+    let before = listed(dir);
     out.staged.settle()?;
-    sweep(dir, &written);
-    Ok(written)
+    // what only the earlier map had; a failure leaves a stray picture and nothing worse
+    for name in before.iter().filter(|name| !out.names.contains(name)) {
+        let _ = fs::remove_file(dir.join(name));
+    }
+    Ok(out.names.iter().map(|name| dir.join(name)).collect())
 }
 
 /// Reads a map that [`write_map`] wrote. Every piece is checked against the SHA-256 in `map.json` before it is used.
 pub fn read_map(dir: &Path) -> Result<SemanticMap> {
-    let path = found(dir, "map.json");
+    let path = found(dir, SIDECAR);
     if !path.exists() {
         let why = if dir.is_dir() { "there is no map.json in it" } else { "there is no such folder" };
         return Err(Error::file("cannot read the map", dir, why, "give the --out folder of a finished `histoloom cluster`"));
@@ -162,20 +173,26 @@ impl Out {
 
     /// What an atlas says, as a picture and as numbers.
     fn put_atlas(&mut self, map: &SemanticMap, assigned: &Assigned, distance: &[u8]) -> Result<AtlasOf> {
-        self.put("unknown.png", &rgb_png(&unknown(map, assigned), &pseudo())?)?;
+        self.put(UNKNOWN, &rgb_png(&unknown(map, assigned), &pseudo())?)?;
         let file = self.put(DISTANCE, distance)?;
         Ok(AtlasOf { file, id_sha256: assigned.id_sha256.clone(), unknown_share: assigned.unknown_share() })
     }
 }
 
-/// Removes what only an earlier map of this folder had. A failure leaves a stray picture and nothing worse.
-fn sweep(dir: &Path, written: &[PathBuf]) {
-    let crops = std::fs::read_dir(dir.join("crops")).into_iter().flatten().flatten().map(|e| e.path());
-    let crops = crops.filter(|p| files::name(p).starts_with("class_") && p.extension().is_some_and(|e| e == "png"));
-    let others = [LEAVES, BEFORE, DISTANCE, ARTEFACTS, "unknown.png", "k_choice.png", "k_choice.csv"].map(|name| dir.join(name));
-    for path in crops.chain(others).filter(|p| !written.contains(p)) {
-        let _ = std::fs::remove_file(path);
-    }
+/// The files that the map of a folder has and another one may not have; none where it cannot be read.
+fn listed(dir: &Path) -> Vec<String> {
+    let text = files::read(&found(dir, SIDECAR), SIDECAR_BYTES, AGAIN).unwrap_or_default();
+    let Ok(s) = sidecar::from_text(&text) else { return Vec::new() };
+    let read = s.tree.as_ref().is_some_and(|t| !t.readings.is_empty());
+    let parts: [(bool, &[&str]); 5] = [
+        (s.tree.is_some(), &[LEAVES]),
+        (read, &CHOICE),
+        (s.history.is_some(), &[BEFORE]),
+        (s.atlas.is_some(), &[UNKNOWN, DISTANCE]),
+        (s.artefacts.is_some(), &[ARTEFACTS]),
+    ];
+    let others = parts.iter().filter(|(there, _)| *there).flat_map(|(_, names)| names.iter().map(|n| (*n).to_owned()));
+    crop_names(s.crops.iter().map(|c| c.class)).into_iter().chain(others).collect()
 }
 
 /// `crops/class_03_1.png`: the class, then a number within the class.
@@ -184,7 +201,7 @@ fn crop_names(classes: impl Iterator<Item = u8>) -> Vec<String> {
     classes
         .map(|class| {
             used[class as usize] += 1;
-            format!("crops/class_{class:02}_{}.png", used[class as usize])
+            format!("{CROPS}/{}", crop_name(class, used[class as usize]))
         })
         .collect()
 }
@@ -265,7 +282,7 @@ fn bounds(s: &Sidecar, path: &Path) -> Result<()> {
     if let Some(crop) = s.crops.iter().find(|c| c.side_px.iter().any(|side| !(1..=limits::WINDOW_PX).contains(side))) {
         return bad(format!("a crop of {:?} px", crop.side_px));
     }
-    if s.crops.len() > CROPS || s.thumbnail.side_px.iter().any(|side| !(1..=THUMBNAIL_PX).contains(side)) {
+    if s.crops.len() > MOST_CROPS || s.thumbnail.side_px.iter().any(|side| !(1..=THUMBNAIL_PX).contains(side)) {
         return bad(format!("{} crops, a thumbnail of {:?} px", s.crops.len(), s.thumbnail.side_px));
     }
     if s.bank.channels == 0 && s.bank.rows > 0 {
@@ -280,8 +297,14 @@ fn check(map: &SemanticMap) -> std::result::Result<(), String> {
     if map.rows.checked_mul(map.columns) != Some(map.labels.len()) || map.labels.is_empty() {
         return bad(format!("{} labels for {} x {} cells", map.labels.len(), map.rows, map.columns));
     }
-    if !(map.cell_px > 0.0 && map.cell_px.is_finite() && map.mpp > 0.0 && map.mpp.is_finite() && map.work_mpp > 0.0) {
+    let scaled = map.cell_px > 0.0 && map.cell_px <= limits::CELL_PX && [map.mpp, map.work_mpp].iter().all(|v| limits::MPP.contains(v));
+    if !scaled {
         return bad(format!("cell of {} px, {} um/px, worked at {} um/px", map.cell_px, map.mpp, map.work_mpp));
+    }
+    // the last cell may reach beyond the slide
+    let side_px = map.rows.max(map.columns).saturating_sub(1) as f64 * map.cell_px;
+    if side_px > limits::SLIDE_SIDE_PX as f64 {
+        return bad(format!("{} x {} cells of {} px are no slide", map.rows, map.columns, map.cell_px));
     }
     let drawn = map.tree.as_ref().map(|t| t.leaves.len()).into_iter().chain(map.history.as_ref().map(|h| h.labels.len()));
     let drawn = drawn.chain(map.atlas.as_ref().map(|a| a.distance.len()));

@@ -14,8 +14,9 @@
 //!
 //! Every file is written beside its place and renamed, so that a reader sees the old file or the whole new one. `map.json` comes
 //! last and holds the SHA-256 of what belongs to it: a folder caught half-way is told from a whole one. A map that is written over
-//! another is made beside it first, so that one of the two is whole at every moment. No path and no text of
-//! the slide is written ([`scrubbed`]). Everything synthetic says so in a text chunk that programs can read.
+//! another is made beside it first, so that one of the two is whole at every moment; one run at a time writes a map's folder ([`Held`]),
+//! in which the empty `.histoloom-lock` stays, and a folder with files of the user's under a map's names is refused ([`check_map`]). No
+//! path and no text of the slide is written ([`scrubbed`]). Everything synthetic says so in a text chunk that programs can read.
 //!
 //! Units: geometry in level-0 pixels, areas in square micrometres. Fails with [`Error::File`](crate::Error::File), naming the
 //! file and what to try, or [`Error::Limit`](crate::Error::Limit) before anything large is allocated.
@@ -29,8 +30,10 @@ mod cut_open;
 mod dataset;
 mod files;
 mod geojson;
+mod held;
 mod label_tiff;
 mod map_files;
+mod map_names;
 mod picture;
 mod png_text;
 mod privacy;
@@ -56,7 +59,9 @@ pub use contours::{Polygon, contours};
 pub use dataset::DataSet;
 pub use files::{check_folder, read as read_file, read_text, sha256};
 pub use geojson::geojson;
+pub use held::Held;
 pub use map_files::{has_views, read_map, write_map};
+pub use map_names::check_map;
 pub use picture::{legend, overlay};
 pub use privacy::scrubbed;
 pub use report::{check_report, write_report};

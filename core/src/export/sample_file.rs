@@ -102,6 +102,18 @@ fn split(bytes: &[u8]) -> std::result::Result<(Header, &[u8]), String> {
     if header.format == FORMAT { Ok((header, rows)) } else { Err(format!("its format is {:?}, not {FORMAT:?}", header.format)) }
 }
 
+/// Counts and resolutions of slides.
+fn check_slides(slides: &[SampledSlide]) -> std::result::Result<(), String> {
+    if limits::sum_of_counts(slides.iter().map(|s| s.cells)).is_none() {
+        return Err(format!("its slides have more than {} cells", limits::COUNT));
+    }
+    let sound = |s: &&SampledSlide| s.rows <= s.cells && limits::MPP.contains(&f64::from(s.work_mpp));
+    match slides.iter().find(|s| !sound(s)) {
+        Some(s) => Err(format!("a slide with {} rows of {} cells, at {} um/px", s.rows, s.cells, s.work_mpp)),
+        None => Ok(()),
+    }
+}
+
 fn parsed(bytes: &[u8]) -> std::result::Result<Sample, String> {
     let (header, rows) = split(bytes)?;
     let channels = header.encoder.channels;
@@ -121,6 +133,7 @@ fn parsed(bytes: &[u8]) -> std::result::Result<Sample, String> {
         kept.push(Kept { slide: word([a, b, c, d]), cell: word([e, f, g, h]), rank: f64::from_le_bytes(rank) });
         data.extend(values.as_chunks::<4>().0.iter().map(|v| f32::from_le_bytes(*v)));
     }
+    check_slides(&header.slides)?;
     let sorted =
         kept.is_sorted_by(|a, b| (a.slide, a.cell) < (b.slide, b.cell)) && header.slides.is_sorted_by(|a, b| a.id_sha256 < b.id_sha256);
     let sound = kept.iter().all(|k| (k.slide as usize) < header.slides.len() && k.rank >= 0.0 && k.rank.is_finite());

@@ -162,7 +162,7 @@ fn a_second_map_in_the_same_folder_leaves_no_crop_of_the_first() {
     map.history.as_mut().unwrap().crops.truncate(2);
     write_map(dir.path(), &map).unwrap();
     assert_eq!(std::fs::read_dir(dir.path().join("crops")).unwrap().count(), 2);
-    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 18, "no temporary file is left");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 19, "no temporary file is left");
     assert_eq!(read_map(dir.path()).unwrap(), map);
     map.atlas = None;
     write_map(dir.path(), &map).unwrap();
@@ -208,6 +208,11 @@ fn missing_and_damaged_pieces_are_named_with_what_to_try() {
         ("/classes/1/id", json!(1), "class 1"),
         ("/crops/0/side_px", json!([100_000, 1]), "a crop of"),
         ("/cell_px", json!(0.0), "cell of 0 px"),
+        ("/cell_px", json!(1e15), "cell of 1000000000000000 px"),
+        ("/cell_px", json!(3e5), "37 x 53 cells of 300000 px are no slide"),
+        ("/mpp", json!(1e-3), "0.001 um/px"),
+        ("/work_mpp", json!(1e30), "worked at 1000000"),
+        ("/tree/counts", json!([1u64 << 60, 1u64 << 63, u64::MAX]), "rows"),
         ("/exact", json!({"/cell_px": "x"}), "exact/cell_px is no number"),
         ("/exact", json!({"/nothing": "1.5"}), "points nowhere"),
     ] {
@@ -478,5 +483,113 @@ fn a_sample_is_read_back_bit_for_bit_and_a_damaged_one_is_told() {
         std::fs::write(&path, &changed).unwrap();
         // a flipped bit in the header's words may leave another sound sample, in the rows it never does
         assert!(read_sample(&path).is_err() || n < whole.len() - 3 * 24, "bit flipped in byte {n}");
+    }
+}
+
+#[test]
+fn numbers_in_the_header_of_a_sample_that_cannot_be_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.sample");
+    let encoder = EncoderOf { id: "e".into(), sha256: "s".into(), channels: 2, stride_px: 16 };
+    let data: Vec<f32> = (0..40).map(|i| (i * i % 13) as f32).collect();
+    let rows = crate::cluster::Rows { data: &data, channels: 2 };
+    let cells: Vec<u32> = (0..20).collect();
+    let slide = SampledSlide { id_sha256: "aa".into(), work_mpp: 0.5, ..Default::default() };
+    let whole = crate::atlas::sample(rows, &cells, (encoder, slide.clone()), 1, 99, &crate::Job::new()).unwrap();
+    let again = |change: &dyn Fn(&mut SampledSlide)| {
+        let mut s = whole.clone();
+        change(&mut s.slides[0]);
+        write_sample(&path, &s).unwrap();
+        read_sample(&path)
+    };
+    let fitted = crate::atlas::fit(&again(&|s| s.cells = limits::COUNT).unwrap(), 0, 1, "", &crate::Job::new()).unwrap();
+    write_atlas(&path, &fitted).unwrap();
+    assert_eq!(read_atlas(&path).unwrap(), fitted);
+    type Change = fn(&mut SampledSlide);
+    let changes: [(Change, &str); 6] = [
+        (|s| s.cells = u64::MAX, "more than 9007199254740992 cells"),
+        (|s| s.rows = s.cells + 1, "21 rows of 20 cells"),
+        (|s| s.work_mpp = 0.0, "at 0 um/px"),
+        (|s| s.work_mpp = -1.0, "at -1 um/px"),
+        (|s| s.work_mpp = 1e30, "um/px"),
+        (|s| s.work_mpp = f32::NAN, "header"),
+    ];
+    for (change, needle) in changes {
+        let e = again(&change).unwrap_err().to_string();
+        assert!(e.contains(needle) && e.contains("atlas sample"), "{e}");
+    }
+    let mut two = whole.clone();
+    two.slides = vec![SampledSlide { cells: 1 << 53, ..slide.clone() }, SampledSlide { id_sha256: "bb".into(), cells: 1, ..slide }];
+    write_sample(&path, &two).unwrap();
+    assert!(read_sample(&path).unwrap_err().to_string().contains("more than"), "their sum");
+}
+
+#[test]
+fn counts_of_an_atlas_that_cannot_be_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("atlas.json");
+    let leaf = crate::atlas::Leaf { radius: 1.0, name: None, color: None };
+    let atlas = |counts: Vec<u64>| crate::atlas::Atlas {
+        encoder: EncoderOf { id: "e".into(), sha256: "s".into(), channels: 2, stride_px: 16 },
+        mpp: 0.5,
+        normalisation: "none".into(),
+        k: 2,
+        hierarchy: Hierarchy::of_leaves(Centroids { channels: 2, data: vec![0.0, 1.0, 2.0, 3.0, 5.0, 8.0] }, counts, 1.0),
+        leaves: vec![leaf.clone(); 3],
+        provenance: json!({}),
+        licence: "CC0".into(),
+    };
+    write_atlas(&path, &atlas(vec![1, 2, (1 << 53) - 3])).unwrap();
+    assert_eq!(atlas_summary(&read_atlas(&path).unwrap(), 0).unwrap()["rows"], json!(1u64 << 53));
+    for counts in [vec![u64::MAX, u64::MAX, 1], vec![1 << 53, 1, 0]] {
+        write_atlas(&path, &atlas(counts)).unwrap();
+        assert!(read_atlas(&path).unwrap_err().to_string().contains("the rows of its leaves"));
+    }
+}
+
+#[test]
+fn runs_that_change_one_map_at_once_lose_no_change() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut first = map();
+    first.provenance["changes"] = json!(0);
+    write_map(dir.path(), &first).unwrap();
+    let change = || {
+        let held = Held::of(dir.path()).unwrap();
+        let mut map = read_map(dir.path()).unwrap();
+        map.provenance["changes"] = json!(map.provenance["changes"].as_u64().unwrap() + 1);
+        held.write(&map).unwrap();
+    };
+    std::thread::scope(|s| (0..4).for_each(|_| drop(s.spawn(change))));
+    assert_eq!(read_map(dir.path()).unwrap().provenance["changes"], 4);
+}
+
+#[test]
+fn files_of_the_users_are_neither_written_over_nor_swept_away() {
+    let dir = tempfile::tempdir().unwrap();
+    let put = |name: &str| std::fs::write(dir.path().join(name), "mine").unwrap();
+    let mine = |name: &str| std::fs::read(dir.path().join(name)).unwrap() == b"mine";
+    put("unknown.png");
+    let e = write_map(dir.path(), &map()).unwrap_err().to_string();
+    assert!(e.contains("unknown.png") && mine("unknown.png"), "{e}");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    std::fs::remove_file(dir.path().join("unknown.png")).unwrap();
+    let mut plain = map();
+    (plain.atlas, plain.history) = (None, None);
+    write_map(dir.path(), &plain).unwrap();
+    ["unknown.png", "crops/class_09_1.png", "crops/class_of_82.png", "labels_before.png"].iter().for_each(|n| put(n));
+    write_map(dir.path(), &plain).unwrap();
+    assert!(["unknown.png", "crops/class_09_1.png", "crops/class_of_82.png", "labels_before.png"].iter().all(|n| mine(n)));
+}
+
+#[test]
+fn every_file_of_a_map_has_a_name_that_a_maps_file_can_have() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut map = map();
+    map.artefacts = Some(vec![0; map.labels.len()]);
+    let written = write_map(dir.path(), &map).unwrap();
+    assert_eq!(written.len(), 18 + map.crops.len());
+    for path in written {
+        let below = if path.parent() == Some(dir.path()) { "" } else { "crops" };
+        assert!(map_names::is_of_a_map(below, &files::name(&path)), "{}", path.display());
     }
 }

@@ -10,9 +10,6 @@ use crate::limits;
 use crate::semantic_map::edit::{Edit, History};
 use crate::semantic_map::{Class, Tree};
 
-/// The file with one leaf a cell, counted from 1; 0 = background.
-pub(super) const LEAVES: &str = "leaves.png";
-
 /// The tree's part of the sidecar. Single-precision numbers come back exactly whatever JSON reader: they have digits to spare.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct TreeOf {
@@ -44,6 +41,9 @@ impl TreeOf {
         if self.centroids.iter().any(|c| c.len() != channels || c.iter().any(|v| !v.is_finite())) {
             return Err("a leaf of the hierarchy is not what the others are".into());
         }
+        if limits::sum_of_counts(self.counts.iter().copied()).is_none() {
+            return Err(format!("the leaves of the hierarchy have more than {} rows", limits::COUNT));
+        }
         if let Some(leaf) = leaves.iter().find(|l| usize::from(**l) > k) {
             return Err(format!("leaf {leaf} of {k}"));
         }
@@ -51,9 +51,6 @@ impl TreeOf {
         Ok(Tree { hierarchy: Hierarchy::of_leaves(centroids, self.counts, self.inertia), leaves, readings: self.readings })
     }
 }
-
-/// The file with the labels before the first edit.
-pub(super) const BEFORE: &str = "labels_before.png";
 
 /// The history's part of the sidecar.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

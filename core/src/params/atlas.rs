@@ -171,9 +171,13 @@ const OUT: Field = field("out", Kind::Text, || Value::Null, "The file to write; 
 const SAMPLES: Field = field("samples", Kind::List, || json!([]), "Files made by atlas_sample or atlas_merge, or folders of them");
 
 fn check_given(field: &str, given: Option<&String>, hint: &str) -> Result<()> {
-    if given.is_none_or(String::is_empty) { Err(Error::parameter(field, "is missing", hint)) } else { Ok(()) }
+    if given.is_none() { Err(Error::parameter(field, "is missing", hint)) } else { Ok(()) }
 }
 
 fn check_samples(samples: &[String]) -> Result<()> {
-    if samples.is_empty() { Err(Error::parameter("samples", "is missing", "name files made by atlas_sample")) } else { Ok(()) }
+    if samples.is_empty() || samples.iter().any(String::is_empty) {
+        Err(Error::parameter("samples", "is missing", "name files made by atlas_sample"))
+    } else {
+        Ok(())
+    }
 }

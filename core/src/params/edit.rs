@@ -5,8 +5,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 
 use super::{Kind, OUT_DIR, Params, Table, field};
+use crate::limits;
 use crate::semantic_map::edit;
-use crate::{Error, Result, limits};
 
 /// Parameters of an edit job: a map -> the map with other classes. With neither edits nor undo it opens a map's folder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,13 +43,6 @@ impl Params for Edit {
             ),
             OUT_DIR,
         ])
-    }
-
-    fn check(&self) -> Result<()> {
-        if self.from.as_ref().is_some_and(String::is_empty) {
-            return Err(Error::parameter("from", "is empty", "give the folder of a map, or leave it out and pass a result"));
-        }
-        Ok(())
     }
 }
 

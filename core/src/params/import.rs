@@ -30,7 +30,7 @@ impl Params for Import {
             ("file", &self.file, "name a checkpoint (.ckpt or .safetensors)"),
             ("out_dir", &self.out_dir, "name a folder that is new or empty"),
         ] {
-            if given.as_ref().is_none_or(String::is_empty) {
+            if given.is_none() {
                 return Err(Error::parameter(name, "is missing", hint));
             }
         }

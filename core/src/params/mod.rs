@@ -308,6 +308,10 @@ impl Field {
                 _ => wrong(&format!("a number from {lo} to {hi}")),
             },
             Kind::Text if !v.is_string() => wrong("a string"),
+            // what may be left out is a file or a folder: an empty name is none
+            Kind::Text if (self.default)().is_null() && v.as_str().is_some_and(|text| text.trim().is_empty()) => {
+                Err(Error::parameter(self.name, "is empty", self.doc))
+            }
             Kind::Flag if !v.is_boolean() => wrong("true or false"),
             Kind::List if !v.is_array() => wrong("a list"),
             Kind::Object if !v.is_object() => wrong("an object"),
@@ -347,6 +351,15 @@ mod tests {
         let e = parse::<Synth>(r#"{"size_px": 250}"#).unwrap_err().to_string();
         assert!(e.contains("try 224 or 256"), "{e}");
         assert!(parse::<Import>(r#"{"file": "a.ckpt"}"#).unwrap_err().to_string().contains("`out_dir`: is missing"));
+        for field in ["out_dir", "cache_dir", "atlas", "encoder"] {
+            for empty in ["", " "] {
+                let e = parse::<Cluster>(&json!({field: empty}).to_string()).unwrap_err().to_string();
+                assert!(e.contains(&format!("`{field}`: is empty; ")), "{e}");
+            }
+        }
+        assert!(parse::<Cluster>(r#"{"device": ""}"#).is_ok(), "the same as auto");
+        assert!(parse::<Eval>(r#"{"from": ""}"#).unwrap_err().to_string().contains("`from`: is missing"));
+        assert!(parse::<AtlasFit>(r#"{"samples": [""], "out": "a"}"#).unwrap_err().to_string().contains("`samples`"));
         assert!(parse::<Synth>(r#"{"sampler": "magic"}"#).unwrap_err().to_string().contains("euler, heun"));
         assert!(parse::<Synth>(r#"{"eta": 0.5}"#).unwrap_err().to_string().contains("`sampler` ddim"));
         assert!(parse::<Synth>(r#"{"eta": 0.5, "sampler": "ddim"}"#).is_ok());

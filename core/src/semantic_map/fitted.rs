@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use crate::cache::{Cache, Kind};
 use crate::cluster::choice::{self, Reading};
 use crate::cluster::{Centroids, Hierarchy, Join, Rows};
-use crate::{Job, Result};
+use crate::{Job, Result, limits};
 
 /// Changes whenever the way from rows to a hierarchy or to its readings does.
 const METHOD: &str = concat!("hierarchy 2, ", env!("CARGO_PKG_VERSION"));
@@ -17,7 +17,7 @@ pub fn fitted(rows: Rows<'_>, k: usize, seed: u64, cache: &Cache, job: &Job) -> 
     let number = u32::from_le_bytes([hash[0], hash[1], hash[2], hash[3]]);
     let kept = cache.get(Kind::Hierarchy, number)?;
     let known = kept.as_deref().and_then(|content| content.strip_prefix(hash.as_slice())).and_then(unpack);
-    if let Some(known) = known.filter(|(hierarchy, _)| hierarchy.leaves.k() >= k) {
+    if let Some(known) = known.filter(|(h, _)| h.leaves.k() >= k && h.leaves.channels == rows.channels) {
         return Ok(known);
     }
     let hierarchy = Hierarchy::fit(rows, k, seed, job)?;
@@ -55,7 +55,7 @@ fn pack(h: &Hierarchy, readings: &[Reading]) -> Vec<u8> {
     out
 }
 
-/// What [`pack`] wrote; none where the bytes end too early or too late.
+/// What [`pack`] wrote; none where the bytes end too early or too late, or say what no hierarchy is.
 fn unpack(bytes: &[u8]) -> Option<(Hierarchy, Vec<Reading>)> {
     let mut from = From(bytes);
     let [channels, k, joins, readings] = [from.count()?, from.count()?, from.count()?, from.count()?];
@@ -70,9 +70,32 @@ fn unpack(bytes: &[u8]) -> Option<(Hierarchy, Vec<Reading>)> {
     let reading = |from: &mut From<'_>| {
         Some(Reading { k: from.count()?, inertia: from.number()?, silhouette: from.number()?, stability: from.number()? })
     };
-    let readings = (0..readings).map(|_| reading(&mut from)).collect::<Option<_>>()?;
+    let readings = (0..readings).map(|_| reading(&mut from)).collect::<Option<Vec<_>>>()?;
     let hierarchy = Hierarchy { leaves: Centroids { channels, data }, counts, joins, inertia };
-    from.0.is_empty().then_some((hierarchy, readings))
+    (from.0.is_empty() && is_sound(&hierarchy, &readings)).then_some((hierarchy, readings))
+}
+
+/// Whether leaves, joins and readings are those of a hierarchy: in range, finite, and every leaf but one joined into another once.
+fn is_sound(h: &Hierarchy, readings: &[Reading]) -> bool {
+    let k = h.leaves.k();
+    let mut alive = vec![true; k];
+    let mut joins = |j: &Join| {
+        let (into, from) = (usize::from(j.into), usize::from(j.from));
+        let both = into != from && [into, from].iter().all(|leaf| alive.get(*leaf) == Some(&true));
+        both && std::mem::replace(&mut alive[from], false) && is_amount(j.cost)
+    };
+    let reads = |r: &Reading| (2..=k).contains(&r.k) && [r.inertia, r.silhouette, r.stability].iter().all(|v| v.is_finite());
+    (1..=limits::CLASSES).contains(&k)
+        && h.leaves.data.iter().all(|v| v.is_finite())
+        && limits::sum_of_counts(h.counts.iter().copied()).is_some()
+        && is_amount(h.inertia)
+        && h.joins.len() + 1 == k
+        && h.joins.iter().all(&mut joins)
+        && readings.iter().all(reads)
+}
+
+fn is_amount(value: f64) -> bool {
+    value >= 0.0 && value.is_finite()
 }
 
 /// Bytes that are read from the front.
@@ -113,5 +136,37 @@ mod tests {
         assert_eq!(cache.count(Kind::Hierarchy), 3);
         let bytes = pack(&first.0, &first.1);
         assert!((0..bytes.len()).step_by(7).all(|n| unpack(&bytes[..n]).is_none()));
+    }
+
+    #[test]
+    fn a_forged_hierarchy_is_not_taken() {
+        let leaves = Centroids { channels: 1, data: vec![0.0, 1.0, 5.0, 20.0] };
+        let sound = Hierarchy::of_leaves(leaves, vec![4, 3, 2, 1], 0.5);
+        let reading = Reading { k: 2, inertia: 0.5, silhouette: 0.5, stability: 0.5 };
+        type Change = fn(&mut Hierarchy, &mut Reading);
+        let taken = |change: Change| {
+            let (mut h, mut r) = (sound.clone(), reading);
+            change(&mut h, &mut r);
+            unpack(&pack(&h, &[r])).is_some()
+        };
+        assert!(taken(|_, _| ()));
+        let forged: [Change; 13] = [
+            |h, _| h.leaves.data[2] = f32::NAN,
+            |h, _| h.counts[1] = u64::MAX,
+            |h, _| h.inertia = f64::INFINITY,
+            |h, _| h.joins[0].into = 4,
+            |h, _| h.joins[0].from = 200,
+            |h, _| h.joins[0].from = h.joins[0].into,
+            |h, _| h.joins[2] = h.joins[1],
+            |h, _| h.joins[1].cost = f64::NAN,
+            |h, _| h.joins[1].cost = -1.0,
+            |h, _| h.joins.truncate(2),
+            |h, _| h.joins.push(h.joins[0]),
+            |_, r| r.k = 5,
+            |_, r| r.stability = f64::NAN,
+        ];
+        forged.iter().enumerate().for_each(|(i, change)| assert!(!taken(*change), "{i}"));
+        let none = Hierarchy { leaves: Centroids { channels: 1, data: vec![] }, counts: vec![], joins: vec![], inertia: 0.0 };
+        assert!(unpack(&pack(&none, &[])).is_none());
     }
 }
