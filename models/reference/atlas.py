@@ -29,7 +29,7 @@ NAMES = {"ADI": "Fat", "BACK": "Background", "DEB": "Debris", "LYM": "Lymphocyte
          "STR": "Stroma", "TUM": "Tumour", "Viable": "Tumour", "Non-Viable-Tumor": "Necrosis", "mask": "Tumour"}
 LEAST_CELLS, LEAST_SHARE, LEAST_PURITY = 40, 0.3, 0.6
 # classes of a map that leaves it to the atlas, before those of one name become one
-OWN_K = 40
+OWN_K = 80
 LICENCE = "CC BY 4.0: fitted on CC0, CC BY and TCGA open-access images, see PROVENANCE.md"
 
 
