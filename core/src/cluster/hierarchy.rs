@@ -74,7 +74,7 @@ impl Hierarchy {
 
     /// The hierarchy over leaves, at most 256.
     pub fn of_leaves(leaves: Centroids, counts: Vec<u64>, inertia: f64) -> Self {
-        let mut nodes = vec![Node::new(&leaves, &counts, (0..leaves.k()).collect())];
+        let mut nodes = vec![Node::new(&leaves, &counts, &(0..leaves.k()).collect::<Vec<_>>())];
         let mut splits = Vec::new();
         // nodes that may still be split
         let mut open = vec![0];
@@ -85,7 +85,7 @@ impl Hierarchy {
             }
             for side in nodes[node].sides.clone() {
                 open.push(nodes.len());
-                nodes.push(Node::new(&leaves, &counts, side));
+                nodes.push(Node::new(&leaves, &counts, &side));
             }
             splits.push((node, nodes.len() - 2));
         }
@@ -192,7 +192,7 @@ struct Node {
 }
 
 impl Node {
-    fn new(leaves: &Centroids, counts: &[u64], members: Vec<usize>) -> Self {
+    fn new(leaves: &Centroids, counts: &[u64], members: &[usize]) -> Self {
         let weight = members.iter().map(|i| counts[*i] as f64).sum();
         let first = members.first().copied().unwrap_or(0);
         let mut best = Self {
@@ -201,10 +201,10 @@ impl Node {
             sides: [members.get(..1).unwrap_or_default().to_vec(), members.get(1..).unwrap_or_default().to_vec()],
             gain: 0.0,
         };
-        for seed in &members {
+        for seed in members {
             let apart = |i: &usize| distance2(leaves.row(*i), leaves.row(*seed));
             let Some(far) = members.iter().copied().reduce(|far, i| if apart(&i) > apart(&far) { i } else { far }) else { continue };
-            let (gain, sides) = two_means(leaves, counts, &members, [*seed, far]);
+            let (gain, sides) = two_means(leaves, counts, members, [*seed, far]);
             if gain > best.gain {
                 (best.gain, best.sides) = (gain, sides);
             }
