@@ -13,6 +13,8 @@
 //! colours of the classes that it does not split. With an atlas the hierarchy is the atlas's. [`sample`] is the way to one: what [`run`]
 //! would fit classes on, bounded.
 
+#[cfg(test)]
+mod atlas_tests;
 mod bank;
 pub mod edit;
 #[cfg(test)]
