@@ -149,11 +149,11 @@ print(time.perf_counter() - t0, used.ru_maxrss, used.ru_utime + used.ru_stime, *
 
 
 def whole_job(command, slide, extra):
-    """Wall seconds and peak RSS (MiB) of cluster and of 4 tiles at 20 steps with guidance, each in its own process."""
+    """Wall seconds and peak RSS (MiB) of cluster and of 4 tiles by the default preset, each in its own process."""
     with tempfile.TemporaryDirectory() as d:
         jobs = {
             "cluster": [command, "cluster", slide, "--out", f"{d}/map", "--k", "8", "--device", "cpu", "--quiet", *extra],
-            "synth": [command, "synth", "--from", f"{d}/map", "--out", f"{d}/tiles", "-n", "4", "--steps", "20", "--device", "cpu", "--quiet"],
+            "synth": [command, "synth", "--from", f"{d}/map", "--out", f"{d}/tiles", "-n", "4", "--device", "cpu", "--quiet"],
         }
         for name, argv in jobs.items():
             out = subprocess.run([sys.executable, "-c", LAUNCH, *argv], check=True, capture_output=True, text=True).stdout

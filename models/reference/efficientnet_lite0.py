@@ -42,12 +42,14 @@ class Block(nn.Module):
 
 
 class Trunk(nn.Module):
-    def __init__(self):
+    """Stages of other depth make the trunks of the larger nets of the family."""
+
+    def __init__(self, stages=STAGES):
         super().__init__()
         self._conv_stem = nn.Conv2d(3, 32, 3, 2, bias=False)
         self._bn0 = nn.BatchNorm2d(32, eps=1e-3)
         blocks, cin = [], 32
-        for kernel, stride, expand, cout, repeats in STAGES:
+        for kernel, stride, expand, cout, repeats in stages:
             for i in range(repeats):
                 blocks.append(Block(cin, cout, kernel, stride if i == 0 else 1, expand))
                 cin = cout
@@ -61,9 +63,9 @@ class Trunk(nn.Module):
         return x
 
 
-def load(path):
-    net = Trunk()
-    have = load_file(path)
+def load(path, stages=STAGES):
+    net = Trunk(stages)
+    have = torch.load(path, weights_only=True) if str(path).endswith(".pth") else load_file(path)
     net.load_state_dict({k: v for k, v in have.items() if k in net.state_dict()}, strict=False)
     missing = [k for k in net.state_dict() if k not in have and "num_batches" not in k]
     assert not missing, missing

@@ -28,7 +28,7 @@ def windows(its, n, size):
     pools, out = [Crops(i) for i in its], []
     while len(out) < n:
         i = rng.choice(len(its), p=prob)
-        z, c = sample(rng, pools[i], size)
+        z, c, _ = sample(rng, pools[i], size)
         if c[condition.KNOWN].any():
             out.append((z, c, np.log2(its[i].mpp / 0.5)))
     z, c, mpp = zip(*out)

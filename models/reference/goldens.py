@@ -69,8 +69,12 @@ def shipped(pictures, x, condition):
     net = Denoiser().eval()
     net.load_state_dict({k: v.float() for k, v in load_file(HERE.parent / "weights" / "he_denoiser.safetensors").items()})
     z = enc(pictures.float() / 255)
-    v = net(x, condition, torch.tensor([0.3, 0.3]), torch.tensor([-1.0, -1.0]))
-    return {"shipped_encoded": z, "shipped_decoded": dec(z), "shipped_velocity": v}
+    at = torch.tensor([0.3, 0.3]), torch.tensor([-1.0, -1.0])
+    v = net(x, condition, *at)
+    added = {k: v.float() for k, v in load_file(HERE.parent / "weights" / "he_refiner.safetensors").items()}
+    for name, w in net.named_parameters():
+        w += added[name] if w.ndim == 1 else (added[f"{name}.up"] @ added[f"{name}.down"]).view_as(w)
+    return {"shipped_encoded": z, "shipped_decoded": dec(z), "shipped_velocity": v, "shipped_refined": net(x, condition, *at)}
 
 
 def main():

@@ -58,7 +58,7 @@ def main():
     prob = items.weights(its, {a.mpp: 1.0})
     zs, cs = [], []
     while len(zs) < a.columns:
-        z, c = sample(rng, Crops(its[rng.choice(len(its), p=prob)]), 32)
+        z, c, _ = sample(rng, Crops(its[rng.choice(len(its), p=prob)]), 32)
         if c[condition.KNOWN].mean() > 0.6:
             zs.append(z), cs.append(c)
     z, c = torch.from_numpy(np.stack(zs)), torch.from_numpy(np.stack(cs))

@@ -89,7 +89,7 @@ def main():
         for g in (g for o in opts for g in o.param_groups):
             g["lr"] = lr
         draw = [its_i for its_i in rng.choice(len(its), a.batch, p=prob)]
-        zs, cs = zip(*(sample(rng, pools[i], a.window) for i in draw))
+        zs, cs, _ = zip(*(sample(rng, pools[i], a.window) for i in draw))
         z, c = torch.from_numpy(np.stack(zs)).to(a.device), torch.from_numpy(np.stack(cs)).to(a.device)
         u = torch.sigmoid(torch.randn(a.batch, device=a.device))
         t = torch.where(torch.rand_like(u) < 0.1, torch.rand_like(u), 2 * u / (1 + u))

@@ -45,6 +45,7 @@ class Crops:
 
 
 def sample(rng, crops, window):
+    """Latents, condition and the window's place: (orientation, y, x), the corner in pixels of that orientation."""
     it = crops.item
     o = list(it.z)[rng.integers(len(it.z))]
     level, n = rng.choice(3, p=(0.45, 0.4, 0.15)), window // 2
@@ -53,7 +54,7 @@ def sample(rng, crops, window):
     z = it.z[o][:, 2 * y : 2 * (y + n), 2 * x : 2 * (x + n)].astype(np.float32)
     labels = cells[y : y + n, x : x + n].repeat(2, 0).repeat(2, 1)
     if rng.random() < 0.1:
-        return z, np.zeros((condition.CHANNELS, window, window), np.float32)
+        return z, np.zeros((condition.CHANNELS, window, window), np.float32), (o, 16 * y, 16 * x)
     by, bx = to_base(o, y, x, n, *it.cells.shape[1:])
     shown, own, drop = rng.random() > 0.1, rng.random() < 0.5, rng.random(2) < (1 / 6, 0.5)
     laid, textures, measures = {}, {}, {}
@@ -65,4 +66,4 @@ def sample(rng, crops, window):
             laid[label] = [a[0], b[0]]
             texture = texture if own else (a[1] + b[1]) / 2
         textures[label] = texture
-    return z, condition.build(labels, laid if shown else {}, {} if drop[0] else textures, {} if drop[1] else measures)
+    return z, condition.build(labels, laid if shown else {}, {} if drop[0] else textures, {} if drop[1] else measures), (o, 16 * y, 16 * x)

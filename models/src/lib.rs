@@ -39,11 +39,17 @@ pub mod weights;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use histoloom_core::{Denoiser, Encoder, LatentCodec, Result};
+use histoloom_core::{Denoiser, Encoder, Error, LatentCodec, Result};
 
 use backend::Place;
 pub use backend::{DeviceReport, devices_json};
 use runner::Runner;
+use weights::Weights;
+
+/// The denoiser's file.
+const DENOISER: &str = "he_denoiser";
+/// What is added to it for the last steps.
+const REFINER: &str = "he_refiner";
 
 /// A device with its networks, each loaded when it is first asked for and then kept.
 pub struct Engine {
@@ -54,6 +60,7 @@ pub struct Engine {
     encoder: Slot<dyn Encoder>,
     codec: Slot<dyn LatentCodec>,
     denoiser: Slot<dyn Denoiser>,
+    refiner: Slot<dyn Denoiser>,
     paper: Mutex<Option<(PathBuf, htd::Paper)>>,
     given: Mutex<Option<(PathBuf, Arc<dyn Encoder>)>>,
 }
@@ -85,6 +92,7 @@ impl Engine {
             encoder: Mutex::default(),
             codec: Mutex::default(),
             denoiser: Mutex::default(),
+            refiner: Mutex::default(),
             paper: Mutex::default(),
             given: Mutex::default(),
         })
@@ -147,11 +155,28 @@ impl Engine {
 
     /// The denoiser.
     pub fn denoiser(&self) -> Result<Arc<dyn Denoiser>> {
-        once(&self.denoiser, || {
-            Ok(match &self.place {
-                Place::Cpu(ops) => Arc::new(nets::DenoiserNet::load(ops.clone(), self.cpu.clone(), &self.models_dir)?),
-                Place::Gpu(ops, runner) => Arc::new(nets::DenoiserNet::load(ops.clone(), runner.clone(), &self.models_dir)?),
-            })
+        once(&self.denoiser, || self.denoiser_of(&Weights::load(&self.models_dir, DENOISER)?))
+    }
+
+    /// The denoiser with what makes it the refiner of the last steps.
+    pub fn refiner(&self) -> Result<Arc<dyn Denoiser>> {
+        once(&self.refiner, || {
+            let (whole, added) = (Weights::load(&self.models_dir, DENOISER)?, Weights::load(&self.models_dir, REFINER)?);
+            let models = weights::manifest(&self.models_dir)?.models;
+            let of = models.iter().find(|m| m.id == REFINER).and_then(|m| m.more.get("adds_to_sha256"));
+            if of.is_none_or(|of| of != whole.sha256()) {
+                let why = format!("it adds to a denoiser whose sha-256 is {}, not to {}", of.unwrap_or(&"untold".into()), whole.file());
+                let hint = "use both files of one release, or no refiner".into();
+                return Err(Error::Weights { file: added.file().into(), why, hint });
+            }
+            self.denoiser_of(&whole.plus(&added)?)
+        })
+    }
+
+    fn denoiser_of(&self, w: &Weights) -> Result<Arc<dyn Denoiser>> {
+        Ok(match &self.place {
+            Place::Cpu(ops) => Arc::new(nets::DenoiserNet::new(ops.clone(), self.cpu.clone(), w)?),
+            Place::Gpu(ops, runner) => Arc::new(nets::DenoiserNet::new(ops.clone(), runner.clone(), w)?),
         })
     }
 }

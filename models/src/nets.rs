@@ -207,12 +207,6 @@ pub struct DenoiserNet<O: Ops> {
 }
 
 impl<O: Ops> DenoiserNet<O> {
-    /// Loads the weights.
-    pub fn load(ops: O, runner: Runner, dir: &Path) -> Result<Self> {
-        let w = Weights::load(dir, "he_denoiser")?;
-        Self::new(ops, runner, &w)
-    }
-
     /// From weights already read.
     pub fn new(ops: O, runner: Runner, w: &Weights) -> Result<Self> {
         let net = runner.run(|| denoiser::Denoiser::load(&ops, w))?;

@@ -131,6 +131,43 @@ impl Weights {
         Ok(Self { file: file.into(), sha256, tensors })
     }
 
+    /// These weights with what another file adds to them: the product of `NAME.up` `[out, r]` and `NAME.down` `[r, in]` to a matrix NAME
+    /// (LoRA, arXiv 2106.09685; kernels count as part of `in`), a tensor NAME to the vector of its name. Every addition must fit.
+    pub fn plus(mut self, added: &Self) -> Result<Self> {
+        let odd = |name: &str, why: String| refused(&added.file, format!("`{name}` {why}"), REINSTALL);
+        for (name, (shape, values)) in &added.tensors {
+            let (target, pair) = match (name.strip_suffix(".up"), name.strip_suffix(".down")) {
+                (Some(target), _) => (target, Some(added.shape(&format!("{target}.down"))?)),
+                (None, Some(target)) if added.tensors.contains_key(&format!("{target}.up")) => continue,
+                _ => (name.as_str(), None),
+            };
+            let Some((whole, weights)) = self.tensors.get_mut(target) else {
+                return Err(odd(name, format!("adds to nothing in {}", self.file)));
+            };
+            let out = whole.first().copied().unwrap_or(0).max(1);
+            let columns = weights.len() / out;
+            match pair {
+                None if shape == whole => weights.iter_mut().zip(values).for_each(|(w, v)| *w += v),
+                Some(&[rank, n]) if whole.len() > 1 && *shape == [out, rank] && n == columns => {
+                    let down = added.values(&format!("{target}.down"), &[rank, columns])?;
+                    for (row, up) in weights.chunks_exact_mut(columns.max(1)).zip(values.chunks_exact(rank.max(1))) {
+                        for (factor, part) in up.iter().zip(down.chunks_exact(columns.max(1))) {
+                            row.iter_mut().zip(part).for_each(|(w, v)| *w += factor * v);
+                        }
+                    }
+                }
+                _ => return Err(odd(name, format!("has shape {shape:?} and does not fit `{target}` {whole:?}"))),
+            }
+            if weights.iter().any(|w| !w.is_finite()) {
+                return Err(odd(name, format!("makes `{target}` more than a number can hold")));
+            }
+        }
+        let joined = Sha256::digest([self.sha256.as_str(), added.sha256.as_str()].join("\n"));
+        self.sha256 = joined.iter().map(|b| format!("{b:02x}")).collect();
+        self.file = format!("{} with {}", self.file, added.file);
+        Ok(self)
+    }
+
     /// Name of the file.
     pub fn file(&self) -> &str {
         &self.file

@@ -334,7 +334,8 @@ fn evaluate(p: &Eval, engines: &Engines, source: &HostSource, job: &Job) -> hist
     let map = export::read_map(Path::new(&p.from))?;
     let other = p.other.as_ref().map(|dir| export::read_map(Path::new(dir))).transpose()?;
     let (codec, denoiser, encoder) = (engine.codec()?, engine.denoiser()?, engine.encoder()?);
-    let nets = Nets::new(&*codec, &*denoiser, &*encoder).on(&engine.device().name);
+    let refiner = if p.tiles()?.refine { Some(engine.refiner()?) } else { None };
+    let nets = Nets::new(&*codec, &*denoiser, &*encoder).refined(refiner.as_deref()).on(&engine.device().name);
     let (report, sheet) = eval::run(source, &map, other.as_ref(), &nets, p, job)?;
     let files = p.out_dir.as_ref().map(|dir| export::write_report(Path::new(dir), &report, &sheet)).transpose()?.unwrap_or_default();
     let summary = json!({
@@ -354,7 +355,8 @@ fn synthesise(p: &Synth, engines: &Engines, from: Option<&ResultData>, job: &Job
     let registry = Registry::shipped()?;
     let ops = p.ops.iter().map(|name| registry.get(name)).collect::<histoloom_core::Result<Vec<_>>>()?;
     let (codec, denoiser, encoder) = (engine.codec()?, engine.denoiser()?, engine.encoder()?);
-    let nets = Nets::new(&*codec, &*denoiser, &*encoder).on(&engine.device().name);
+    let refiner = if p.refine { Some(engine.refiner()?) } else { None };
+    let nets = Nets::new(&*codec, &*denoiser, &*encoder).refined(refiner.as_deref()).on(&engine.device().name);
     let published = p.model.as_ref().map(|dir| engine.paper(Path::new(dir))).transpose()?;
     let nets = published.as_ref().map_or(nets, |own| nets.published(&*own.codec, &*own.denoiser));
     let mut tiles = Tiles::begin(p, &map)?;
@@ -477,6 +479,7 @@ pub fn doctor(engines: &Engines) -> Value {
                 ("encoder", engine.encoder().map(|n| n.sha256().to_owned())),
                 ("codec", engine.codec().map(|n| n.sha256().to_owned())),
                 ("denoiser", engine.denoiser().map(|n| n.sha256().to_owned())),
+                ("refiner", engine.refiner().map(|n| n.sha256().to_owned())),
             ];
             for (network, sha256) in loaded {
                 let sha256 = sha256.map_or_else(|e| note(network, e), Value::String);

@@ -111,7 +111,7 @@ fn drawings_crops_and_pictures_of_the_users_make_tiles_that_can_be_made_again() 
     let labels = image::open(at("drawn/tile_0001_labels.png")).expect("a PNG").into_luma8();
     assert_eq!(labels.as_raw(), image::open(at("drawing.png")).expect("a PNG").into_luma8().as_raw());
     run(&mut synth("anew", &["--init", "real.png", "--size", "128", "--inpaint", "1,2", "--strength", "0.8", "--preset", "fast"]));
-    run(&mut synth("shares", &["--share", "1=0.5", "--share", "2=0.3", "--share", "0=0.2", "--size", "160"]));
+    run(&mut synth("shares", &["--share", "1=0.5", "--share", "2=0.3", "--share", "0=0.2", "--size", "160", "--no-refiner"]));
     run(&mut synth("place", &["--at", "700,1000", "--size", "384", "--guidance", "1"]));
     let seams = seam(&image::open(at("place/tile_0001.png")).expect("a PNG").into_rgb8(), &[128, 256]);
     assert!(seams < 1.3, "pixels differ {seams:.2} times as much across the borders of windows as beside them");
@@ -222,7 +222,7 @@ fn seam(rgb: &image::RgbImage, at: &[u32]) -> f64 {
 fn the_doctor_finds_everything_here() {
     let found = json(&run(histoloom().args(["doctor", "--json"])));
     assert_eq!(found["doctor"]["ok"], true, "{found}");
-    assert_eq!(found["doctor"]["weights"].as_array().map(Vec::len), Some(3));
+    assert_eq!(found["doctor"]["weights"].as_array().map(Vec::len), Some(4));
     let told = run(histoloom().arg("doctor")).stdout;
     assert!(String::from_utf8_lossy(&told).contains("ops: gamut, sharpness, watermark"), "the ops that ship are named");
     let said = refused(histoloom().args(["doctor", "--models", "/nowhere"]), 1);

@@ -9,7 +9,7 @@
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{Hierarchy, Rows, distance2};
+use super::{Descent, Hierarchy, Rows, distance2};
 use crate::{Error, Job, Result};
 
 /// Rows whose silhouettes are taken.
@@ -61,7 +61,8 @@ fn thinned(rows: Rows<'_>, most: usize) -> Vec<usize> {
 /// Mean silhouettes of the cuts at 2, 3, ... on a sample.
 fn silhouettes(rows: Rows<'_>, hierarchy: &Hierarchy) -> Vec<f64> {
     let chosen = thinned(rows, SILHOUETTE_ROWS);
-    let leaf: Vec<usize> = chosen.iter().map(|i| hierarchy.leaves.nearest(rows.row(*i)).0).collect();
+    let descent = Descent::new(hierarchy);
+    let leaf: Vec<usize> = chosen.iter().map(|i| descent.leaf(rows.row(*i))).collect();
     let leaves = hierarchy.leaves.k();
     let mut rows_of = vec![0f64; leaves];
     leaf.iter().for_each(|l| rows_of[*l] += 1.0);
@@ -113,7 +114,10 @@ fn stabilities(rows: Rows<'_>, leaves: usize, seed: u64, job: &Job) -> Result<Ve
         (Err(e), _) | (_, Err(e)) => return Err(e),
     };
     let judged = thinned(rows, JUDGED_ROWS);
-    let of = pair.each_ref().map(|h| judged.iter().map(|i| h.leaves.nearest(rows.row(*i)).0).collect::<Vec<_>>());
+    let of = pair.each_ref().map(|h| {
+        let descent = Descent::new(h);
+        judged.iter().map(|i| descent.leaf(rows.row(*i))).collect::<Vec<_>>()
+    });
     let mut out = Vec::new();
     for k in 2..=leaves {
         job.check()?;
@@ -182,7 +186,7 @@ mod tests {
         let rows = Rows { data: &data, channels: 2 };
         let h = Hierarchy::fit(rows, 5, 1, &Job::new()).unwrap();
         let classes = Classes::new(&h, h.cut(3).unwrap());
-        let of: Vec<u8> = (0..60).map(|i| classes.nearest(rows.row(i)).1).collect();
+        let of: Vec<u8> = (0..60).map(|i| classes.of(rows.row(i)).1).collect();
         let d = |i: usize, j: usize| f64::from(distance2(rows.row(i), rows.row(j))).sqrt();
         let mean = |i: usize, label: u8| {
             let others: Vec<f64> = (0..60).filter(|j| *j != i && of[*j] == label).map(|j| d(i, j)).collect();

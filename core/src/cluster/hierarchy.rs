@@ -244,46 +244,10 @@ fn two_means(leaves: &Centroids, counts: &[u64], members: &[usize], seeds: [usiz
     (wa * wb / (wa + wb) * apart, sides)
 }
 
-/// A cut as classes: each class is the cells nearest to any of its leaves.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Classes {
-    /// Centroids of the leaves.
-    pub leaves: Centroids,
-    /// Leaves of each class, in order of labels 1..=k.
-    members: Vec<Vec<usize>>,
-    /// Label of each leaf.
-    of: Vec<u8>,
-}
-
-impl Classes {
-    /// The classes of a cut.
-    pub fn new(hierarchy: &Hierarchy, cut: Vec<u8>) -> Self {
-        let k = cut.iter().copied().max().unwrap_or(0);
-        let members = (1..=k).map(|label| (0..cut.len()).filter(|i| cut[*i] == label).collect()).collect();
-        Self { leaves: hierarchy.leaves.clone(), members, of: cut }
-    }
-
-    /// Number of classes.
-    pub fn k(&self) -> usize {
-        self.members.len()
-    }
-
-    /// Leaf, label and squared distance of the nearest leaf.
-    pub fn nearest(&self, row: &[f32]) -> (usize, u8, f32) {
-        let (leaf, d) = self.leaves.nearest(row);
-        (leaf, self.of[leaf], d)
-    }
-
-    /// Squared distance to the nearest leaf of a class.
-    pub fn distance2(&self, row: &[f32], label: u8) -> f32 {
-        let leaves = self.members.get(usize::from(label).wrapping_sub(1)).into_iter().flatten();
-        leaves.map(|leaf| distance2(row, self.leaves.row(*leaf))).fold(f32::INFINITY, f32::min)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::Classes;
 
     /// Blobs on a line: pairs of pairs, so that the right joins are known.
     fn line() -> (Vec<f32>, Hierarchy) {
@@ -319,7 +283,7 @@ mod tests {
         let rows = Rows { data: &data, channels: 1 };
         let groups = |k: usize| -> Vec<Vec<usize>> {
             let classes = Classes::new(&h, h.cut(k).unwrap());
-            (1..=k as u8).map(|label| (0..6).filter(|i| classes.nearest(rows.row(*i)).1 == label).collect()).collect()
+            (1..=k as u8).map(|label| (0..6).filter(|i| classes.of(rows.row(*i)).1 == label).collect()).collect()
         };
         let mut two = groups(2);
         two.sort();
@@ -332,19 +296,9 @@ mod tests {
             let classes = Classes::new(&h, h.cut(k).unwrap());
             let means = h.centroids(&h.cut(k).unwrap());
             let direct: f64 =
-                (0..600).map(|i| f64::from(distance2(rows.row(i), means.row(usize::from(classes.nearest(rows.row(i)).1) - 1)))).sum();
+                (0..600).map(|i| f64::from(distance2(rows.row(i), means.row(usize::from(classes.of(rows.row(i)).1) - 1)))).sum();
             assert!((direct / inertias[k - 1] - 1.0).abs() < 1e-3, "{k}: {direct} {}", inertias[k - 1]);
         }
         assert!(inertias.windows(2).all(|w| w[0] >= w[1]));
-    }
-
-    #[test]
-    fn a_class_reaches_as_far_as_its_nearest_leaf() {
-        let leaves = Centroids { channels: 1, data: vec![0.0, 10.0, 4.0] };
-        let h = Hierarchy::of_leaves(leaves, vec![5, 5, 1], 0.0);
-        let classes = Classes::new(&h, vec![1, 1, 2]);
-        assert_eq!((classes.k(), classes.nearest(&[9.0]).1, classes.nearest(&[5.0]).1), (2, 1, 2));
-        assert!((classes.distance2(&[9.0], 1) - 1.0).abs() < 1e-6 && (classes.distance2(&[9.0], 2) - 25.0).abs() < 1e-6);
-        assert!(classes.distance2(&[9.0], 3).is_infinite());
     }
 }

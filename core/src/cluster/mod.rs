@@ -4,10 +4,12 @@
 //! size whose partial sums are added in order, so every thread count gives the same bits.
 
 pub mod choice;
+mod descent;
 mod hierarchy;
 mod kmeans;
 
-pub use hierarchy::{Classes, Hierarchy, Join};
+pub use descent::{Classes, Descent};
+pub use hierarchy::{Hierarchy, Join};
 pub use kmeans::{Centroids, Model, fit, quick};
 
 /// Rows of one length, row-major.

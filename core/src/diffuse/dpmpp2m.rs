@@ -5,7 +5,7 @@
 //! r = h_before / h it becomes
 //!     x_s = (s / t) x_t - (1 - s) (e^-h - 1) D,    D = z + (z - z_before) / (2 r).
 //! As e^-h = s (1 - t) / (t (1 - s)), the factor of D is 1 - s / t, which is finite at both ends. At t = 1 and after it (h or
-//! h_before infinite) and in the last step (h infinite) the formula degenerates to first order, D = z.
+//! h_before infinite) and in a step to t = 0 (h infinite) the formula degenerates to first order, D = z.
 
 use super::sample::{Velocity, Watch, predicted};
 use crate::{Planes, Result};

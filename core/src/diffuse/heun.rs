@@ -1,6 +1,6 @@
-//! Heun's method: two network calls a step, second order. The last step is Euler's, because the network has hardly seen t = 0 in
+//! Heun's method: two network calls a step, second order. A step to t = 0 is Euler's, because the network has hardly seen t = 0 in
 //! training (t = sigmoid(normal)); one step of first order leaves the whole of second order. `steps` counts intervals, so n steps
-//! are 2 n - 1 calls. The reference is `solve` in models/reference/sample.py.
+//! to t = 0 are 2 n - 1 calls. The reference is `solve` in models/reference/sample.py.
 
 use super::sample::{Velocity, Watch, add, predicted};
 use crate::{Planes, Result};

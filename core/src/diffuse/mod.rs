@@ -3,9 +3,9 @@
 //! Rectified flow (arXiv 2209.03003): x_t = (1 - t) z + t n runs from noise n at t = 1 to latents z at t = 0, and the network
 //! predicts v = n - z. A sampler integrates dx/dt = v over a [`times`] grid; [`Field`] adds classifier-free guidance; [`denoise`]
 //! joins them and keeps the spread of the predicted latents (the raw score S3). One sampler a file: [`euler`], [`heun`],
-//! [`dpmpp2m`], [`flow_ddim`]; [`ddim`] is that of the published networks. A [`Start`] begins from real latents instead of noise, or keeps parts of them; an [`Anchor`] holds regions to the stain of
-//! their crops; [`windows`] carries the networks over
-//! canvases of any size.
+//! [`dpmpp2m`], [`flow_ddim`]; [`ddim`] is that of the published networks. A [`Start`] begins from real latents instead of noise, or keeps parts of them;
+//! an [`Anchor`] holds regions to the stain of their crops; [`refine`] gives the last steps to a network of their own; [`windows`] carries
+//! the networks over canvases of any size.
 //!
 //! | paper | here |
 //! |---|---|
@@ -26,6 +26,7 @@ pub mod euler;
 pub mod flow_ddim;
 mod guidance;
 pub mod heun;
+pub mod refine;
 mod sample;
 mod spread;
 mod start;

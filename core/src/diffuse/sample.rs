@@ -1,7 +1,7 @@
 //! From noise to latents. In: conditions, noise, settings. Out: latents with the spread of their last predictions.
 
 use super::ddim::{Fresh, LANE};
-use super::{Anchor, Denoiser, Field, Guidance, Spread, Start, dpmpp2m, euler, flow_ddim, heun};
+use super::{Anchor, Denoiser, Field, Guidance, Spread, Start, dpmpp2m, euler, flow_ddim, heun, refine};
 use crate::{Error, Job, Planes, Result, rng};
 
 /// The velocity of a batch at a time.
@@ -50,7 +50,7 @@ impl Sampler {
 pub struct Settings {
     /// The sampler.
     pub sampler: Sampler,
-    /// Intervals of the time grid.
+    /// Steps of the denoiser.
     pub steps: usize,
     /// Guidance.
     pub guidance: Guidance,
@@ -65,7 +65,7 @@ pub struct Settings {
 pub struct Denoised {
     /// Latents `[c, h, w]`. They may hold NaN if the network did: the caller withholds such a tile.
     pub latents: Planes,
-    /// Variance of the predicted latents over the last 30 % of the steps, averaged over channels, `[1, h, w]`.
+    /// Variance of the predicted latents over the last 30 % of the denoiser's steps, averaged over channels, `[1, h, w]`.
     pub spread: Planes,
 }
 
@@ -91,8 +91,16 @@ pub struct Batch<'a> {
 }
 
 /// Denoises a batch. Elements never influence each other here, so a tile does not depend on its batch as long as the network's
-/// samples do not. Counts batch x steps items of the job's stage; `watch` sees the predicted clean latents of every step.
-pub fn denoise(denoiser: &dyn Denoiser, batch: Batch<'_>, settings: &Settings, job: &Job, watch: &mut Watch<'_>) -> Result<Vec<Denoised>> {
+/// samples do not. A refiner takes the last steps ([`refine`]). Counts batch x steps items of the job's stage; `watch` sees the predicted
+/// clean latents of every step.
+pub fn denoise(
+    denoiser: &dyn Denoiser,
+    refiner: Option<&dyn Denoiser>,
+    batch: Batch<'_>,
+    settings: &Settings,
+    job: &Job,
+    watch: &mut Watch<'_>,
+) -> Result<Vec<Denoised>> {
     let Batch { conditions, noise, tiles, start, anchors } = batch;
     if (conditions.len(), tiles.len()) != (noise.len(), noise.len()) {
         return Err(Error::internal(format!("{} conditions and {} tiles for {} latents", conditions.len(), tiles.len(), noise.len())));
@@ -103,16 +111,24 @@ pub fn denoise(denoiser: &dyn Denoiser, batch: Batch<'_>, settings: &Settings, j
     start.iter().zip(&noise).try_for_each(|(s, n)| s.check(n))?;
     let field = Field::new(denoiser, conditions, settings.guidance, settings.log2_mpp, job);
     let top = start.first().map_or(1.0, |s| s.strength);
-    let grid: Vec<f64> = times(settings.steps, settings.shift).iter().map(|t| top * t).collect();
-    let mut spread = Spread::new(settings.steps, &noise);
+    let (grid, last) = match refiner {
+        Some(_) => refine::grids(settings.steps, settings.shift, top),
+        None => (times(settings.steps, settings.shift).iter().map(|t| top * t).collect(), Vec::new()),
+    };
+    let before = grid.len() - 1;
+    // predictions of one network: the refiner's differ from the denoiser's by what it is there for
+    let judged = if before > 0 { before } else { last.len().saturating_sub(1) };
+    let mut spread = Spread::new(judged, &noise);
     let items = noise.len() as u64;
     let mut see = |step: usize, z: &[Planes]| {
-        spread.see(step, z);
+        if step < judged {
+            spread.see(step, z);
+        }
         job.advance(items);
         watch(step, z)
     };
     let x = if start.is_empty() { noise.clone() } else { start.iter().zip(&noise).map(|(s, n)| s.begin(n)).collect() };
-    let mut velocity = |x: &[Planes], t: f64| {
+    let held = |field: &Field<'_>, x: &[Planes], t: f64| {
         let mut v = field.velocity(x, t)?;
         anchors.iter().zip(x.iter().zip(&mut v)).for_each(|(a, (x, v))| a.hold(x, v, t));
         start.iter().zip(x.iter().zip(&mut v)).for_each(|(s, (x, v))| s.pin(x, v, t));
@@ -122,7 +138,15 @@ pub fn denoise(denoiser: &dyn Denoiser, batch: Batch<'_>, settings: &Settings, j
         let drawn = |((seed, tile), n): (&(u64, u32), &Planes)| rng::noise(*seed, *tile, LANE + step as u32, n.data.len());
         tiles.get(i).zip(noise.get(i)).map_or_else(Vec::new, drawn)
     };
-    let latents = settings.sampler.run(&mut velocity, x, &grid, &mut fresh, &mut see)?;
+    let mut latents = settings.sampler.run(&mut |x, t| held(&field, x, t), x, &grid, &mut fresh, &mut see)?;
+    if let Some(refiner) = refiner {
+        // who asked for no crops gets none here either
+        let guidance = Guidance::of(if settings.guidance.scale == 0.0 { 0.0 } else { 1.0 });
+        let field = Field::new(refiner, conditions, guidance, settings.log2_mpp, job);
+        let mut fresh = |step: usize, item: usize| fresh(before + step, item);
+        let mut see = |step: usize, z: &[Planes]| see(before + step, z);
+        latents = flow_ddim::run(&mut |x, t| held(&field, x, t), latents, &last, 1.0, &mut fresh, &mut see)?;
+    }
     Ok(latents.into_iter().zip(spread.variance()).map(|(latents, spread)| Denoised { latents, spread }).collect())
 }
 

@@ -55,7 +55,7 @@ impl Denoiser for Gaussian {
 
 fn made(net: &dyn Denoiser, conditions: &[Planes], noise: Vec<Planes>, set: &Settings, job: &Job) -> crate::Result<Vec<Denoised>> {
     let tiles: Vec<(u64, u32)> = (0..noise.len() as u32).map(|t| (11, t)).collect();
-    denoise(net, Batch { conditions, noise, tiles: &tiles, start: &[], anchors: &[] }, set, job, &mut |_, _| Ok(()))
+    denoise(net, None, Batch { conditions, noise, tiles: &tiles, start: &[], anchors: &[] }, set, job, &mut |_, _| Ok(()))
 }
 
 const N: usize = 2 * 8 * 8;
@@ -170,7 +170,7 @@ fn an_element_is_the_same_in_any_batch() {
         let c = [asked_for(1.0), asked_for(-2.0), asked_for(0.3)];
         let all = made(&Gaussian::new(0.5), &c, (0..3).map(noise).collect(), &set, &Job::new()).unwrap();
         let one = Batch { conditions: &c[1..2], noise: vec![noise(1)], tiles: &[(11, 1)], start: &[], anchors: &[] };
-        let alone = denoise(&Gaussian::new(0.5), one, &set, &Job::new(), &mut |_, _| Ok(())).unwrap();
+        let alone = denoise(&Gaussian::new(0.5), None, one, &set, &Job::new(), &mut |_, _| Ok(())).unwrap();
         assert_eq!(alone[0], all[1]);
     }
 }
@@ -267,7 +267,10 @@ fn a_start_is_kept_where_the_mask_says_so_and_dissolved_as_far_as_the_strength_g
         let run = |strength: f64, mask: Option<Planes>| {
             let start = Start { latents: real.clone(), strength, mask };
             let batch = Batch { conditions: &[asked_for(0.5)], noise: vec![noise(2)], tiles: &[(11, 2)], start: &[start], anchors: &[] };
-            denoise(&Gaussian::new(0.1), batch, &settings(sampler, 12, 1.0), &Job::new(), &mut |_, _| Ok(())).unwrap().remove(0).latents
+            denoise(&Gaussian::new(0.1), None, batch, &settings(sampler, 12, 1.0), &Job::new(), &mut |_, _| Ok(()))
+                .unwrap()
+                .remove(0)
+                .latents
         };
         let far = |a: &Planes| a.data.iter().zip(&real.data).map(|(a, b)| (a - b).abs()).sum::<f32>() / N as f32;
         let (little, much) = (far(&run(0.05, None)), far(&run(0.9, None)));
@@ -282,6 +285,70 @@ fn a_start_is_kept_where_the_mask_says_so_and_dissolved_as_far_as_the_strength_g
     }
     let bad = Start { latents: real, strength: 0.0, mask: None };
     let batch = Batch { conditions: &[asked_for(0.5)], noise: vec![noise(2)], tiles: &[(11, 2)], start: &[bad], anchors: &[] };
-    let e = denoise(&Gaussian::new(0.1), batch, &settings(Sampler::Euler, 2, 1.0), &Job::new(), &mut |_, _| Ok(()));
+    let e = denoise(&Gaussian::new(0.1), None, batch, &settings(Sampler::Euler, 2, 1.0), &Job::new(), &mut |_, _| Ok(()));
     assert!(e.unwrap_err().to_string().contains("strength"));
+}
+
+/// A Gaussian that tells when it was asked and whether for anything.
+struct Told {
+    net: Gaussian,
+    asked: std::sync::Mutex<Vec<(f32, bool)>>,
+}
+
+impl Told {
+    fn new() -> Self {
+        Self { net: Gaussian::new(0.5), asked: std::sync::Mutex::default() }
+    }
+
+    fn asked(&self) -> Vec<(f32, bool)> {
+        std::mem::take(&mut self.asked.lock().unwrap())
+    }
+}
+
+impl Denoiser for Told {
+    fn sha256(&self) -> &str {
+        self.net.sha256()
+    }
+    fn channels(&self) -> usize {
+        self.net.channels()
+    }
+    fn condition_channels(&self) -> usize {
+        self.net.condition_channels()
+    }
+    fn velocity(&self, x: &[Planes], condition: &[Planes], t: f32, log2_mpp: f32) -> Result<Vec<Planes>> {
+        self.asked.lock().unwrap().extend(condition.iter().map(|c| (t, c.data.iter().any(|v| *v != 0.0))));
+        self.net.velocity(x, condition, t, log2_mpp)
+    }
+}
+
+#[test]
+fn a_refiner_takes_the_last_two_steps_without_guidance_and_keeps_what_is_to_be_kept() {
+    let (net, refiner) = (Told::new(), Told::new());
+    let real = Planes::new(2, 8, 8, (0..N).map(|i| i as f32 / 50.0 - 1.0).collect()).unwrap();
+    let run = |guidance: f32, start: &[Start], tile: u32| {
+        let (mut seen, job) = (Vec::new(), Job::new());
+        let batch = Batch { conditions: &[asked_for(0.7)], noise: vec![noise(2)], tiles: &[(11, tile)], start, anchors: &[] };
+        let mut watch = |step: usize, _: &[Planes]| {
+            seen.push(step);
+            Ok(())
+        };
+        let set = settings(Sampler::Dpmpp2m, 4, guidance);
+        let made = denoise(&net, Some(&refiner), batch, &set, &job, &mut watch).unwrap().remove(0);
+        assert_eq!(seen, (0..seen.len()).collect::<Vec<_>>());
+        (made.latents, seen.len())
+    };
+    let (latents, steps) = run(3.0, &[], 2);
+    let twice = |t: f32| [(t, true), (t, false)];
+    assert_eq!((steps, net.asked()), (6, [1.0, 0.875, 0.75, 0.625].into_iter().flat_map(twice).collect::<Vec<_>>()));
+    assert_eq!(refiner.asked(), [(0.5, true), (0.25, true)]);
+    assert!(latents != run(3.0, &[], 3).0 && latents == run(3.0, &[], 2).0, "fresh noise is that of the tile");
+    net.asked();
+    refiner.asked();
+    run(0.0, &[], 2);
+    assert!(net.asked().iter().chain(&refiner.asked()).all(|(_, asked)| !asked), "none asked for, none given");
+    let mut mask = Planes::zeros(1, 8, 8);
+    mask.data[..32].fill(1.0);
+    let (kept, steps) = run(1.0, &[Start { latents: real.clone(), strength: 0.4, mask: Some(mask) }], 2);
+    assert_eq!((steps, net.asked(), refiner.asked()), (2, vec![], vec![(0.4, true), (0.2, true)]));
+    assert!((0..N).filter(|i| i % 64 >= 32).all(|i| (kept.data[i] - real.data[i]).abs() < 1e-4));
 }

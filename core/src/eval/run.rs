@@ -9,6 +9,7 @@ use super::frechet::{Features, distance};
 use super::{PATCH_PX, Variant, fidelity, variant};
 use crate::condition::layout::Source;
 use crate::condition::{Place, Places};
+use crate::diffuse::refine;
 use crate::flags::features;
 use crate::params::{self, Eval};
 use crate::semantic_map::SemanticMap;
@@ -57,6 +58,8 @@ pub struct Report {
     pub decoded: f64,
     /// One line a variant.
     pub lines: Vec<Line>,
+    /// Of the refiner, where the preset asks for one.
+    pub refiner_sha256: Option<String>,
     /// Autoencoder on the real tiles: mean PSNR in dB and SSIM.
     pub autoencoder_psnr_db: f64,
     /// See above.
@@ -105,6 +108,7 @@ pub fn run(
     job: &Job,
 ) -> Result<(Report, RgbImage)> {
     let synth = p.tiles()?;
+    let steps = nets.refiner_of(&synth)?.map_or(synth.steps as usize, |_| refine::steps(synth.steps as usize, 1.0));
     belongs(source, map)?;
     let places = Places::new(map, synth.size_px)?;
     let places: Vec<Place> = (0..p.n).map(|i| places.choose(p.seed, i)).collect();
@@ -126,7 +130,7 @@ pub fn run(
     let (mut lines, mut sets, mut times) = (Vec::new(), vec![("real", real.shown.clone())], Vec::new());
     for v in Variant::ALL {
         let Some(shown) = v.map(map, other)? else { continue };
-        job.stage(v.name(), u64::from(p.n) * u64::from(synth.steps));
+        job.stage(v.name(), u64::from(p.n) * steps as u64);
         let mut set = set();
         for (i, place) in places.iter().enumerate() {
             let began = Instant::now();
@@ -153,12 +157,13 @@ pub fn run(
         channels: real.features.channels,
         encoder_sha256: nets.encoder.sha256().into(),
         denoiser_sha256: nets.denoiser.sha256().into(),
+        refiner_sha256: nets.refiner_of(&synth)?.map(|r| r.sha256().into()),
         real_floor,
         decoded: distance(&real.features, &decoded.features)?,
         lines,
         autoencoder_psnr_db: mean(|q| q.0),
         autoencoder_ssim: mean(|q| q.1),
-        ms_a_step: ms_a_tile / f64::from(synth.steps.max(1)),
+        ms_a_step: ms_a_tile / steps.max(1) as f64,
         ms_a_tile,
     };
     Ok((report, export::columns(&sets)))

@@ -46,8 +46,12 @@ fn slide() -> Slide {
 fn evaluated(other: Option<&SemanticMap>) -> Report {
     let s = slide();
     let net = Follow::default();
-    let p: params::Eval = params::parse(r#"{"from": "x", "n": 10, "preset": "fast"}"#).unwrap();
-    run(&s, &s.map, other, &Nets::new(&Pooling, &net, &Colors), &p, &Job::new()).unwrap().0
+    // the made-up network does not saturate, so guidance would carry it past every colour
+    let dir = tempfile::tempdir().unwrap();
+    let preset = dir.path().join("plain.toml");
+    std::fs::write(&preset, "steps = 4\nguidance = 1.0\nrefine = true\n").unwrap();
+    let p: params::Eval = params::parse(&serde_json::json!({"from": "x", "n": 10, "preset": preset}).to_string()).unwrap();
+    run(&s, &s.map, other, &Nets::new(&Pooling, &net, &Colors).refined(Some(&net)), &p, &Job::new()).unwrap().0
 }
 
 #[test]

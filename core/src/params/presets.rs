@@ -38,7 +38,7 @@ fn parsed(name: &str, text: &str) -> Result<Map<String, Value>> {
     let values: Map<String, Value> = toml::from_str(text).map_err(|e| {
         Error::parameter("preset", format!("`{name}` is not TOML as expected: {}", e.message()), "compare it with a shipped one")
     })?;
-    let allowed = ["steps", "sampler", "eta", "guidance", "rescale", "anchor", "interval"];
+    let allowed = ["steps", "sampler", "eta", "guidance", "rescale", "anchor", "interval", "refine"];
     match values.keys().find(|k| !allowed.contains(&k.as_str())) {
         None => Ok(values),
         Some(k) => Err(Error::parameter("preset", format!("`{name}` sets `{k}`"), format!("a preset sets {}", allowed.join(", ")))),
@@ -54,9 +54,13 @@ mod tests {
         let of = |text: &str| params::parse::<Synth>(text).unwrap();
         assert_eq!(of(""), of(r#"{"preset": "default"}"#));
         let fast = of(r#"{"preset": "fast", "guidance": 2.5}"#);
-        assert_eq!((fast.steps, fast.guidance, fast.interval), (10, 2.5, [0.4, 1.0]));
+        assert_eq!((fast.steps, fast.guidance, fast.refine), (3, 2.5, true));
         let again = of(&params::resolved(&fast).unwrap());
         assert_eq!(again, fast);
+        for (given, field) in [(r#"{"steps": 0}"#, "`steps`"), (r#"{"preset": "paper", "model": "m", "refine": true}"#, "`refine`")] {
+            let e = params::parse::<Synth>(given).unwrap_err().to_string();
+            assert!(e.contains(field), "{e}");
+        }
         let e = params::parse::<Synth>(r#"{"preset": "slow"}"#).unwrap_err().to_string();
         assert!(e.contains("`preset`") && e.contains("default, fast, paper"), "{e}");
     }

@@ -26,12 +26,14 @@ pub struct Synth {
     pub first: u32,
     /// A preset's name or TOML file; it stands in for what is not given.
     pub preset: String,
-    /// Denoising steps.
+    /// Steps of the denoiser.
     pub steps: u32,
     /// Sampler.
     pub sampler: String,
     /// Fresh noise of the ddim sampler, 0 = none.
     pub eta: f64,
+    /// Two more steps by the refiner, from t = 0.5 on.
+    pub refine: bool,
     /// Folder of an imported model, to be used instead of the default one.
     pub model: Option<String>,
     /// Classifier-free guidance scale, 1 = none.
@@ -122,7 +124,7 @@ impl Params for Synth {
             field("noise_seed", Kind::Integer(0, i64::MAX), null, "Seed of the noise alone; places, layouts and crops stay those of seed"),
             field("first", Kind::Integer(0, limits::TILES as i64), || json!(0), "Index of the first tile of the run to make"),
             field("preset", Kind::Text, || json!("default"), "default, fast, paper, or a TOML file; stands in for what is not given"),
-            field("steps", Kind::Integer(1, limits::STEPS as i64), || json!(20), "Denoising steps"),
+            field("steps", Kind::Integer(1, limits::STEPS as i64), || json!(6), "Steps of the denoiser"),
             field(
                 "sampler",
                 Kind::Choice(&["euler", "heun", "dpmpp2m", "ddim"]),
@@ -130,11 +132,22 @@ impl Params for Synth {
                 "Sampler; imported models know ddim only",
             ),
             field("eta", Kind::Number(0.0, 1.0), || json!(0.0), "Fresh noise of the ddim sampler, 0 = none"),
+            field(
+                "refine",
+                Kind::Flag,
+                || json!(true),
+                "The denoiser goes to t = 0.5, and two steps of the refiner on from there: crisp detail",
+            ),
             field("model", Kind::Text, null, "Folder of an imported model, instead of the default one; use the preset paper with it"),
             field("guidance", Kind::Number(0.0, limits::GUIDANCE), || json!(3.0), "Classifier-free guidance scale, 1 = none"),
             field("rescale", Kind::Number(0.0, 1.0), || json!(0.0), "Share of the guided prediction rescaled to the conditional spread"),
             field("anchor", Kind::Number(0.0, 1.0), || json!(0.0), "How firmly regions keep the stain of their crops, 0 = not at all"),
-            field("interval", Kind::List, || json!([0.0, 1.0]), "Lowest and highest noise level t at which guidance acts"),
+            field(
+                "interval",
+                Kind::List,
+                || json!([0.0, 1.0]),
+                "Lowest and highest noise level t at which guidance acts; never on the refiner",
+            ),
             field("size_px", Kind::Integer(128, limits::TILE_PX as i64), || json!(256), "Tile side in pixels, a multiple of 32"),
         ];
         fields.extend(Self::editing());
@@ -149,11 +162,16 @@ impl Params for Synth {
     }
 
     fn preset(given: &Map<String, Value>) -> Result<Map<String, Value>> {
-        match given.get("preset") {
-            None => presets::values("default"),
-            Some(Value::String(name)) => presets::values(name),
-            Some(_) => Ok(Map::new()), // the table complains
+        let mut values = match given.get("preset") {
+            None => presets::values("default")?,
+            Some(Value::String(name)) => presets::values(name)?,
+            Some(_) => Map::new(), // the table complains
+        };
+        // an imported model has no refiner, and who brings one need not say so
+        if given.get("model").is_some_and(|m| !m.is_null()) {
+            values.insert("refine".into(), json!(false));
         }
+        Ok(values)
     }
 
     fn check(&self) -> Result<()> {
@@ -198,7 +216,7 @@ impl Synth {
                 "strength",
                 Kind::Number(0.0, 1.0),
                 null,
-                "How far init is dissolved into noise: near 0 keeps it, 1 forgets it; 0.6 if not given",
+                "How far init is dissolved into noise: near 0 keeps it, 1 forgets it; 0.6 if not given; to 0.5 the refiner works alone",
             ),
             field("inpaint", Kind::List, null, "Labels whose regions are made anew; the rest of init is kept"),
             field("mask", Kind::Text, null, "Mask PNG, not 0 = made anew; the rest of init is kept"),
@@ -219,6 +237,9 @@ impl Synth {
         }
         if self.anchor > 0.0 {
             return bad("anchor", "an imported model has no crops to be held to");
+        }
+        if self.refine {
+            return Err(Error::parameter("refine", "an imported model has no refiner", "leave it out, or set it to false"));
         }
         if self.rescale > 0.0 {
             return bad("rescale", "an imported model knows no guidance to rescale");

@@ -83,7 +83,7 @@ fn tissue_that_the_atlas_never_saw_is_marked_and_told() {
     assert!(label(&m, 300, 700) != 0, "it keeps the label of what it is most like");
     let name = |x: usize, y: usize| m.classes.iter().find(|c| c.id == label(&m, x, y)).unwrap().name.clone();
     assert!(name(300, 700).ends_with(" (?)"), "and its name says that this is doubtful: {}", name(300, 700));
-    assert!(job.notes().iter().any(|n| n.contains("(?)") && n.contains("unlike what the atlas calls so")), "{:?}", job.notes());
+    assert!(job.notes().iter().any(|n| n.contains("(?)") && n.contains("unlike anything the atlas knows")), "{:?}", job.notes());
     assert!(assigned.unknown_share() > 0.4 && job.notes().iter().any(|n| n.contains("unknown.png")), "{:?}", job.notes());
     let known = run(&slide(three_tissues), &Simple, &with_atlas(&path, 3), &job).unwrap();
     assert!(known.classes.iter().all(|c| !c.name.contains('?')), "{:?}", known.classes);

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::legend::described;
 use super::regularise::merge_small;
 use super::{Class, SemanticMap, Tree, palette};
-use crate::cluster::distance2;
+use crate::cluster::{Descent, distance2};
 use crate::{Error, Result, limits};
 
 /// Longest name of a class, in characters.
@@ -165,7 +165,8 @@ impl SemanticMap {
         if !labels.contains(&fresh) || !labels.contains(&label) {
             return Err("one part would be too small to be shown".into());
         }
-        let in_smaller = |row: &[f32]| smaller[1 + tree.hierarchy.leaves.nearest(row).0];
+        let descent = Descent::new(&tree.hierarchy);
+        let in_smaller = |row: &[f32]| smaller[1 + descent.leaf(row)];
         if self.bank_is_of_the_classes_encoder() && self.bank.channels == tree.hierarchy.leaves.channels {
             let rows = self.bank.rows.chunks_exact(self.bank.channels.max(1));
             let moved = |(class, row): (&mut u8, &[f32])| {

@@ -128,7 +128,7 @@ fn files_and_tiles_of_such_a_map_lie_where_the_tissue_lies() {
 
     let follow = Follow::default();
     let nets = synth::Nets::new(&Pooling, &follow, &Colors).on("cpu (test)");
-    let p: crate::params::Synth = crate::params::parse(r#"{"n": 3, "steps": 3, "size_px": 128, "ops": []}"#).unwrap();
+    let p: crate::params::Synth = crate::params::parse(r#"{"n": 3, "steps": 3, "size_px": 128, "ops": [], "refine": false}"#).unwrap();
     let mut tiles = Vec::new();
     synth::run(&m, &nets, &[], &p, &Job::new(), &mut |t| {
         tiles.push(t);

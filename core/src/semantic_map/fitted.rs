@@ -9,7 +9,7 @@ use crate::cluster::{Centroids, Hierarchy, Join, Rows};
 use crate::{Job, Result, limits};
 
 /// Changes whenever the way from rows to a hierarchy or to its readings does.
-const METHOD: &str = concat!("hierarchy 2, ", env!("CARGO_PKG_VERSION"));
+const METHOD: &str = concat!("hierarchy 3, ", env!("CARGO_PKG_VERSION"));
 
 /// Fits a hierarchy with at least `k` leaves and takes its readings.
 pub fn fitted(rows: Rows<'_>, k: usize, seed: u64, cache: &Cache, job: &Job) -> Result<(Hierarchy, Vec<Reading>)> {

@@ -1,4 +1,4 @@
-//! From distances to a calm label map: a Potts model along the slide's own edges, then no region below a least size.
+//! From what labels cost to a calm label map: a Potts model along the slide's own edges, then no region below a least size.
 //!
 //! Two scales speak for a class: the mean of a cell's neighbourhood, which knows the texture but blurs borders by two cells, and the
 //! cell's own embedding, which knows on which side of a border it lies. Cells that see glass have the first alone.
@@ -12,8 +12,8 @@ use crate::{Job, Result};
 use super::features::{Features, View};
 use super::smooth::is_deep;
 
-/// Strength of the Potts term: eight like-minded neighbours outvote the features where the second best class is nearer than about
-/// three median gaps between best and second best.
+/// Strength of the Potts term: eight like-minded neighbours outvote the features where the second best class costs less than about
+/// three median gaps between best and second best more.
 const BETA: f32 = 0.5;
 /// Weight of a diagonal neighbour: 1 / sqrt 2.
 const DIAGONAL: f32 = std::f32::consts::FRAC_1_SQRT_2;
@@ -49,19 +49,19 @@ pub fn cells_of(area_um2: f64, cell_um: f64) -> usize {
     (area_um2 / (cell_um * cell_um)).round().max(0.0) as usize
 }
 
-/// Cells by their nearest leaf.
-pub struct Nearest {
+/// Cells as the hierarchy has them.
+pub struct Uncalmed {
     /// Labels 1..=k, 0 where there is no tissue.
     pub labels: Vec<u8>,
     /// Leaves counted from 1, 0 where there is no tissue.
     pub leaves: Vec<u8>,
-    /// Median, over the tissue, of the gap between the squared distances to the nearest and the second nearest class.
+    /// Median, over the tissue, of the gap between the costs of the cheapest and the second cheapest class.
     gap: f32,
 }
 
 impl Evidence<'_> {
-    /// Labels and leaves of the tissue cells by nearest leaf.
-    pub fn nearest(&self) -> Result<Nearest> {
+    /// Labels and leaves of the tissue cells, each by itself.
+    pub fn uncalmed(&self) -> Result<Uncalmed> {
         let f = self.features;
         let cells = f.grid().cells();
         let (mut labels, mut leaves, mut gaps) = (vec![0; cells], vec![0; cells], Vec::new());
@@ -71,25 +71,24 @@ impl Evidence<'_> {
             self.job.check()?;
             let view = view?;
             let tissue: Vec<usize> = f.tissue(view.core.clone()).collect();
-            let nearest = |cell: &usize| self.classes.nearest(view.smoothed.row(*cell));
-            let of: Vec<(usize, u8, f32)> = tissue.par_iter().map(nearest).collect();
-            for (cell, (leaf, label, _)) in tissue.iter().zip(of) {
+            let of: Vec<(usize, u8)> = tissue.par_iter().map(|cell| self.classes.of(view.smoothed.row(*cell))).collect();
+            for (cell, (leaf, label)) in tissue.iter().zip(of) {
                 (labels[*cell], leaves[*cell]) = (label, 1 + leaf as u8);
             }
-            let first = seen.next_multiple_of(step) - seen;
+            let skipped = seen.next_multiple_of(step) - seen;
             seen += tissue.len();
-            gaps.par_extend(tissue.par_iter().skip(first).step_by(step).map(|cell| self.gap(&view, *cell)));
+            gaps.par_extend(tissue.par_iter().skip(skipped).step_by(step).map(|cell| self.gap(&view, *cell)));
         }
         let half = gaps.len() / 2;
         let gap = if gaps.is_empty() { 0.0 } else { *gaps.select_nth_unstable_by(half, f32::total_cmp).1 };
-        Ok(Nearest { labels, leaves, gap })
+        Ok(Uncalmed { labels, leaves, gap })
     }
 
     /// Calms labels in one pass down the slide: step t of the sweeps runs on row r once step t - 1 has run on the rows around it, t rows
     /// behind step 0. Every cell sees what it would see if each step ran over the whole slide before the next.
-    pub fn calm(&self, nearest: &Nearest) -> Result<Vec<u8>> {
-        let mut labels = nearest.labels.clone();
-        let scales = (nearest.gap.max(f32::MIN_POSITIVE), self.color_variance().max(1.0));
+    pub fn calm(&self, first: &Uncalmed) -> Result<Vec<u8>> {
+        let mut labels = first.labels.clone();
+        let scales = (first.gap.max(f32::MIN_POSITIVE), self.color_variance().max(1.0));
         let rows = self.features.grid().rows;
         let mut above: Option<View> = None;
         for view in self.features.views(0) {
@@ -141,25 +140,25 @@ impl Evidence<'_> {
             }
             votes[at].1 += weight;
         }
-        let energy = |v: &(u8, f32)| self.distance2(view, cell, v.0) / scale - BETA * v.1;
+        let energy = |v: &(u8, f32)| self.cost(view, cell, v.0) / scale - BETA * v.1;
         let best = votes[..n].iter().min_by(|a, b| energy(a).total_cmp(&energy(b)))?;
         (best.0 != labels[cell]).then_some((cell, best.0))
     }
 
-    /// Squared distance of a tissue cell to a class, over both scales.
-    fn distance2(&self, view: &View, cell: usize, label: u8) -> f32 {
-        let around = self.classes.distance2(view.smoothed.row(cell), label);
+    /// What a label costs a tissue cell, over both scales.
+    fn cost(&self, view: &View, cell: usize, label: u8) -> f32 {
+        let around = self.classes.cost(view.smoothed.row(cell), label);
         if !is_deep(self.features.depth[cell]) {
             return around;
         }
-        around + OWN * (self.classes.distance2(view.own.row(cell), label) - around)
+        around + OWN * (self.classes.cost(view.own.row(cell), label) - around)
     }
 
-    /// How much farther the second nearest class is than the nearest.
+    /// How much more the second cheapest class costs than the cheapest.
     fn gap(&self, view: &View, cell: usize) -> f32 {
         let (mut first, mut second) = (f32::INFINITY, f32::INFINITY);
         for label in 1..=self.classes.k() as u8 {
-            let d = self.distance2(view, cell, label);
+            let d = self.cost(view, cell, label);
             (first, second) = if d < first { (d, first) } else { (first, second.min(d)) };
         }
         if second.is_finite() { second - first } else { 0.0 }
@@ -268,17 +267,17 @@ mod tests {
         let classes = Classes::new(&hierarchy, vec![1, 2]);
         let evidence =
             Evidence { features: &features, classes: &classes, color: &[[200, 100, 150]; 225], least_cells: 12, job: &Job::new() };
-        let mut nearest = evidence.nearest().unwrap();
-        assert_eq!((nearest.labels[7 * 15 + 3], nearest.leaves[7 * 15 + 3]), (2, 2));
-        (0..225).filter(|i| i % 15 < 9 && *i != 7 * 15 + 3).for_each(|i| nearest.labels[i] = 1);
-        let labels = evidence.calm(&nearest).unwrap();
+        let mut first = evidence.uncalmed().unwrap();
+        assert_eq!((first.labels[7 * 15 + 3], first.leaves[7 * 15 + 3]), (2, 2));
+        (0..225).filter(|i| i % 15 < 9 && *i != 7 * 15 + 3).for_each(|i| first.labels[i] = 1);
+        let labels = evidence.calm(&first).unwrap();
         assert!((0..225).all(|i| labels[i] == if i % 15 < 9 { 1 } else { 2 }), "{labels:?}");
     }
 
     /// Every step over the whole slide before the next, as Besag writes it.
-    fn step_by_step(e: &Evidence<'_>, nearest: &Nearest) -> Vec<u8> {
-        let (mut labels, rows) = (nearest.labels.clone(), e.features.grid().rows);
-        let scales = (nearest.gap.max(f32::MIN_POSITIVE), e.color_variance().max(1.0));
+    fn step_by_step(e: &Evidence<'_>, first: &Uncalmed) -> Vec<u8> {
+        let (mut labels, rows) = (first.labels.clone(), e.features.grid().rows);
+        let scales = (first.gap.max(f32::MIN_POSITIVE), e.color_variance().max(1.0));
         let views: Vec<View> = e.features.views(0).collect::<Result<_>>().unwrap();
         for step in 0..STEPS {
             for row in (0..rows).filter(|row| row % 2 == step % 4 / 2) {
@@ -306,10 +305,10 @@ mod tests {
             let classes = Classes::new(&hierarchy, vec![1, 2, 3]);
             let features = Features { embedding: &embedding, depth: &depth };
             let e = Evidence { features: &features, classes: &classes, color: &color, least_cells: 12, job: &Job::new() };
-            let nearest = e.nearest().unwrap();
-            let labels = e.calm(&nearest).unwrap();
-            assert!(labels == step_by_step(&e, &nearest), "{rows} rows");
-            assert!(rows < 5 || labels != nearest.labels);
+            let first = e.uncalmed().unwrap();
+            let labels = e.calm(&first).unwrap();
+            assert!(labels == step_by_step(&e, &first), "{rows} rows");
+            assert!(rows < 5 || labels != first.labels);
         }
     }
 }

@@ -37,8 +37,10 @@ const MEMORY_BYTES: usize = 32 << 20;
 
 /// Classes of partial maps where their number is still to be chosen.
 const FIRST_CLASSES: usize = 8;
-/// What a class's name ends in where much of the class is unlike what the atlas calls so.
+/// What a class's name ends in where much of the class is unlike anything the atlas knows.
 const DOUBT: &str = " (?)";
+/// Changes whenever the way from rows to labels does: a map made another way is not done already.
+const LABELLING: &str = "descent 1";
 /// Resolution above which a cell of 16 px is wider than 16 um.
 const COARSE_MPP: f64 = 1.0;
 
@@ -306,7 +308,7 @@ impl<'a> Run<'a> {
             let unlike = out.unknown_of(|cell| labels[cell] == class.id);
             if unlike >= atlas::DOUBTED_SHARE {
                 class.name.push_str(DOUBT);
-                self.job.note(format!("`{}`: {:.0} % of it is unlike what the atlas calls so", class.name, 100.0 * unlike));
+                self.job.note(format!("`{}`: {:.0} % of it is unlike anything the atlas knows", class.name, 100.0 * unlike));
             }
         }
         let unknown = out.unknown_share();
@@ -343,10 +345,10 @@ impl<'a> Run<'a> {
         let classes = Classes::new(&hierarchy, cut);
         let (color, least_cells) = (&self.survey.color, self.least_cells);
         let evidence = Evidence { features, classes: &classes, color, least_cells, job: self.job };
-        let nearest = evidence.nearest()?;
-        self.job.publish(picture(&self.grid, &nearest.labels, &palette(k)));
-        let labels = evidence.calm(&nearest)?;
-        Ok((labels, Tree { hierarchy, leaves: nearest.leaves, readings }, k))
+        let first = evidence.uncalmed()?;
+        self.job.publish(picture(&self.grid, &first.labels, &palette(k)));
+        let labels = evidence.calm(&first)?;
+        Ok((labels, Tree { hierarchy, leaves: first.leaves, readings }, k))
     }
 
     /// A hierarchy of this slide alone, what speaks for each k, and the k.
@@ -424,6 +426,7 @@ fn known(source: &dyn TileSource, encoders: Encoders<'_>, params: &Cluster, scal
     let resolved: Value = serde_json::from_str(&params::resolved(&lasting)?).map_err(|e| Error::internal(e.to_string()))?;
     Ok(json!({
         "kind": "pseudo-semantic map of real tissue",
+        "labelling": LABELLING,
         "software": { "name": "histoloom", "version": env!("CARGO_PKG_VERSION") },
         "job": <Cluster as params::Params>::KIND,
         "parameters": resolved,

@@ -12,7 +12,7 @@ use crate::semantic_map::SemanticMap;
 use crate::{Job, Result, params};
 
 fn make(map: &SemanticMap, text: &serde_json::Value) -> Result<Vec<SyntheticTile>> {
-    let p: params::Synth = params::parse(&text.to_string())?;
+    let p = params::Synth { refine: false, ..params::parse(&text.to_string())? };
     let (net, mut tiles) = (Follow::default(), Vec::new());
     run(map, &Nets::new(&Pooling, &net, &Colors), &[], &p, &Job::new(), &mut |t| {
         tiles.push(t);
@@ -98,7 +98,7 @@ fn annotations_are_painted_over_the_map_at_their_place() {
     let point = json!({"type": "Feature", "properties": {}, "geometry": {"type": "Point", "coordinates": [1, 2]}});
     let far = json!({"regions": write(json!([feature("Tumour", square), point])), "at": [1100, 320], "steps": 1});
     let job = Job::new();
-    let p = params::parse(&far.to_string()).unwrap();
+    let p = params::Synth { refine: false, ..params::parse(&far.to_string()).unwrap() };
     run(&map(), &Nets::new(&Pooling, &Follow::default(), &Colors), &[], &p, &job, &mut |t| {
         assert!(t.provenance["notes"].to_string().contains("do not touch this window"));
         Ok(())
@@ -237,7 +237,7 @@ fn a_tile_of_any_size_has_no_seams_and_previews_come_every_few_steps() {
     assert!(follows(&t, 1, PINK, PURPLE) > 0.95);
     let (job, net) = (Job::new(), Follow::default());
     let p: params::Synth = params::parse(r#"{"steps": 9, "preview_every": 3}"#).unwrap();
-    let p = params::Synth { n: 1, ..p };
+    let p = params::Synth { n: 1, refine: false, ..p };
     run(&map(), &Nets::new(&Pooling, &net, &Colors), &[], &p, &job, &mut |_| {
         assert!(job.partial().is_some_and(|p| p.dimensions() == (256, 256)), "the last preview is there before the tile is");
         Ok(())

@@ -63,6 +63,7 @@ impl Common {
             "models": {
                 "codec": {"sha256": nets.codec.sha256()},
                 "denoiser": {"sha256": nets.published.map_or_else(|| nets.denoiser.sha256(), EpsDenoiser::sha256)},
+                "refiner": nets.refiner.filter(|_| parameters.refine).map(|r| json!({"sha256": r.sha256()})),
                 "encoder": {"id": nets.encoder.id(), "sha256": nets.encoder.sha256()},
             },
             "device": nets.device,

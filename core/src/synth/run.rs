@@ -14,7 +14,7 @@ use crate::condition::layout::{Layout, Layouts};
 use crate::condition::{CHANNELS, LATENT, LATENT_PX, TEXTURE};
 use crate::diffuse::ddim::{self, EpsDenoiser};
 use crate::diffuse::windows::{self, Windowed};
-use crate::diffuse::{Anchor, Batch, Denoised, Guidance, Sampler, Settings, Start, denoise};
+use crate::diffuse::{Anchor, Batch, Denoised, Guidance, Sampler, Settings, Start, denoise, refine};
 use crate::flags::{CELL_PX, Flag, Scorer, TileFlags, withheld};
 use crate::ops::{Applied, apply};
 use crate::semantic_map::{Crop, SemanticMap};
@@ -36,6 +36,8 @@ pub struct Nets<'a> {
     pub codec: &'a dyn LatentCodec,
     /// Denoiser.
     pub denoiser: &'a dyn Denoiser,
+    /// Takes the last steps where that is asked for.
+    pub refiner: Option<&'a dyn Denoiser>,
     /// Encoder of the map's bank, for the flags.
     pub encoder: &'a dyn Encoder,
     /// The device they run on, as provenance should name it.
@@ -50,12 +52,17 @@ pub struct Nets<'a> {
 impl<'a> Nets<'a> {
     /// Networks on a device nobody named, four tiles at once.
     pub fn new(codec: &'a dyn LatentCodec, denoiser: &'a dyn Denoiser, encoder: &'a dyn Encoder) -> Self {
-        Self { codec, denoiser, encoder, published: None, device: None, batch: BATCH }
+        Self { codec, denoiser, refiner: None, encoder, published: None, device: None, batch: BATCH }
     }
 
     /// The same with an imported network and its own codec.
     pub fn published(self, codec: &'a dyn LatentCodec, network: &'a dyn EpsDenoiser) -> Self {
         Self { codec, published: Some(network), ..self }
+    }
+
+    /// The same with a refiner.
+    pub fn refined(self, refiner: Option<&'a dyn Denoiser>) -> Self {
+        Self { refiner, ..self }
     }
 
     /// Names the device.
@@ -68,9 +75,18 @@ impl<'a> Nets<'a> {
         Self { batch: batch.max(1), ..self }
     }
 
+    /// The refiner, where it is asked for.
+    pub(crate) fn refiner_of(&self, params: &params::Synth) -> Result<Option<&'a dyn Denoiser>> {
+        match (params.refine && self.published.is_none(), self.refiner) {
+            (true, None) => Err(Error::internal("a refiner is asked for and there is none")),
+            (asked, refiner) => Ok(refiner.filter(|_| asked)),
+        }
+    }
+
     /// Whether they fit each other and the crop field.
     fn check(&self) -> Result<()> {
         let (c, d) = (self.codec, self.denoiser);
+        let r = self.refiner.unwrap_or(d);
         if self.published.is_some() {
             return Ok(()); // its loader has checked them
         }
@@ -79,6 +95,8 @@ impl<'a> Nets<'a> {
             ("codec", "pixels a latent cell", c.factor_px() as usize, LATENT_PX as usize),
             ("denoiser", "latent channels", d.channels(), LATENT),
             ("denoiser", "condition channels", d.condition_channels(), CHANNELS),
+            ("refiner", "latent channels", r.channels(), LATENT),
+            ("refiner", "condition channels", r.condition_channels(), CHANNELS),
             ("encoder", "channels", self.encoder.channels(), TEXTURE),
         ];
         match seen.into_iter().find(|(_, _, has, wanted)| has != wanted) {
@@ -86,14 +104,14 @@ impl<'a> Nets<'a> {
             Some((file, what, has, wanted)) => Err(Error::Weights {
                 file: file.into(),
                 why: format!("it has {has} {what}, the condition needs {wanted}"),
-                hint: "use encoder, codec and denoiser of one manifest".into(),
+                hint: "use encoder, codec, denoiser and refiner of one manifest".into(),
             }),
         }
     }
 }
 
 /// Makes tiles `first .. first + n` of a map and hands each to `sink` as it is done. `ops` are those named in the parameters, in
-/// order. Progress counts denoising steps times tiles.
+/// order. Progress counts steps, those of a refiner too, times tiles.
 pub fn run(
     map: &SemanticMap,
     nets: &Nets<'_>,
@@ -103,10 +121,14 @@ pub fn run(
     sink: &mut dyn FnMut(SyntheticTile) -> Result<()>,
 ) -> Result<()> {
     job.check()?;
-    let steps =
-        if nets.published.is_some() { ddim::schedule(params.steps as usize, params.eta)?.len() as u64 } else { u64::from(params.steps) };
-    job.stage("denoise", u64::from(params.n) * steps);
     check(map, params)?;
+    let steps = params.steps as usize;
+    let steps = match (nets.published, nets.refiner_of(params)?) {
+        (Some(_), _) => ddim::schedule(steps, params.eta)?.len(),
+        (None, Some(_)) => refine::steps(steps, params.init.as_ref().map_or(1.0, |_| params.strength.unwrap_or(params::STRENGTH))),
+        (None, None) => steps,
+    };
+    job.stage("denoise", u64::from(params.n) * steps as u64);
     let inputs = Inputs::read(params, map)?;
     inputs.notes.iter().for_each(|n| job.note(n.clone()));
     run_with(map, nets, ops, inputs, job, sink)
@@ -266,7 +288,8 @@ impl<'a> Loom<'a> {
         let tiles: Vec<(u64, u32)> = plans.iter().map(|p| (seed, p.index)).collect();
         let start: Vec<Start> = plans.iter().filter_map(|p| self.start(p)).collect();
         let anchors = plans.iter().filter_map(|p| self.anchor(p).transpose()).collect::<Result<Vec<_>>>()?;
-        let net = Windowed { inner: self.nets.denoiser, job: self.job };
+        let windowed = |inner| Windowed { inner, job: self.job };
+        let (net, refiner) = (windowed(self.nets.denoiser), self.nets.refiner_of(self.params)?.map(windowed));
         let (every, mut done) = (self.params.preview_every as usize, 0);
         let mut watch = |_: usize, z: &[Planes]| {
             done += 1;
@@ -277,7 +300,7 @@ impl<'a> Loom<'a> {
             Ok(())
         };
         let batch = Batch { conditions: &conditions, noise, tiles: &tiles, start: &start, anchors: &anchors };
-        denoise(&net, batch, &self.settings, self.job, &mut watch)
+        denoise(&net, refiner.as_ref().map(|r| r as &dyn Denoiser), batch, &self.settings, self.job, &mut watch)
     }
 
     /// What the regions of a tile are held to; none where it begins from a picture, whose stain is to stay, or where guidance 0 asks for

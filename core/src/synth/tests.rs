@@ -11,7 +11,7 @@ use crate::semantic_map::SemanticMap;
 use crate::{Denoiser, Error, Job, Result, condition, params};
 
 fn parameters(text: &str) -> params::Synth {
-    params::parse(text).unwrap()
+    params::Synth { refine: false, ..params::parse(text).unwrap() }
 }
 
 fn make(map: &SemanticMap, net: &dyn Denoiser, batch: usize, ops: &[Arc<dyn Op>], p: &params::Synth) -> Result<Vec<SyntheticTile>> {
@@ -45,6 +45,34 @@ fn the_same_seed_gives_the_same_bytes_whatever_the_batch() {
         let seed = params::Synth { seed: 4, ..p };
         assert!(make(&map(), &Follow::default(), 2, &[], &seed).unwrap().iter().zip(&one).all(|(a, b)| a.rgb != b.rgb));
     }
+}
+
+#[test]
+fn a_refined_tile_depends_on_no_batch_is_made_again_and_counts_its_steps() {
+    let made = |text: &str, batch: usize| {
+        let p: params::Synth = params::parse(text).unwrap();
+        let (net, refiner, job, mut tiles) = (Follow::default(), Follow::default(), Job::new(), Vec::new());
+        let nets = Nets::new(&Pooling, &net, &Colors).refined(Some(&refiner)).batched(batch);
+        run(&map(), &nets, &[], &p, &job, &mut |t| {
+            tiles.push(t);
+            Ok(())
+        })
+        .unwrap();
+        let progress = job.progress();
+        assert_eq!(progress.done, progress.total, "{text}");
+        (tiles, refiner.calls.load(Ordering::SeqCst))
+    };
+    let text = r#"{"n": 3, "steps": 2, "seed": 3, "anchor": 0.5}"#;
+    let ((one, _), (all, calls)) = (made(text, 1), made(text, 3));
+    assert!(one.iter().zip(&all).all(|(a, b)| same(a, b)) && calls == 2);
+    let again = made(&all[2].provenance["parameters"].to_string(), 1).0;
+    assert!(same(&again[0], &all[2]) && all[2].provenance["models"]["refiner"]["sha256"] == "follow");
+    let (plain, calls) = made(r#"{"n": 1, "steps": 2, "seed": 3, "refine": false}"#, 1);
+    assert!(calls == 0 && plain[0].rgb != all[0].rgb && plain[0].provenance["models"]["refiner"].is_null());
+    let net = Follow::default();
+    let nets = Nets::new(&Pooling, &net, &Colors);
+    let e = run(&map(), &nets, &[], &params::parse("{}").unwrap(), &Job::new(), &mut |_| Ok(())).unwrap_err();
+    assert!(e.to_string().contains("refiner"), "{e}");
 }
 
 #[test]

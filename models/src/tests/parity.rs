@@ -1,6 +1,6 @@
 //! Numbers as PyTorch's, on our CPU engine and on burn-flex.
 
-use histoloom_core::{Denoiser as _, LatentCodec as _, Planes};
+use histoloom_core::{Denoiser, LatentCodec as _, Planes};
 
 use super::{Goldens, cpu, flex, shipped};
 use crate::cpu::CpuOps;
@@ -75,10 +75,13 @@ fn the_shipped_autoencoder_and_denoiser_agree_with_pytorch_to_1e_5() {
     let apart =
         decoded.iter().zip(&want).flat_map(|(p, w)| p.as_raw().iter().enumerate().map(|(i, v)| (f32::from(*v) - exact(w, i)).abs()));
     let apart = apart.fold(0.0, f32::max);
-    let denoiser = DenoiserNet::load(CpuOps::default(), cpu(2), &shipped()).unwrap();
-    let velocity = denoiser.velocity(&g.planes("x"), &g.planes("condition"), 0.3, -1.0).unwrap();
-    let velocity = relative_error(&velocity, &g.planes("shipped_velocity"));
-    assert!(encoded < 1e-5 && velocity < 1e-5 && apart <= 0.51, "{encoded:e} {velocity:e} {apart}");
+    let engine = crate::Engine::open("cpu", &shipped(), 2).unwrap();
+    let error = |net: &dyn Denoiser, golden: &str| {
+        relative_error(&net.velocity(&g.planes("x"), &g.planes("condition"), 0.3, -1.0).unwrap(), &g.planes(golden))
+    };
+    let velocity = error(&*engine.denoiser().unwrap(), "shipped_velocity");
+    let refined = error(&*engine.refiner().unwrap(), "shipped_refined");
+    assert!(encoded < 1e-5 && velocity < 1e-5 && refined < 1e-5 && apart <= 0.51, "{encoded:e} {velocity:e} {refined:e} {apart}");
 }
 
 #[test]

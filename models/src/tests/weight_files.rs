@@ -53,13 +53,45 @@ fn a_whole_file_is_read_in_f16_and_f32() {
     }
 }
 
+/// Name, shape and values.
+type Tensor<'a> = (&'a str, &'a [usize], &'a [f32]);
+
+fn weights(file: &str, tensors: &[Tensor<'_>]) -> Weights {
+    let bytes: Vec<Vec<u8>> = tensors.iter().map(|(_, _, v)| v.iter().flat_map(|v| v.to_le_bytes()).collect()).collect();
+    let views = tensors.iter().zip(&bytes).map(|((name, shape, _), b)| (*name, TensorView::new(Dtype::F32, shape.to_vec(), b).unwrap()));
+    Weights::parse(file, file.into(), &serialize(views, None).unwrap()).unwrap()
+}
+
+#[test]
+fn additions_of_low_rank_are_added_and_such_as_do_not_fit_are_refused() {
+    let base = || weights("base", &[("a.weight", &[2, 1, 3], &[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]), ("a.bias", &[2], &[7.0, 8.0])]);
+    let (up, down) = ([1.0, 0.0, 2.0, -1.0], [1.0, 0.0, 10.0, 0.0, 1.0, 0.5]);
+    let added = weights("more", &[("a.weight.up", &[2, 2], &up), ("a.weight.down", &[2, 3], &down), ("a.bias", &[2], &[0.5, -1.0])]);
+    let both = base().plus(&added).unwrap();
+    assert_eq!(both.values("a.weight", &[2, 1, 3]).unwrap(), [1.0, 1.0, 12.0, 5.0, 3.0, 24.5]);
+    assert_eq!(both.values("a.bias", &[2]).unwrap(), [7.5, 7.0]);
+    assert!(both.sha256() != base().sha256() && both.sha256().len() == 64);
+    let refused: [&[Tensor<'_>]; 6] = [
+        &[("b.bias", &[2], &[1.0, 1.0])],
+        &[("a.bias", &[1], &[1.0])],
+        &[("a.weight", &[2, 3], &[1.0; 6])],
+        &[("a.weight.up", &[2, 2], &up)],
+        &[("a.weight.down", &[2, 3], &down)],
+        &[("a.weight.up", &[2, 2], &up), ("a.weight.down", &[2, 2], &[1.0; 4])],
+    ];
+    for tensors in refused {
+        let e = base().plus(&weights("more", tensors)).err().expect("must be refused").to_string();
+        assert!(e.contains("more") && e.contains(tensors[0].0.rsplit_once('.').unwrap().0), "{e}");
+    }
+}
+
 #[test]
 fn the_model_card_tells_the_training_of_every_model_of_ours() {
     let card = std::fs::read_to_string(super::shipped().join("CARD.md")).unwrap();
     let text = std::fs::read(super::shipped().join("manifest.json")).unwrap();
     let manifest: serde_json::Value = serde_json::from_slice(&text).unwrap();
     let trained: Vec<_> = manifest["models"].as_array().unwrap().iter().filter(|m| m["training"].is_object()).collect();
-    assert_eq!(trained.len(), 2, "autoencoder and denoiser");
+    assert_eq!(trained.len(), 3, "autoencoder, denoiser and refiner");
     for m in trained {
         let (id, steps) = (m["id"].as_str().unwrap(), m["training"]["steps"].to_string());
         assert!(card.lines().any(|l| l.contains(id) && l.contains(&format!("| {steps} |"))), "{id} was trained for {steps} steps");

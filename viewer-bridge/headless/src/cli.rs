@@ -319,9 +319,12 @@ pub struct Synth {
     /// default, fast, paper, or a TOML file of your own; it sets what is not given here [default: default]
     #[arg(long, value_name = "NAME|FILE")]
     pub preset: Option<String>,
-    /// Denoising steps, else those of the preset [default: 20]
+    /// Steps of the denoiser, else those of the preset [default: 6]
     #[arg(long)]
     pub steps: Option<u32>,
+    /// The denoiser goes all the way, without the two steps of the refiner: softer detail; use more --steps, 20 say
+    #[arg(long)]
+    pub no_refiner: bool,
     /// Classifier-free guidance scale, 1 = none, else that of the preset [default: 3.0]
     #[arg(long, allow_negative_numbers = true, value_parser = number)]
     pub guidance: Option<f64>,

@@ -36,6 +36,8 @@ pub fn run(common: &Common, options: &Rerun, report: &Arc<Report>) -> Result<u8>
     make_out(out)?;
     refuse_own_folder(&file, out)?;
     let mut given = Given(parameters.clone().into_iter().filter(|(_, v)| !v.is_null()).collect());
+    // tiles made before there was a refiner do not tell of one
+    given.0.entry("refine").or_insert(false.into());
     // its values are told one by one; a file named here would be somebody else's
     if given.0.get("preset").and_then(Value::as_str).is_some_and(|p| !["default", "fast", "paper"].contains(&p)) {
         given.0.remove("preset");
@@ -193,6 +195,7 @@ fn reasons(old: &Value, new: &Value) -> Vec<String> {
         "/map/sha256",
         "/models/codec/sha256",
         "/models/denoiser/sha256",
+        "/models/refiner/sha256",
         "/models/encoder/sha256",
         "/software/version",
         "/device",

@@ -32,6 +32,7 @@ pub fn run(common: &Common, options: &Synth, report: &Arc<Report>) -> Result<u8>
     given.put("eta", options.eta);
     options.model.as_ref().map_or(Ok(()), |dir| given.put_dir("model", dir))?;
     given.put("guidance", options.guidance);
+    given.put("refine", options.no_refiner.then_some(false));
     given.put("rescale", options.rescale);
     given.put("anchor", options.anchor);
     given.put("interval", options.interval.map(|i| i.to_vec()));

