@@ -1,7 +1,8 @@
 """Trains the refiner: what is added to the default denoiser for the last two steps, from t = 1/2 on, so that nuclei and fibres get edges and
 grain. Resumable.
 
-    python refiner.py --data DIR --critic efficientnet-lite1-77cc7160.pth --state refiner.pt --minutes 60 [--decay]
+    python refiner.py --data DIR --critic efficientnet-lite1-77cc7160.pth --state refiner.pt --minutes 60 [--decay] [--device cpu|cuda]
+    torchrun --nproc-per-node N refiner.py --device cuda ...
 
 At t = 1/2 layout and stain are there, and what is left to invent is detail. A denoiser trained on squared errors gives the mean of all details
 that may be, a smooth picture; the refiner is trained to give one of them, against a critic, after adversarial diffusion distillation (arXiv
@@ -122,7 +123,7 @@ def inside(rgb, at, lost=16):
 
 def spectrum(rgb):
     """Logarithm of the mean power spectrum of the brightness of windows, faded out towards their borders, each bin with its neighbours."""
-    fade = torch.hann_window(rgb.shape[-1], periodic=False)
+    fade = torch.hann_window(rgb.shape[-1], periodic=False, device=rgb.device)
     light = (rgb.mean(1) - rgb.mean((1, 2, 3)).view(-1, 1, 1)) * fade * fade[:, None]
     power = torch.fft.rfft2(light, norm="ortho").abs() ** 2
     return (F.avg_pool2d(power.mean(0)[None], 3, 1) + 1e-6).log()
@@ -151,7 +152,7 @@ def ddim(x, z, t, s):
 
 def predicted(net, weights, x, c, t, mpp):
     """The refiner's clean latents."""
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(x.device.type, torch.bfloat16):
         v = torch.func.functional_call(net, weights, (x.contiguous(memory_format=torch.channels_last), c, t, mpp)).float()
     return x - t.view(-1, 1, 1, 1) * v
 
@@ -161,6 +162,7 @@ def main():
     for a in ("data", "critic", "state"):
         p.add_argument(f"--{a}", required=True)
     p.add_argument("--minutes", type=float, default=60)
+    p.add_argument("--steps", type=int, default=10**9, help="stop there at the latest")
     p.add_argument("--decay", action="store_true", help="let the rates fall to zero over --minutes")
     p.add_argument("--batch", type=int, default=8)
     p.add_argument("--window", type=int, default=16)
@@ -173,16 +175,22 @@ def main():
     p.add_argument("--anchor", type=float, default=1.0)
     p.add_argument("--colour", type=float, default=30.0)
     p.add_argument("--threads", type=int, default=1)
+    p.add_argument("--device", default="cpu")
     a = p.parse_args()
+    rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    if world > 1:
+        torch.distributed.init_process_group("nccl" if a.device == "cuda" else "gloo")
+        if a.device == "cuda":
+            torch.cuda.set_device(rank % torch.cuda.device_count())
     torch.set_num_threads(a.threads)
     torch.manual_seed(0)
-    net = Denoiser().to(memory_format=torch.channels_last).requires_grad_(False)
-    add = Additions({k: v.float() for k, v in load_file(SHIPPED).items()}, a.rank)
-    mean = Additions(add.base, a.rank).requires_grad_(False)
+    net = Denoiser().to(a.device, memory_format=torch.channels_last).requires_grad_(False)
+    add = Additions({k: v.float().to(a.device) for k, v in load_file(SHIPPED).items()}, a.rank).to(a.device)
+    mean = Additions(add.base, a.rank).to(a.device).requires_grad_(False)
     mean.load_state_dict(add.state_dict())
     print("trained numbers:", sum(v.numel() for v in add.parameters()), flush=True)
-    critic = Critic(a.critic)
-    decoder = autoencoder.load()[1].requires_grad_(False).to(memory_format=torch.channels_last)
+    critic = Critic(a.critic).to(a.device)
+    decoder = autoencoder.load()[1].requires_grad_(False).to(a.device, memory_format=torch.channels_last)
     opt = torch.optim.AdamW(add.parameters(), a.lr, betas=(0.5, 0.99), weight_decay=0.0)
     other = torch.optim.AdamW(critic.heads.parameters(), a.critic_lr, betas=(0.0, 0.99), weight_decay=0.0)
     step, seen, log = 0, 0, []
@@ -198,29 +206,41 @@ def main():
         for i in rng.choice(len(its), a.batch, p=prob):
             z, c, (o, y, x) = sample(rng, pools[i], a.window)
             zs.append(z), cs.append(c), xs.append(its[i].rgb_window(o, y, x, 8 * a.window)), mpp.append(np.log2(its[i].mpp / 0.5))
-        f = lambda v: torch.from_numpy(np.stack(v)).float()
-        return f(zs), f(cs), f(xs) / 255, torch.tensor(mpp, dtype=torch.float32)
+        f = lambda v: torch.from_numpy(np.stack(v)).float().to(a.device)
+        return f(zs), f(cs), f(xs) / 255, f(mpp)
 
     if os.path.exists(a.state):
-        s = torch.load(a.state, weights_only=True)
+        s = torch.load(a.state, map_location=a.device, weights_only=True)
         for k, v in (("add", add), ("ema", mean), ("critic", critic), ("opt", opt), ("other", other)):
             v.load_state_dict(s[k])
         step, seen, log = s["step"], s["seen"], s["log"]
-        rng = np.random.default_rng(step)
-        torch.manual_seed(step)
     else:
         rng = np.random.default_rng(0)
         with torch.no_grad():
             f = [critic.features(batch()[2]) for _ in range(12)]
         critic.unit = torch.cat([torch.cat(v).std((0, 2, 3)) for v in zip(*f)]) + 1e-3
         critic.middle = torch.cat([torch.cat(v).mean((0, 2, 3)) for v in zip(*f)])
+    rng = np.random.default_rng([step, rank])
+    torch.manual_seed(step * world + rank)
+
+    def together(tensors):
+        """The mean over all processes."""
+        for v in tensors if world > 1 else []:
+            torch.distributed.all_reduce(v)
+            v /= world
+
+    def going():
+        on = torch.tensor(float(step < a.steps and time.time() - t0 < 60 * a.minutes), device=a.device)
+        together([on])
+        return on > 0.999  # all of them, or none
+
     t0, first, logged = time.time(), step, None
-    while time.time() - t0 < 60 * a.minutes:
+    while going():
         left = 1 - (time.time() - t0) / (60 * a.minutes) if a.decay else 1.0
         for o, lr in ((opt, a.lr), (other, a.critic_lr)):
             o.param_groups[0]["lr"] = lr * min(1, (step + 1) / 100) * max(left, 0.01)
         z, c, x, mpp = batch()
-        t = torch.tensor(TIMES)[torch.randint(len(TIMES), (len(z),))]
+        t = torch.tensor(TIMES)[torch.randint(len(TIMES), (len(z),))].to(a.device)
         tt = t.view(-1, 1, 1, 1)
         w = add.weights()
         xt = (1 - tt) * z + tt * torch.randn_like(z)
@@ -231,10 +251,10 @@ def main():
         if len(on):
             with torch.no_grad():
                 x1 = (1 - first_t) * z[on] + first_t * torch.randn_like(z[on])
-                z1 = predicted(net, w, x1, c[on], torch.full((len(on),), first_t), mpp[on])
+                z1 = predicted(net, w, x1, c[on], torch.full((len(on),), first_t, device=a.device), mpp[on])
                 xt[on] = ddim(x1, z1, first_t, second_t)
         made = predicted(net, w, xt, c, t, mpp)
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(a.device, torch.bfloat16):
             picture = decoder(made).float().clamp(-0.05, 1.05)
             at = np.random.default_rng(seen).integers(4, 13, 2)
             fake = critic.features(inside(picture, at))
@@ -249,9 +269,10 @@ def main():
         told = hinge(yes, 1) + 0.8 * hinge(no, -1) + 0.2 * hinge(wrong, -1)
         other.zero_grad(set_to_none=True)
         told.backward()
+        together([v.grad for v in critic.heads.parameters()])
         other.step()
         # the refiner's turn
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(a.device, torch.bfloat16):
             verdict = critic.judge(fake, asked)
         fooled = -sum(v.float().mean() for v in verdict) / len(verdict)
         near = (~own.view(-1, 1, 1, 1) * (1 - tt) * (made - z) ** 2).mean()
@@ -264,22 +285,24 @@ def main():
         loss = a.spectrum * grid + a.adversarial * fooled + a.moments * like + a.anchor * near + a.colour * shade
         opt.zero_grad(set_to_none=True)
         loss.backward()
+        together([v.grad for v in add.parameters()])
         torch.nn.utils.clip_grad_norm_(add.parameters(), 1.0)
         opt.step()
-        step, seen = step + 1, seen + a.batch
+        step, seen = step + 1, seen + a.batch * world
         with torch.no_grad():
             m = min(0.998, step / (step + 10))
             for e, n in zip(mean.parameters(), add.parameters()):
                 e.lerp_(n, 1 - m)
         now = np.array([v.item() for v in (told, fooled, like, near, shade, grid)])
         logged = now if logged is None else 0.98 * logged + 0.02 * now
-        if step % 50 == 0:
+        if rank == 0 and step % 50 == 0:
             log.append((step, seen, *(round(float(v), 4) for v in logged)))
             rate = (step - first) * a.batch / (time.time() - t0)
             print(step, seen, "critic {:.3f} fooled {:.3f} moments {:.4f} anchor {:.4f} colour {:.5f} spectrum {:.3f}".format(*logged), f"{rate:.1f} windows/s", flush=True)
-        if step % 200 == 0:
+        if rank == 0 and step % 200 == 0:
             save(a.state, add, mean, critic, opt, other, step, seen, log)
-    save(a.state, add, mean, critic, opt, other, step, seen, log)
+    if rank == 0:
+        save(a.state, add, mean, critic, opt, other, step, seen, log)
 
 
 def save(path, add, mean, critic, opt, other, step, seen, log):
