@@ -112,6 +112,13 @@ fn main() -> Result<()> {
     show("denoising step with guidance, 32 x 32 latents", &time(rounds, || denoiser.velocity(&x, &c, 0.5, 0.0).map(drop))?);
     show("encode, 256 px", &time(rounds, || codec.encode(&tile).map(drop))?);
     show("decode, 256 px", &time(rounds, || codec.decode(&x[..1]).map(drop))?);
+    let refiner = engine.refiner()?;
+    let whole = || {
+        (0..6).try_for_each(|_| denoiser.velocity(&x, &c, 0.75, 0.0).map(drop))?;
+        (0..2).try_for_each(|_| refiner.velocity(&x[..1], &c[..1], 0.25, 0.0).map(drop))?;
+        codec.decode(&x[..1]).map(drop)
+    };
+    show("tile of 256 px: 6 steps with guidance, 2 of the refiner, decode", &time(rounds, whole)?);
     let small = vit_small(&engine)?;
     let windows: Vec<RgbImage> = (0..8).map(|i| picture(224, i)).collect();
     show("ViT-S/16, one 224 px tile", &time(rounds, || small.embed(&windows[..1]).map(drop))?);

@@ -60,6 +60,9 @@ def peers(threads):
         "denoising step with guidance, 32 x 32 latents": lambda: net(z, c, t, 0 * t),
         "encode, 256 px": lambda: enc(picture),
         "decode, 256 px": lambda: dec(z[:1]),
+        # the refiner is the same network with other numbers in it
+        "tile of 256 px: 6 steps with guidance, 2 of the refiner, decode": lambda: (
+            [net(z, c, t, 0 * t) for _ in range(6)], [net(z[:1], c[:1], t[:1], 0 * t[:1]) for _ in range(2)], dec(z[:1])),
     }
 
 
