@@ -35,6 +35,7 @@ import autoencoder
 import condition
 import efficientnet_lite0
 import items
+import processes
 from data import SAME_SCANNER
 from denoiser import Denoiser
 from evaluate_denoiser import SHIPPED
@@ -177,11 +178,7 @@ def main():
     p.add_argument("--threads", type=int, default=1)
     p.add_argument("--device", default="cpu")
     a = p.parse_args()
-    rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-    if world > 1:
-        torch.distributed.init_process_group("nccl" if a.device == "cuda" else "gloo")
-        if a.device == "cuda":
-            torch.cuda.set_device(rank % torch.cuda.device_count())
+    rank, world = processes.join(a.device)
     torch.set_num_threads(a.threads)
     torch.manual_seed(0)
     net = Denoiser().to(a.device, memory_format=torch.channels_last).requires_grad_(False)

@@ -24,6 +24,7 @@ from safetensors.torch import load_file
 
 import condition
 import items
+import processes
 from denoiser import Denoiser
 from evaluate_denoiser import Judge
 from muon import Muon
@@ -46,11 +47,7 @@ def main():
     p.add_argument("--muon", action="store_true")
     p.add_argument("--compile", action="store_true", help="torch.compile: a fifth faster on a CPU after minutes of compiling")
     a = p.parse_args()
-    rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-    if world > 1:
-        torch.distributed.init_process_group("nccl" if a.device == "cuda" else "gloo")
-        if a.device == "cuda":
-            torch.cuda.set_device(rank % torch.cuda.device_count())
+    rank, world = processes.join(a.device)
     torch.set_num_threads(a.threads)
     torch.manual_seed(0)
     net = Denoiser().to(a.device, memory_format=torch.channels_last)
