@@ -86,6 +86,25 @@ fn additions_of_low_rank_are_added_and_such_as_do_not_fit_are_refused() {
 }
 
 #[test]
+fn a_refiner_of_another_denoiser_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = std::fs::read_to_string(super::shipped().join("manifest.json")).unwrap();
+    let mut manifest: serde_json::Value = serde_json::from_str(&text).unwrap();
+    for m in manifest["models"].as_array_mut().unwrap() {
+        let file = m["file"].as_str().unwrap();
+        std::fs::copy(super::shipped().join(file), dir.path().join(file)).unwrap();
+        if m.get("adds_to_sha256").is_some() {
+            m["adds_to_sha256"] = "00".repeat(32).into();
+        }
+    }
+    std::fs::write(dir.path().join("manifest.json"), manifest.to_string()).unwrap();
+    let engine = Engine::open("cpu", dir.path(), 1).unwrap();
+    let e = engine.refiner().err().expect("must be refused").to_string();
+    assert!(e.contains("he_refiner.safetensors") && e.contains("he_denoiser.safetensors"), "{e}");
+    assert!(engine.denoiser().is_ok());
+}
+
+#[test]
 fn the_model_card_tells_the_training_of_every_model_of_ours() {
     let card = std::fs::read_to_string(super::shipped().join("CARD.md")).unwrap();
     let text = std::fs::read(super::shipped().join("manifest.json")).unwrap();
