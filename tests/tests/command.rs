@@ -83,6 +83,25 @@ fn the_main_job_runs_and_a_tile_is_made_again_byte_for_byte_on_any_number_of_thr
     assert!(said.contains("edited or saved again"), "{said}");
 }
 
+/// Blanks a piece of a PNG's text and gives the chunk its new CRC-32 (PNG specification, annex D).
+fn without(png: &Path, piece: &str) {
+    let mut bytes = std::fs::read(png).expect("a PNG");
+    let at = bytes.windows(piece.len()).position(|w| w == piece.as_bytes()).expect("the piece is there");
+    bytes[at..at + piece.len()].fill(b' ');
+    let mut chunk = 8;
+    loop {
+        let n = u32::from_be_bytes(bytes[chunk..chunk + 4].try_into().expect("four")) as usize;
+        let end = chunk + 8 + n;
+        if at < end {
+            let step = |c: u32, _| if c & 1 == 1 { 0xEDB8_8320 ^ (c >> 1) } else { c >> 1 };
+            let crc = !bytes[chunk + 4..end].iter().fold(!0, |c, b| (0..8).fold(c ^ u32::from(*b), step));
+            bytes[end..end + 4].copy_from_slice(&crc.to_be_bytes());
+            return std::fs::write(png, bytes).expect("written");
+        }
+        chunk = end + 4;
+    }
+}
+
 /// A user's drawing as the map, another crop for one class, part of a real tile made anew: all of it can be repeated from the folder.
 #[test]
 fn drawings_crops_and_pictures_of_the_users_make_tiles_that_can_be_made_again() {
@@ -111,12 +130,18 @@ fn drawings_crops_and_pictures_of_the_users_make_tiles_that_can_be_made_again() 
     let labels = image::open(at("drawn/tile_0001_labels.png")).expect("a PNG").into_luma8();
     assert_eq!(labels.as_raw(), image::open(at("drawing.png")).expect("a PNG").into_luma8().as_raw());
     run(&mut synth("anew", &["--init", "real.png", "--size", "128", "--inpaint", "1,2", "--strength", "0.8", "--preset", "fast"]));
+    let said = run(&mut synth("weak", &["--init", "real.png", "--size", "128", "--strength", "0.4"]));
+    assert!(String::from_utf8_lossy(&said.stderr).contains("the refiner's alone"), "{said:?}");
     run(&mut synth("shares", &["--share", "1=0.5", "--share", "2=0.3", "--share", "0=0.2", "--size", "160", "--no-refiner"]));
     run(&mut synth("place", &["--at", "700,1000", "--size", "384", "--guidance", "1"]));
     let seams = seam(&image::open(at("place/tile_0001.png")).expect("a PNG").into_rgb8(), &[128, 256]);
     assert!(seams < 1.3, "pixels differ {seams:.2} times as much across the borders of windows as beside them");
     std::fs::remove_file(at("drawing.png")).and_then(|()| std::fs::remove_file(at("real.png"))).expect("removed");
-    for out in ["drawn", "anew", "shares", "place"] {
+    // as before there was a refiner: the tile does not tell of one
+    without(&at("shares/tile_0001.png"), "\"refine\":false,");
+    let same = json(&run(histoloom().args(["rerun", "--json", "--from"]).arg(at("map")).arg(at("shares/tile_0001.png"))));
+    assert_eq!((same["same_pixels"].as_bool(), same["same_file"].as_bool()), (Some(true), Some(false)), "{same}");
+    for out in ["drawn", "anew", "place"] {
         let same = json(&run(histoloom().args(["rerun", "--json", "--from"]).arg(at("map")).arg(at(out).join("tile_0001.png"))));
         assert_eq!((same["same_file"].as_bool(), same["same_labels"].as_bool()), (Some(true), Some(true)), "{out}: {same}");
     }

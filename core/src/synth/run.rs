@@ -125,7 +125,15 @@ pub fn run(
     let steps = params.steps as usize;
     let steps = match (nets.published, nets.refiner_of(params)?) {
         (Some(_), _) => ddim::schedule(steps, params.eta)?.len(),
-        (None, Some(_)) => refine::steps(steps, params.init.as_ref().map_or(1.0, |_| params.strength.unwrap_or(params::STRENGTH))),
+        (None, Some(_)) => {
+            let top = params.init.as_ref().map_or(1.0, |_| params.strength.unwrap_or(params::STRENGTH));
+            if top <= refine::FROM {
+                let told =
+                    "is the refiner's alone: steps, sampler and guidance have no effect; with `refine` false the denoiser works there";
+                job.note(format!("a beginning of strength {top} {told}"));
+            }
+            refine::steps(steps, top)
+        }
         (None, None) => steps,
     };
     job.stage("denoise", u64::from(params.n) * steps as u64);
