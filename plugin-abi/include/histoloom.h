@@ -144,19 +144,19 @@
 // hl_job_wait timeout: as long as it takes.
 #define HL_FOREVER 4294967295
 
-// A region that the host is asked for. Valid during the callback only.
+// A region of a slide: one that the host is asked for, valid during the callback only, or one that the host asks a result for.
 typedef struct hl_region {
-  // sizeof(hl_region) of the library.
+  // sizeof(hl_region) of whoever fills it.
   uint32_t struct_size;
-  // HL_PIXEL_*, as in the slide's description.
+  // HL_PIXEL_*; of what the host is asked for as in the slide's description.
   uint32_t pixel_format;
   // Left edge, level-0 pixels.
   int64_t x_px;
   // Upper edge, level-0 pixels.
   int64_t y_px;
-  // Level-0 pixels per pixel asked for, at least 1.
+  // Level-0 pixels per pixel asked for; the host is never asked for less than 1.
   double downsample;
-  // Width of the picture asked for. The region lies inside the slide.
+  // Width of the picture asked for. What the host is asked for lies inside the slide.
   uint32_t width_px;
   // Height of the picture asked for.
   uint32_t height_px;
@@ -168,7 +168,7 @@ typedef struct hl_region {
   int32_t t;
   // 0.
   uint32_t reserved;
-  // hl_slide_desc.token of the slide that is meant.
+  // hl_slide_desc.token of the slide that is meant; nothing where a result is asked.
   uint64_t token;
 } hl_region;
 
@@ -413,6 +413,34 @@ int32_t hl_result_labels(hl_result result, uint8_t *dst, uint64_t cap, uint64_t 
 // The map in legend colours, RGBA, one pixel a cell, background transparent. [any thread]
 // Errors: as hl_result_geojson.
 int32_t hl_result_overlay(hl_result result, uint8_t *dst, uint64_t cap, uint64_t *needed, uint32_t *columns, uint32_t *rows);
+
+// The map's labels in a region, for tiled drawing: one byte a pixel, of the cell in the pixel's middle; 0 = background, and outside the
+// map. Of the region x_px, y_px, downsample, width_px, height_px and stride_bytes (0: rows without gaps) count. Sizes: stride_bytes *
+// height_px. [any thread] Errors: as hl_result_geojson; HL_E_ABI, HL_E_LIMIT (more than 2^26 pixels), HL_E_UNSUPPORTED.
+int32_t hl_result_labels_region(hl_result result,
+                                const struct hl_region *region,
+                                uint8_t *dst,
+                                uint64_t cap,
+                                uint64_t *needed);
+
+// The map in legend colours in a region, in the region's pixel format, background transparent. A pixel that covers several cells has the
+// mean colour of those of tissue and the share of them as alpha. [any thread] Errors: as hl_result_labels_region.
+int32_t hl_result_overlay_region(hl_result result,
+                                 const struct hl_region *region,
+                                 uint8_t *dst,
+                                 uint64_t cap,
+                                 uint64_t *needed);
+
+// A table of the map as CSV (RFC 4180): "classes" has a line a class with its area and share, "k" one a number of classes with how well
+// they are apart. [any thread] Errors: as hl_result_geojson; HL_E_ARGUMENT also for a map without that table; HL_E_UTF8.
+int32_t hl_result_csv(hl_result result,
+                      const char *table,
+                      char *dst,
+                      uint64_t cap,
+                      uint64_t *needed);
+
+// How the map was made, as JSON: parameters, seed, device, hashes of the weights. [any thread] Errors: as hl_result_geojson.
+int32_t hl_result_provenance_json(hl_result result, char *dst, uint64_t cap, uint64_t *needed);
 
 // Pixels of the index-th tile that the result keeps, RGB, rows without gaps. They are synthetic: a host that writes them to files
 // must say so. [any thread] Errors: HL_E_HANDLE, HL_E_ARGUMENT (also: no such tile), HL_E_BUFFER.

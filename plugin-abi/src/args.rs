@@ -35,6 +35,12 @@ unsafe impl Wire for hl_config {
     const SMALLEST: usize = 32;
 }
 
+// SAFETY: plain numbers behind a u32.
+unsafe impl Wire for hl_region {
+    const NAME: &'static str = "hl_region";
+    const SMALLEST: usize = 64;
+}
+
 // SAFETY: plain numbers and pointers behind a u32.
 unsafe impl Wire for hl_slide_desc {
     const NAME: &'static str = "hl_slide_desc";

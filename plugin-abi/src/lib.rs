@@ -434,6 +434,65 @@ pub unsafe extern "C" fn hl_result_overlay(
     })
 }
 
+/// The map's labels in a region, for tiled drawing: one byte a pixel, of the cell in the pixel's middle; 0 = background, and outside the
+/// map. Of the region x_px, y_px, downsample, width_px, height_px and stride_bytes (0: rows without gaps) count. Sizes: stride_bytes *
+/// height_px. [any thread] Errors: as hl_result_geojson; HL_E_ABI, HL_E_LIMIT (more than 2^26 pixels), HL_E_UNSUPPORTED.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hl_result_labels_region(
+    result: hl_result,
+    region: *const hl_region,
+    dst: *mut u8,
+    cap: u64,
+    needed: *mut u64,
+) -> i32 {
+    boundary::call(|entry| {
+        let found = entry.result(result)?;
+        // SAFETY: the header obliges the caller.
+        let (region, to) = unsafe { (read_struct(region)?, Buffer::new(dst, cap, needed)?) };
+        to.fill(&found.labels_in(&region)?)
+    })
+}
+
+/// The map in legend colours in a region, in the region's pixel format, background transparent. A pixel that covers several cells has the
+/// mean colour of those of tissue and the share of them as alpha. [any thread] Errors: as hl_result_labels_region.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hl_result_overlay_region(
+    result: hl_result,
+    region: *const hl_region,
+    dst: *mut u8,
+    cap: u64,
+    needed: *mut u64,
+) -> i32 {
+    boundary::call(|entry| {
+        let found = entry.result(result)?;
+        // SAFETY: the header obliges the caller.
+        let (region, to) = unsafe { (read_struct(region)?, Buffer::new(dst, cap, needed)?) };
+        to.fill(&found.overlay_in(&region)?)
+    })
+}
+
+/// A table of the map as CSV (RFC 4180): "classes" has a line a class with its area and share, "k" one a number of classes with how well
+/// they are apart. [any thread] Errors: as hl_result_geojson; HL_E_ARGUMENT also for a map without that table; HL_E_UTF8.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hl_result_csv(result: hl_result, table: *const c_char, dst: *mut c_char, cap: u64, needed: *mut u64) -> i32 {
+    boundary::call(|entry| {
+        let found = entry.result(result)?;
+        // SAFETY: the header obliges the caller.
+        let (table, to) = unsafe { (text(table, TEXT_BYTES, "table")?, Buffer::text(dst, cap, needed)?) };
+        to.fill_text(&found.table(&table)?)
+    })
+}
+
+/// How the map was made, as JSON: parameters, seed, device, hashes of the weights. [any thread] Errors: as hl_result_geojson.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hl_result_provenance_json(result: hl_result, dst: *mut c_char, cap: u64, needed: *mut u64) -> i32 {
+    boundary::call(|entry| {
+        // SAFETY: the header obliges the caller.
+        let (found, to) = (entry.result(result)?, unsafe { Buffer::text(dst, cap, needed) }?);
+        to.fill_text(&results::text(&found.map()?.provenance)?)
+    })
+}
+
 /// Pixels of the index-th tile that the result keeps, RGB, rows without gaps. They are synthetic: a host that writes them to files
 /// must say so. [any thread] Errors: HL_E_HANDLE, HL_E_ARGUMENT (also: no such tile), HL_E_BUFFER.
 #[unsafe(no_mangle)]

@@ -4,13 +4,17 @@
 use std::sync::Arc;
 
 use histoloom_core::cluster::choice;
+use histoloom_core::export::{self, View};
 use histoloom_core::params;
 use histoloom_core::semantic_map::SemanticMap;
 use histoloom_core::synth::SyntheticTile;
 use serde_json::{Value, json};
 
 use crate::failure::{Failure, Result};
-use crate::types::{HL_E_ARGUMENT, HL_E_INTERNAL};
+use crate::types::{
+    HL_E_ARGUMENT, HL_E_INTERNAL, HL_E_LIMIT, HL_E_UNSUPPORTED, HL_PIXEL_BGRA8, HL_PIXEL_BGRA8_PRE, HL_PIXEL_RGBA8, HL_PIXEL_RGBA8_PRE,
+    hl_region,
+};
 
 /// A job's result.
 pub struct ResultData {
@@ -22,6 +26,8 @@ pub struct ResultData {
     pub summary: Value,
 }
 
+/// Most pixels of a region that is asked for at once.
+const VIEW_PIXELS: u64 = 1 << 26;
 /// Opacity of a class in the overlay.
 const OVERLAY_ALPHA: u8 = 255;
 
@@ -44,6 +50,46 @@ impl ResultData {
         colors[0] = [0; 4];
         let rgba = map.labels.iter().flat_map(|l| colors[usize::from(*l)]).collect();
         Ok((map.columns as u32, map.rows as u32, rgba))
+    }
+
+    /// The map's labels in a region.
+    pub fn labels_in(&self, region: &hl_region) -> Result<Vec<u8>> {
+        let view = view_of(region)?;
+        rows_apart(view.labels(self.map()?), region.width_px as usize, region)
+    }
+
+    /// The overlay in a region, in its pixel format.
+    pub fn overlay_in(&self, region: &hl_region) -> Result<Vec<u8>> {
+        let view = view_of(region)?;
+        let (blue_first, premultiplied) = match region.pixel_format {
+            HL_PIXEL_RGBA8 => (false, false),
+            HL_PIXEL_BGRA8 => (true, false),
+            HL_PIXEL_RGBA8_PRE => (false, true),
+            HL_PIXEL_BGRA8_PRE => (true, true),
+            other => return Err(Failure::new(HL_E_UNSUPPORTED, format!("hl_region.pixel_format {other} is unknown; use an HL_PIXEL_*"))),
+        };
+        let mut bytes = view.overlay(self.map()?);
+        for p in bytes.chunks_exact_mut(4) {
+            if premultiplied {
+                let a = u16::from(p[3]);
+                p[..3].iter_mut().for_each(|c| *c = ((u16::from(*c) * a + 127) / 255) as u8);
+            }
+            if blue_first {
+                p.swap(0, 2);
+            }
+        }
+        rows_apart(bytes, 4 * region.width_px as usize, region)
+    }
+
+    /// A table of the map as CSV.
+    pub fn table(&self, name: &str) -> Result<String> {
+        let map = self.map()?;
+        match (name, &map.tree) {
+            ("classes", _) => Ok(export::classes_csv(map)),
+            ("k", Some(tree)) => Ok(export::readings_csv(&tree.readings)),
+            ("k", None) => Err(Failure::argument("table", "is \"k\", but the map was labelled without a hierarchy of its own")),
+            _ => Err(Failure::argument("table", "is unknown; there are \"classes\" and \"k\"")),
+        }
     }
 
     /// One kept tile.
@@ -73,6 +119,40 @@ impl ResultData {
             "provenance": tile.provenance,
         });
         text(&value)
+    }
+}
+
+/// The region as the map is drawn, if it can be.
+fn view_of(r: &hl_region) -> Result<View> {
+    let bad = |why: String| Err(Failure::argument("region", &why));
+    if !(r.downsample.is_finite() && r.downsample > 0.0) {
+        return bad(format!("has a downsample of {}; give level-0 pixels per pixel, above 0", r.downsample));
+    }
+    if (r.z, r.t, r.reserved) != (0, 0, 0) {
+        return Err(Failure::new(HL_E_UNSUPPORTED, "hl_region.z, t and reserved must be 0 in this version".to_owned()));
+    }
+    let pixels = u64::from(r.width_px) * u64::from(r.height_px);
+    if pixels == 0 {
+        return bad(format!("is empty: {} x {} pixels", r.width_px, r.height_px));
+    }
+    if pixels > VIEW_PIXELS || u64::from(r.stride_bytes) * u64::from(r.height_px) > 16 * VIEW_PIXELS {
+        let why = format!("hl_region asks for {} x {} pixels, the limit is {VIEW_PIXELS}; draw in tiles", r.width_px, r.height_px);
+        return Err(Failure::new(HL_E_LIMIT, why));
+    }
+    Ok(View { x_px: r.x_px, y_px: r.y_px, downsample: r.downsample, width_px: r.width_px, height_px: r.height_px })
+}
+
+/// Rows as far apart as the region says, 0 between them; a stride of 0 is no gap.
+fn rows_apart(bytes: Vec<u8>, row: usize, r: &hl_region) -> Result<Vec<u8>> {
+    let stride = r.stride_bytes as usize;
+    match stride {
+        0 => Ok(bytes),
+        _ if stride < row => Err(Failure::argument("region", &format!("has a stride of {stride} bytes, a row has {row}; 0 means no gap"))),
+        _ => {
+            let mut out = vec![0; stride * r.height_px as usize];
+            out.chunks_exact_mut(stride).zip(bytes.chunks_exact(row)).for_each(|(to, from)| to[..row].copy_from_slice(from));
+            Ok(out)
+        }
     }
 }
 

@@ -108,21 +108,21 @@ pub type hl_job = u64;
 /// What a job made.
 pub type hl_result = u64;
 
-/// A region that the host is asked for. Valid during the callback only.
+/// A region of a slide: one that the host is asked for, valid during the callback only, or one that the host asks a result for.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct hl_region {
-    /// sizeof(hl_region) of the library.
+    /// sizeof(hl_region) of whoever fills it.
     pub struct_size: u32,
-    /// HL_PIXEL_*, as in the slide's description.
+    /// HL_PIXEL_*; of what the host is asked for as in the slide's description.
     pub pixel_format: u32,
     /// Left edge, level-0 pixels.
     pub x_px: i64,
     /// Upper edge, level-0 pixels.
     pub y_px: i64,
-    /// Level-0 pixels per pixel asked for, at least 1.
+    /// Level-0 pixels per pixel asked for; the host is never asked for less than 1.
     pub downsample: f64,
-    /// Width of the picture asked for. The region lies inside the slide.
+    /// Width of the picture asked for. What the host is asked for lies inside the slide.
     pub width_px: u32,
     /// Height of the picture asked for.
     pub height_px: u32,
@@ -134,7 +134,7 @@ pub struct hl_region {
     pub t: i32,
     /// 0.
     pub reserved: u32,
-    /// hl_slide_desc.token of the slide that is meant.
+    /// hl_slide_desc.token of the slide that is meant; nothing where a result is asked.
     pub token: u64,
 }
 

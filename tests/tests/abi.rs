@@ -8,12 +8,12 @@ use histoloom_tests::{library_dir, root, run};
 
 const STRICT: [&str; 4] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"];
 
-/// Builds the hosts of `viewer-bridge/c` into a folder.
-fn build(dir: &Path, target: &str, flags: &str) -> PathBuf {
+/// Builds a host of `viewer-bridge/c` or `cpp` into a folder.
+fn build(source: &str, dir: &Path, target: &str, flags: &str) -> PathBuf {
     let (lib, out) = (format!("LIB={}", library_dir().display()), format!("OUT={}", dir.display()));
     let binary = dir.join(target);
-    let make = ["-s".into(), lib, out, format!("CFLAGS={flags}"), binary.display().to_string()];
-    run(Command::new("make").current_dir(root().join("viewer-bridge/c")).args(make));
+    let make = ["-s".into(), lib, out, flags.into(), binary.display().to_string()];
+    run(Command::new("make").current_dir(root().join("viewer-bridge").join(source)).args(make));
     binary
 }
 
@@ -26,6 +26,8 @@ fn the_header_and_the_layouts_compile_alone_as_c99_c11_and_cpp17() {
             run(c.args(["-x", language, standard, &include, "-fsyntax-only"]).args(STRICT).arg(source));
         }
     }
+    let wrapper = root().join("plugin-abi/include/histoloom.hpp");
+    run(Command::new("c++").args(["-x", "c++", "-std=c++17", &include, "-fsyntax-only"]).args(STRICT).arg(wrapper));
 }
 
 /// What the library exports must be what the list says: a function is added on purpose or not at all.
@@ -62,7 +64,7 @@ fn the_library_stays_mapped_and_loads_without_openslide() {
 #[test]
 fn a_host_that_breaks_every_rule_gets_codes_and_lives() {
     let dir = tempfile::tempdir().expect("a folder");
-    let host = build(dir.path(), "contract", "-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined");
+    let host = build("c", dir.path(), "contract", "CFLAGS=-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined");
     // Leaks of the library's statics are not the host's; everything else the sanitizer sees is.
     let out = run(Command::new(host).env("ASAN_OPTIONS", "detect_leaks=0").env("RUST_BACKTRACE", "0"));
     let (said, errors) = (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
@@ -73,7 +75,7 @@ fn a_host_that_breaks_every_rule_gets_codes_and_lives() {
 #[test]
 fn a_c_host_runs_cluster_and_synth_on_a_real_slide() {
     let dir = tempfile::tempdir().expect("a folder");
-    let host = build(dir.path(), "cluster_and_synth", "-O2 -g");
+    let host = build("c", dir.path(), "cluster_and_synth", "CFLAGS=-O2 -g");
     let out = dir.path().join("out");
     let said = run(Command::new(&host)
         .args([root().join("models/weights"), histoloom_tests::sample(), out.clone()])
@@ -109,4 +111,23 @@ fn a_c_host_runs_cluster_and_synth_on_a_real_slide() {
     }
     let tile = image::open(out.join("tiles/tile_0001.png")).expect("a PNG").into_rgb8();
     assert_eq!(tile.dimensions(), (128, 128));
+}
+
+/// One read at a time, no resolution told, the map drawn tile by tile: the wrapper for C++ in a small viewer.
+#[test]
+fn a_viewer_in_cpp_draws_the_map_by_regions_and_gets_a_tile() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let viewer = build("cpp", dir.path(), "small_viewer", "CXXFLAGS=-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined");
+    let mut c = Command::new(&viewer);
+    let said =
+        run(c.args([root().join("models/weights"), histoloom_tests::sample(), dir.path().into()]).env("ASAN_OPTIONS", "detect_leaks=0"));
+    let text = String::from_utf8_lossy(&said.stdout).into_owned();
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines.len() == 6 && lines[0].starts_with("label,name,color") && lines[4].starts_with("4,"), "{text}");
+    let tile: serde_json::Value = serde_json::from_str(lines[5]).expect("the tile's JSON");
+    assert_eq!((&tile["synthetic"], &tile["width_px"]), (&true.into(), &128.into()));
+    let drawn = std::fs::read(dir.path().join("overlay.ppm")).expect("a picture");
+    let header = b"\n555 741\n255\n";
+    let at = drawn.windows(header.len()).position(|w| w == header).expect("of a quarter of the slide's size") + header.len();
+    assert_eq!(drawn.len() - at, 3 * 555 * 741);
 }

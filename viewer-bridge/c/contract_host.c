@@ -220,6 +220,11 @@ void try_dead(uint64_t handle) {
     CODE(hl_result_geojson(handle, o.text, 64, &o.needed), HL_E_HANDLE);
     CODE(hl_result_labels(handle, dst, 64, &o.needed, &o.width, &o.height), HL_E_HANDLE);
     CODE(hl_result_overlay(handle, dst, 64, &o.needed, &o.width, &o.height), HL_E_HANDLE);
+    const hl_region region = {sizeof region, HL_PIXEL_RGBA8, 0, 0, 1.0, 4, 4, 0, 0, 0, 0, 0};
+    CODE(hl_result_labels_region(handle, &region, dst, 64, &o.needed), HL_E_HANDLE);
+    CODE(hl_result_overlay_region(handle, &region, dst, 64, &o.needed), HL_E_HANDLE);
+    CODE(hl_result_csv(handle, "classes", o.text, 64, &o.needed), HL_E_HANDLE);
+    CODE(hl_result_provenance_json(handle, o.text, 64, &o.needed), HL_E_HANDLE);
     CODE(hl_result_tile_rgb(handle, 0, dst, 64, &o.needed, &o.width, &o.height), HL_E_HANDLE);
     CODE(hl_result_tile_labels(handle, 0, dst, 64, &o.needed, &o.width, &o.height), HL_E_HANDLE);
     CODE(hl_result_tile_json(handle, 0, o.text, 64, &o.needed), HL_E_HANDLE);

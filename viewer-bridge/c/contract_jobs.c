@@ -140,6 +140,75 @@ void part_release(void) {
     CHECK(quiet.wrong == 0);
 }
 
+static int32_t f_classes(uint64_t h, char *d, uint64_t c, uint64_t *n) { return hl_result_csv(h, "classes", d, c, n); }
+
+/* The made-up map, 8 x 8 cells of 16 px, drawn piece by piece. */
+static void part_regions(hl_result result) {
+    const hl_region whole = {sizeof whole, HL_PIXEL_BGRA8, 0, 0, 16.0, 8, 8, 0, 0, 0, 0, 0};
+    outputs o;
+    memset(&o, 0xA5, sizeof o);
+    uint8_t *dst = (uint8_t *)o.text;
+    CODE(hl_result_labels_region(result, NULL, dst, 64, &o.needed), HL_E_ARGUMENT);
+    CODE(hl_result_labels_region(result, &whole, NULL, 64, &o.needed), HL_E_ARGUMENT);
+    CODE(hl_result_labels_region(result, &whole, dst, 64, NULL), HL_E_ARGUMENT);
+    CODE(hl_result_labels_region(result, &whole, dst, 63, &o.needed), HL_E_BUFFER);
+    CODE(hl_result_overlay_region(result, NULL, dst, 64, &o.needed), HL_E_ARGUMENT);
+    CODE(hl_result_overlay_region(result, &whole, dst, 64, &o.needed), HL_E_BUFFER);
+    CODE(hl_result_csv(result, NULL, o.text, 64, &o.needed), HL_E_ARGUMENT);
+    CODE(hl_result_csv(result, "cells", o.text, 64, &o.needed), HL_E_ARGUMENT);
+    CODE(hl_result_csv(result, "k", o.text, 64, &o.needed), HL_E_ARGUMENT); /* it has no hierarchy */
+    hl_region r;
+#define NO_REGION(field, value, code)                                            \
+    do {                                                                         \
+        r = whole;                                                               \
+        r.field = (value);                                                       \
+        CODE(hl_result_labels_region(result, &r, dst, 64, &o.needed), code);     \
+        CODE(hl_result_overlay_region(result, &r, dst, 64, &o.needed), code);    \
+    } while (0)
+    NO_REGION(struct_size, 0, HL_E_ABI);
+    NO_REGION(struct_size, 0xFFFFFFFF, HL_E_ABI);
+    NO_REGION(downsample, 0.0, HL_E_ARGUMENT);
+    NO_REGION(downsample, strtod("nan", NULL), HL_E_ARGUMENT);
+    NO_REGION(width_px, 0, HL_E_ARGUMENT);
+    NO_REGION(height_px, 0xFFFFFFFF, HL_E_LIMIT);
+    NO_REGION(stride_bytes, 7, HL_E_ARGUMENT);
+    NO_REGION(stride_bytes, 0xFFFFFFFF, HL_E_LIMIT);
+    NO_REGION(z, 1, HL_E_UNSUPPORTED);
+    r = whole;
+    r.pixel_format = 9;
+    CODE(hl_result_overlay_region(result, &r, dst, 64, &o.needed), HL_E_UNSUPPORTED);
+    CHECK(all_a5(&o, sizeof o));
+    /* all of it, one pixel a cell, is what the other functions give, in rows of 40 bytes */
+    uint8_t labels[64], rgba[256], rows[320];
+    uint64_t needed = 0;
+    uint32_t w = 0, h = 0;
+    CODE(hl_result_labels(result, labels, sizeof labels, &needed, &w, &h), HL_OK);
+    CODE(hl_result_overlay(result, rgba, sizeof rgba, &needed, &w, &h), HL_OK);
+    CODE(hl_result_labels_region(result, &whole, dst, 64, &needed), HL_OK);
+    CHECK(needed == 64 && memcmp(dst, labels, 64) == 0);
+    r = whole;
+    r.stride_bytes = 40;
+    CODE(hl_result_overlay_region(result, &r, NULL, 0, &needed), HL_OK);
+    CHECK(needed == sizeof rows);
+    CODE(hl_result_overlay_region(result, &r, rows, sizeof rows, &needed), HL_OK);
+    for (int i = 0; i < 64; i++) {
+        const uint8_t *bgra = rows + 40 * (i / 8) + 4 * (i % 8), *rgb = rgba + 4 * i;
+        CHECK(bgra[0] == rgb[2] && bgra[1] == rgb[1] && bgra[2] == rgb[0] && bgra[3] == rgb[3]);
+        CHECK(i % 8 != 7 || (rows[40 * (i / 8) + 32] == 0 && rows[40 * (i / 8) + 39] == 0));
+    }
+    /* outside there is nothing, far away everything is one pixel: seven of eight rows of cells are tissue */
+    r = whole;
+    r.x_px = INT64_MIN;
+    CODE(hl_result_overlay_region(result, &r, rgba, sizeof rgba, &needed), HL_OK);
+    for (int i = 0; i < 256; i++) CHECK(rgba[i] == 0);
+    r = whole;
+    r.downsample = 128.0;
+    r.width_px = r.height_px = 1;
+    r.pixel_format = HL_PIXEL_RGBA8_PRE;
+    CODE(hl_result_overlay_region(result, &r, rgba, sizeof rgba, &needed), HL_OK);
+    CHECK(needed == 4 && rgba[3] == 255 * 7 / 8 && rgba[0] <= rgba[3] && rgba[0] > 0);
+}
+
 void part_results(void) {
     host_state h;
     new_state(&h);
@@ -157,6 +226,9 @@ void part_results(void) {
     CODE(hl_result_release(second), HL_OK);
     try_text(hl_result_json, first);
     try_text(hl_result_geojson, first);
+    try_text(hl_result_provenance_json, first);
+    try_text(f_classes, first);
+    part_regions(first);
     try_text(f_tile, first);
     try_picture(hl_result_labels, first, 8, 8, 1);
     try_picture(hl_result_overlay, first, 8, 8, 4);

@@ -8,7 +8,7 @@ use super::geojson::{KIND, finite};
 use crate::semantic_map::SemanticMap;
 
 /// The table.
-pub(super) fn classes_csv(map: &SemanticMap) -> String {
+pub fn classes_csv(map: &SemanticMap) -> String {
     let mut out = String::from("label,name,color,cells,area_um2,share,kind");
     out.push_str(if map.atlas.is_some() { ",unknown_share\r\n" } else { "\r\n" });
     for c in &map.classes {

@@ -49,12 +49,14 @@ mod tiff_pyramid;
 mod tile_files;
 mod tree_files;
 mod unknown;
+mod view;
 #[cfg(test)]
 mod viewer_tests;
 mod xml;
 
 pub use atlas_files::{atlas_summary, read_atlas, write_atlas};
 pub use chart::{readings_chart, readings_csv};
+pub use classes_csv::classes_csv;
 pub use contours::{Polygon, contours};
 pub use dataset::DataSet;
 pub use files::{check_folder, read as read_file, read_text, sha256};
@@ -69,3 +71,4 @@ pub use sample_file::{read_sample, sample_files, write_sample};
 pub use sheet::{columns, contact_sheet};
 pub use tile_files::{inspect, tile_name, write_tile};
 pub use unknown::unknown;
+pub use view::View;
