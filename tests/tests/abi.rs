@@ -131,3 +131,41 @@ fn a_viewer_in_cpp_draws_the_map_by_regions_and_gets_a_tile() {
     let at = drawn.windows(header.len()).position(|w| w == header).expect("of a quarter of the slide's size") + header.len();
     assert_eq!(drawn.len() - at, 3 * 555 * 741);
 }
+
+/// The manual names every function, and its host is built as it stands and finds classes in a picture.
+#[test]
+fn the_manual_is_whole_and_its_host_works() {
+    let manual = std::fs::read_to_string(root().join("plugin-abi/docs/ABI.md")).expect("the manual");
+    let exports = std::fs::read_to_string(root().join("plugin-abi/include/exports.txt")).expect("exports.txt");
+    for name in exports.lines().filter(|n| !n.starts_with("hl_selftest")) {
+        assert!(manual.contains(&format!("`{name}`")), "{name} is not in ABI.md");
+    }
+    let header = std::fs::read_to_string(root().join("plugin-abi/include/histoloom.h")).expect("the header");
+    let named = manual.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).filter(|w| w.starts_with("hl_") && w.len() > 3);
+    named.for_each(|w| assert!(header.contains(w) || w.ends_with("_tile_"), "ABI.md names {w}, which the header does not have"));
+
+    let dir = tempfile::tempdir().expect("a folder");
+    let host = manual.split("```c\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a host");
+    std::fs::write(dir.path().join("host.c"), host).expect("written");
+    // glass, a tissue with nuclei and one of stripes
+    let mut picture = b"P6\n448 320\n255\n".to_vec();
+    for (x, y) in (0..320u32).flat_map(|y| (0..448u32).map(move |x| (x, y))) {
+        let nucleus = (x + 7 * (y / 16)) % 11 < 7 && (y + 7 * (x / 16)) % 12 < 7;
+        picture.extend(match x {
+            0..64 => [243, 242, 243],
+            64..256 if nucleus => [88, 48, 140],
+            64..256 => [196, 150, 205],
+            _ => [235, 165 + ((x / 9 + y / 40) % 5 * 9) as u8, 200 + ((x * 3 + y) % 7) as u8],
+        });
+    }
+    std::fs::write(dir.path().join("tissue.ppm"), picture).expect("written");
+    let binary = dir.path().join("host");
+    let lib = library_dir();
+    let mut c = Command::new("cc");
+    c.args(["-std=c99", "-O1", &format!("-I{}", root().join("plugin-abi/include").display())]).args(STRICT);
+    c.arg(dir.path().join("host.c")).arg("-o").arg(&binary);
+    run(c.args([format!("-L{}", lib.display()), "-lhistoloom".into(), format!("-Wl,-rpath,{}", lib.display())]));
+    let said = run(Command::new(&binary).args([root().join("models/weights"), dir.path().join("tissue.ppm")]));
+    let summary: serde_json::Value = serde_json::from_slice(&said.stdout).expect("a summary");
+    assert_eq!(summary["map"]["classes"].as_array().map(Vec::len), Some(3), "{summary}");
+}
