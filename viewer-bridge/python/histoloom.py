@@ -1,0 +1,428 @@
+"""Histoloom from Python: maps of a slide and synthetic tiles as numpy arrays, over the C ABI. One file, ctypes and numpy only.
+
+    import histoloom
+
+    with histoloom.Context(models="models/weights") as context:
+        slide = context.open(pixels, mpp=0.5)          # an array [h, w, 3], levels of a napari image, or a function that reads
+        tissue = context.cluster(slide, k=8, seed=1)
+        tissue.labels                                  # [rows, columns] u8, 0 = background
+        tissue.overlay_region(0, 0, 4.0, 512, 512)     # [512, 512, 4] u8, RGBA, for a viewport
+        tiles = context.synth(tissue, n=4, seed=1)
+        rgb, labels, told = tiles.tile(0)
+
+Jobs run on threads of the library; `cluster`, `synth` and `run` wait for them and can be interrupted (Ctrl-C cancels the job), `start` does not
+wait. Failures raise `Error`, whose `code` is one of HL_E_* of histoloom.h and whose text says what to try. Tiles are synthetic: say so
+wherever you write them.
+"""
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import sys
+from ctypes import POINTER, byref, c_char_p, c_double, c_int32, c_int64, c_uint8, c_uint32, c_uint64, c_void_p, sizeof
+from typing import Any, Callable, Optional, Protocol, Sequence, Tuple, Union
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Context", "Error", "Job", "Reader", "Result", "Slide", "load"]
+
+ABI = 1 << 16
+RGBA8 = 1
+FOREVER = 0xFFFFFFFF
+E_BUFFER, E_TIMEOUT = -8, -11
+QUEUED, RUNNING, DONE, FAILED, CANCELLED = range(5)
+
+Picture = NDArray[np.uint8]
+
+
+class Reader(Protocol):
+    """Reads a region: (x, y, downsample, width, height) -> [height, width, 3 or 4] u8. x and y in level-0 pixels, downsample level-0 pixels
+    a pixel, at least 1. Called on threads of the library."""
+
+    def __call__(self, x: int, y: int, downsample: float, width: int, height: int) -> Picture: ...
+
+
+class Error(Exception):
+    """A call or a job that failed."""
+
+    def __init__(self, code: int, name: str, text: str) -> None:
+        super().__init__(f"{name}: {text}")
+        self.code = code
+
+
+class _Region(ctypes.Structure):
+    _fields_ = [
+        ("struct_size", c_uint32), ("pixel_format", c_uint32), ("x_px", c_int64), ("y_px", c_int64), ("downsample", c_double),
+        ("width_px", c_uint32), ("height_px", c_uint32), ("stride_bytes", c_uint32), ("z", c_int32), ("t", c_int32), ("reserved", c_uint32),
+        ("token", c_uint64),
+    ]
+
+
+class _Progress(ctypes.Structure):
+    _fields_ = [
+        ("struct_size", c_uint32), ("state", c_int32), ("error", c_int32), ("reserved", c_uint32), ("fraction", c_double),
+        ("items_per_s", c_double), ("eta_s", c_double), ("done", c_uint64), ("total", c_uint64), ("stage", ctypes.c_char * 40),
+    ]
+
+
+_READ = ctypes.CFUNCTYPE(c_int64, c_void_p, POINTER(_Region), POINTER(c_uint8), c_uint64)
+_LOG = ctypes.CFUNCTYPE(None, c_void_p, c_int32, c_char_p)
+_PROGRESS = ctypes.CFUNCTYPE(c_int32, c_void_p, c_uint64, POINTER(_Progress))
+
+
+class _Host(ctypes.Structure):
+    _fields_ = [
+        ("struct_size", c_uint32), ("abi", c_uint32), ("user", c_void_p), ("max_concurrent_reads", c_uint32), ("reserved", c_uint32),
+        ("read_region", _READ), ("log", _LOG), ("progress", _PROGRESS),
+    ]
+
+
+class _Config(ctypes.Structure):
+    _fields_ = [
+        ("struct_size", c_uint32), ("threads", c_uint32), ("models_dir", c_char_p), ("device", c_char_p), ("host", POINTER(_Host)),
+    ]
+
+
+class _SlideDesc(ctypes.Structure):
+    _fields_ = [
+        ("struct_size", c_uint32), ("pixel_format", c_uint32), ("width_px", c_uint64), ("height_px", c_uint64),
+        ("downsamples", POINTER(c_double)), ("levels", c_uint32), ("background_rgb", c_uint32), ("mpp_x", c_double), ("mpp_y", c_double),
+        ("origin_x_px", c_int64), ("origin_y_px", c_int64), ("name", c_char_p), ("id", c_char_p), ("token", c_uint64),
+    ]
+
+
+_SIZES = {1: _Host, 2: _Config, 3: _SlideDesc, 4: _Region, 5: _Progress}
+
+
+def load(library: Optional[str] = None) -> ctypes.CDLL:
+    """Loads the library: the path given, HISTOLOOM_LIBRARY, beside this file, or where the system finds it. Its layout is checked."""
+    name = {"win32": "histoloom.dll", "darwin": "libhistoloom.dylib"}.get(sys.platform, "libhistoloom.so")
+    beside = os.path.join(os.path.dirname(os.path.abspath(__file__)), name)
+    path = library or os.environ.get("HISTOLOOM_LIBRARY") or (beside if os.path.exists(beside) else name)
+    lib = ctypes.CDLL(path)
+    lib.hl_error_name.restype = c_char_p
+    lib.hl_abi_version.restype = lib.hl_sizeof.restype = c_uint32
+    if lib.hl_abi_version() >> 16 != ABI >> 16:
+        raise Error(-2, "HL_E_ABI", f"{path} has ABI {lib.hl_abi_version() >> 16}, this module speaks {ABI >> 16}; use parts of one release")
+    for id_, struct in _SIZES.items():
+        if lib.hl_sizeof(c_uint32(id_)) < sizeof(struct):
+            raise Error(-2, "HL_E_ABI", f"{path} knows a smaller {struct.__name__}; use parts of one release")
+    return lib
+
+
+def _check(lib: ctypes.CDLL, code: int) -> None:
+    if code != 0:
+        raise Error(code, lib.hl_error_name(c_int32(code)).decode(), _text(lib, lib.hl_last_error))
+
+
+def _buffer(lib: ctypes.CDLL, call: Callable[[Any, Any, Any], int]) -> NDArray[np.uint8]:
+    """Asks for the size, then for the bytes; again where they grew in between."""
+    while True:
+        needed = c_uint64()
+        _check(lib, call(None, c_uint64(0), byref(needed)))
+        out = np.empty(needed.value, np.uint8)
+        if not len(out):
+            return out
+        code = call(out.ctypes.data_as(POINTER(c_uint8)), c_uint64(len(out)), byref(needed))
+        if code != E_BUFFER:
+            _check(lib, code)
+            return np.resize(out, needed.value)
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads(text)
+    return told
+
+
+def _text(lib: ctypes.CDLL, function: Any, *before: Any) -> str:
+    out = _buffer(lib, lambda dst, cap, needed: function(*before, dst, cap, needed))
+    return out.tobytes().split(b"\0")[0].decode()
+
+
+def _shrunk(part: Picture, width: int, height: int) -> Picture:
+    """The nearest pixels, [height, width, c]."""
+    rows = np.minimum(((np.arange(height) + 0.5) * part.shape[0] / height).astype(int), part.shape[0] - 1)
+    columns = np.minimum(((np.arange(width) + 0.5) * part.shape[1] / width).astype(int), part.shape[1] - 1)
+    shrunk: Picture = part[rows][:, columns]
+    return shrunk
+
+
+def _reader(levels: Sequence[Picture]) -> Reader:
+    """Reads from arrays of falling size, numpy's or lazy ones."""
+    scales = [levels[0].shape[0] / level.shape[0] for level in levels]
+
+    def read(x: int, y: int, downsample: float, width: int, height: int) -> Picture:
+        i = max(i for i, s in enumerate(scales) if s <= downsample * 1.001 or i == 0)
+        x0, y0, x1, y1 = (int(round(v / scales[i])) for v in (x, y, x + width * downsample, y + height * downsample))
+        return _shrunk(np.asarray(levels[i][y0:y1, x0:x1]), width, height)
+
+    return read
+
+
+class Slide:
+    """A slide lent to the library. It keeps the reader alive."""
+
+    def __init__(self, context: Context, handle: int, token: int) -> None:
+        self._context, self._handle, self._token = context, handle, token
+
+    def close(self) -> None:
+        """The reader is not called any more afterwards."""
+        handle, self._handle = self._handle, 0
+        self._context._lib.hl_slide_release(c_uint64(handle))
+        self._context._readers.pop(self._token, None)
+
+
+class Job:
+    """A job: queued, running or ended."""
+
+    def __init__(self, context: Context, handle: int) -> None:
+        self._context, self._lib, self._handle = context, context._lib, c_uint64(handle)
+
+    def poll(self) -> dict[str, Any]:
+        """state (0 queued, 1 running, 2 done, 3 failed, 4 cancelled), stage, fraction, items_per_s, eta_s, done, total."""
+        p = _Progress(struct_size=sizeof(_Progress))
+        _check(self._lib, self._lib.hl_job_poll(self._handle, byref(p)))
+        told = {name: getattr(p, name) for name in ("state", "fraction", "items_per_s", "eta_s", "done", "total")}
+        return {**told, "stage": p.stage.decode()}
+
+    def wait(self, seconds: Optional[float] = None) -> bool:
+        """Whether it has ended within that time. Waits in short pieces, so that Ctrl-C is heard."""
+        left = float("inf") if seconds is None else seconds
+        while True:
+            piece = min(left, 0.2)
+            code = self._lib.hl_job_wait(self._handle, c_uint32(int(1000 * max(piece, 0))))
+            if code != E_TIMEOUT:
+                _check(self._lib, code)
+                return True
+            left -= piece
+            if left <= 0:
+                return False
+
+    def cancel(self) -> None:
+        """It stops within a step; `result` then raises."""
+        _check(self._lib, self._lib.hl_job_cancel(self._handle))
+
+    def partial(self) -> Optional[Picture]:
+        """The newest picture [h, w, 4], or none yet."""
+        w, h = c_uint32(), c_uint32()
+        out = _buffer(self._lib, lambda d, c, n: self._lib.hl_job_partial(self._handle, d, c, n, byref(w), byref(h)))
+        return out.reshape(h.value, w.value, 4) if len(out) else None
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """Its parameters with all defaults: what a notebook should keep."""
+        return _parsed(_text(self._lib, self._lib.hl_job_params_json, self._handle))
+
+    def result(self) -> Result:
+        """Waits for the end; raises what the job failed with. An interrupt cancels it."""
+        try:
+            self.wait()
+        except BaseException:
+            self._lib.hl_job_cancel(self._handle)
+            raise
+        out = c_uint64()
+        code = self._lib.hl_job_result(self._handle, byref(out))
+        if code != 0:
+            why = _text(self._lib, self._lib.hl_job_error, self._handle)
+            raise Error(code, self._lib.hl_error_name(c_int32(code)).decode(), why or _text(self._lib, self._lib.hl_last_error))
+        return Result(self._context, out.value)
+
+    def __del__(self) -> None:
+        self._lib.hl_job_release(self._handle)
+
+
+class Result:
+    """What a job made. It outlives its job, not its context."""
+
+    def __init__(self, context: Context, handle: int) -> None:
+        self._context, self._lib, self._handle = context, context._lib, c_uint64(handle)
+
+    def _json(self, function: Any) -> dict[str, Any]:
+        return _parsed(_text(self._lib, function, self._handle))
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """Map, classes, tiles with flags, device, notes, files, parameters."""
+        return self._json(self._lib.hl_result_json)
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """How the map was made."""
+        return self._json(self._lib.hl_result_provenance_json)
+
+    @property
+    def geojson(self) -> dict[str, Any]:
+        """Polygons in level-0 pixels, as QuPath imports them."""
+        return self._json(self._lib.hl_result_geojson)
+
+    def csv(self, table: str = "classes") -> str:
+        """The table "classes" or "k"."""
+        return _text(self._lib, self._lib.hl_result_csv, self._handle, c_char_p(table.encode()))
+
+    def _picture(self, channels: int, function: Any, *before: Any) -> Picture:
+        w, h = c_uint32(), c_uint32()
+        out = _buffer(self._lib, lambda d, c, n: function(self._handle, *before, d, c, n, byref(w), byref(h)))
+        return out.reshape((h.value, w.value, channels) if channels > 1 else (h.value, w.value))
+
+    @property
+    def labels(self) -> Picture:
+        """[rows, columns], one label a cell; `summary["map"]["cell_px"]` is a cell's side in level-0 pixels."""
+        return self._picture(1, self._lib.hl_result_labels)
+
+    @property
+    def overlay(self) -> Picture:
+        """[rows, columns, 4], legend colours."""
+        return self._picture(4, self._lib.hl_result_overlay)
+
+    def _part(self, channels: int, function: Any, x: int, y: int, downsample: float, width: int, height: int) -> Picture:
+        r = _Region(sizeof(_Region), RGBA8, x, y, downsample, width, height)
+        out = _buffer(self._lib, lambda d, c, n: function(self._handle, byref(r), d, c, n))
+        return out.reshape((height, width, channels) if channels > 1 else (height, width))
+
+    def labels_region(self, x: int, y: int, downsample: float, width: int, height: int) -> Picture:
+        """[height, width] labels of a region at any zoom; x and y in level-0 pixels."""
+        return self._part(1, self._lib.hl_result_labels_region, x, y, downsample, width, height)
+
+    def overlay_region(self, x: int, y: int, downsample: float, width: int, height: int) -> Picture:
+        """[height, width, 4] legend colours of a region at any zoom."""
+        return self._part(4, self._lib.hl_result_overlay_region, x, y, downsample, width, height)
+
+    @property
+    def kept(self) -> int:
+        """How many tiles it keeps."""
+        return int(self.summary.get("kept", 0))
+
+    def tile(self, index: int) -> Tuple[Picture, Picture, dict[str, Any]]:
+        """Synthetic pixels [h, w, 3], their labels [h, w], and flags, scores and provenance."""
+        i = c_uint32(index)
+        told = json.loads(_text(self._lib, self._lib.hl_result_tile_json, self._handle, i))
+        return self._picture(3, self._lib.hl_result_tile_rgb, i), self._picture(1, self._lib.hl_result_tile_labels, i), told
+
+    def __del__(self) -> None:
+        self._lib.hl_result_release(self._handle)
+
+
+class Context:
+    """An instance of the library. `models` is the folder with weights and manifest.json; `device` auto, cpu, gpu or gpu:N; `log` gets
+    (level, text), level 1 error to 4 debug; `progress` what `Job.poll` gives, a few times a second."""
+
+    def __init__(
+        self,
+        models: Union[str, os.PathLike[str]],
+        library: Optional[str] = None,
+        device: str = "auto",
+        threads: int = 0,
+        log: Optional[Callable[[int, str], None]] = None,
+        concurrent_reads: int = 1,
+    ) -> None:
+        self._lib = load(library)
+        self._readers: dict[int, Reader] = {}
+        self._next = 1
+        self._failures: list[BaseException] = []
+
+        def read(_user: Any, region: Any, dst: Any, cap: int) -> int:
+            r = region.contents
+            try:
+                part = np.asarray(self._readers[r.token](r.x_px, r.y_px, r.downsample, r.width_px, r.height_px))
+                if part.dtype != np.uint8 or part.ndim != 3 or part.shape[:2] != (r.height_px, r.width_px) or part.shape[2] not in (3, 4):
+                    raise ValueError(f"the reader gave {part.dtype} {part.shape}, [{r.height_px}, {r.width_px}, 3 or 4] u8 was asked for")
+                rows = np.ctypeslib.as_array(dst, (r.height_px * r.stride_bytes,)).reshape(r.height_px, r.stride_bytes)
+                pixels = rows[:, : 4 * r.width_px].reshape(r.height_px, r.width_px, 4)
+                pixels[..., :3] = part[..., :3]
+                pixels[..., 3] = part[..., 3] if part.shape[2] == 4 else 255
+                return r.height_px * r.stride_bytes
+            except BaseException as e:  # nothing may leave a callback; the job fails, `run` raises it
+                self._failures.append(e)
+                return -1
+
+        def say(_user: Any, level: int, text: bytes) -> None:
+            try:
+                if log is not None:
+                    log(level, text.decode())
+            except Exception:  # a broken log must not break the job
+                pass
+
+        self._callbacks = (_READ(read), _LOG(say))
+        self._host = _Host(sizeof(_Host), ABI, None, concurrent_reads, 0, self._callbacks[0], self._callbacks[1], _PROGRESS())
+        config = _Config(sizeof(_Config), threads, os.fspath(models).encode(), device.encode(), ctypes.pointer(self._host))
+        out = c_uint64()
+        _check(self._lib, self._lib.hl_context_create(byref(config), byref(out)))
+        self._handle = out.value
+
+    def __enter__(self) -> Context:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Cancels what runs and takes back every slide, job and result; afterwards no reader is called."""
+        handle, self._handle = self._handle, 0
+        self._lib.hl_context_release(c_uint64(handle))
+
+    def open(
+        self,
+        pixels: Union[Picture, Sequence[Picture], Reader],
+        mpp: float = 0.0,
+        size: Optional[Tuple[int, int]] = None,
+        downsamples: Sequence[float] = (1.0,),
+        origin: Tuple[int, int] = (0, 0),
+        name: str = "slide",
+        id: Optional[str] = None,
+    ) -> Slide:
+        """Lends a slide: an array [h, w, 3 or 4], levels of one, or a function that reads (then with `size` (width, height) and the
+        `downsamples` of its levels). mpp: micrometres a level-0 pixel, 0 = unknown; never guess. origin: where (0, 0) lies in the file."""
+        if callable(pixels):
+            if size is None:
+                raise ValueError("a slide that is read by a function needs its size=(width, height)")
+            reader, (width, height) = pixels, size
+        else:
+            levels: list[Picture] = list(pixels) if isinstance(pixels, (list, tuple)) else [np.asarray(pixels)]
+            reader, (height, width) = _reader(levels), levels[0].shape[:2]
+            downsamples = [width / level.shape[1] for level in levels]
+        token, self._next = self._next, self._next + 1
+        scales = (c_double * len(downsamples))(*downsamples)
+        d = _SlideDesc(
+            sizeof(_SlideDesc), RGBA8, width, height, scales, len(downsamples), 0xFFFFFF, mpp, mpp, origin[0], origin[1], name.encode(),
+            (id or name).encode(), token,
+        )
+        out = c_uint64()
+        self._readers[token] = reader
+        _check(self._lib, self._lib.hl_slide_open(c_uint64(self._handle), byref(d), byref(out)))
+        return Slide(self, out.value, token)
+
+    def start(self, kind: str, slide: Optional[Slide] = None, input: Optional[Result] = None, **params: Any) -> Job:
+        """Starts a job and returns at once; `schema` tells the parameters of a kind."""
+        out = c_uint64()
+        code = self._lib.hl_job_start(
+            c_uint64(self._handle), c_uint64(slide._handle if slide is not None else 0), c_char_p(kind.encode()), c_char_p(json.dumps(params).encode()),
+            input._handle if input is not None else c_uint64(0), byref(out),
+        )
+        _check(self._lib, code)
+        return Job(self, out.value)
+
+    def run(self, kind: str, slide: Optional[Slide] = None, input: Optional[Result] = None, **params: Any) -> Result:
+        """The same, waiting for the result."""
+        self._failures.clear()
+        try:
+            return self.start(kind, slide, input, **params).result()
+        except Error as e:
+            raise e from (self._failures[0] if self._failures else None)
+
+    def cluster(self, slide: Slide, **params: Any) -> Result:
+        """A map of tissue classes: k, seed, mpp, roi, out_dir, ..."""
+        return self.run("cluster", slide, **params)
+
+    def synth(self, tissue: Result, **params: Any) -> Result:
+        """Tiles of a map: n, seed, size_px, steps, guidance, out_dir, ..."""
+        return self.run("synth", None, tissue, **params)
+
+    def schema(self, kind: str) -> dict[str, Any]:
+        """JSON schema of a kind's parameters."""
+        return _parsed(_text(self._lib, self._lib.hl_params_schema_json, c_char_p(kind.encode())))
+
+    def devices(self) -> dict[str, Any]:
+        """Adapters, and why one is refused."""
+        return _parsed(_text(self._lib, self._lib.hl_devices_json))
