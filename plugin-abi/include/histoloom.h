@@ -239,7 +239,8 @@ typedef struct hl_config {
   uint32_t struct_size;
   // Worker threads of jobs that do not say otherwise, 0 = one a core.
   uint32_t threads;
-  // Folder with the weights and their manifest.json.
+  // Folder with the weights and their manifest.json; NULL = those that came with the library: share/histoloom/models of its prefix, or models
+  // beside it.
   const char *models_dir;
   // Device of jobs that do not say otherwise: auto, cpu, gpu or gpu:N; NULL = auto.
   const char *device;
@@ -330,8 +331,10 @@ int32_t hl_ops_json(char *dst, uint64_t cap, uint64_t *needed);
 int32_t hl_inspect_json(const char *path, char *dst, uint64_t cap, uint64_t *needed);
 
 // Creates a library instance; it is the caller's to release. Loads nothing yet. [any thread]
-// Errors: HL_E_ARGUMENT, HL_E_ABI, HL_E_UNSUPPORTED, HL_E_UTF8, HL_E_LIMIT, HL_E_MEMORY (no thread).
-int32_t hl_context_create(const struct hl_config *config, hl_context *context);
+// Errors: HL_E_ARGUMENT, HL_E_ABI, HL_E_UNSUPPORTED, HL_E_UTF8, HL_E_LIMIT, HL_E_MEMORY (no thread), HL_E_WEIGHTS (models_dir is NULL and no
+// weights came with the library).
+int32_t hl_context_create(const struct hl_config *config,
+                          hl_context *context);
 
 // Ends an instance: cancels its jobs, waits for its threads, and takes back every slide, job and result of it. After it returns no
 // callback runs or will run. 0 is fine. [any thread] Inside a callback it does not wait; callbacks still running then end later.

@@ -212,8 +212,8 @@ struct Host {
 // An instance of the library. Its destructor waits for the last callback, so it must not run inside one.
 class Context {
 public:
-    // device: "auto", "cpu", "gpu" or "gpu:N"; threads: 0 is one a core.
-    Context(Host host, const std::string &models_dir, const std::string &device = "auto", uint32_t threads = 0)
+    // models_dir: "" for the weights that came with the library; device: "auto", "cpu", "gpu" or "gpu:N"; threads: 0 is one a core.
+    explicit Context(Host host, const std::string &models_dir = "", const std::string &device = "auto", uint32_t threads = 0)
         : host_(std::make_unique<Host>(std::move(host))) {
         if (hl_abi_version() >> 16 != HL_ABI_VERSION >> 16) throw Error(HL_E_ABI, "this libhistoloom has another major version");
         hl_host table{};
@@ -227,7 +227,7 @@ public:
         hl_config config{};
         config.struct_size = sizeof config;
         config.threads = threads;
-        config.models_dir = models_dir.c_str();
+        config.models_dir = models_dir.empty() ? nullptr : models_dir.c_str();
         config.device = device.c_str();
         config.host = &table;
         hl_context id = 0;

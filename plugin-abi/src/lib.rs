@@ -10,6 +10,7 @@
 //! | `host` | callbacks as a `TileSource` |
 //! | `logging` | log lines and progress towards the host |
 //! | `jobs` | threads, queue, cancel |
+//! | `located` | the weights that came with the library |
 //! | `pipeline` | calls the other rooms |
 #![allow(clippy::missing_safety_doc, reason = "the comments are the C header's; what callers promise stands in its preamble")]
 
@@ -23,6 +24,7 @@ mod handles;
 mod header;
 mod host;
 mod jobs;
+mod located;
 mod logging;
 mod pipeline;
 mod results;
@@ -175,7 +177,8 @@ pub unsafe extern "C" fn hl_inspect_json(path: *const c_char, dst: *mut c_char, 
 }
 
 /// Creates a library instance; it is the caller's to release. Loads nothing yet. [any thread]
-/// Errors: HL_E_ARGUMENT, HL_E_ABI, HL_E_UNSUPPORTED, HL_E_UTF8, HL_E_LIMIT, HL_E_MEMORY (no thread).
+/// Errors: HL_E_ARGUMENT, HL_E_ABI, HL_E_UNSUPPORTED, HL_E_UTF8, HL_E_LIMIT, HL_E_MEMORY (no thread), HL_E_WEIGHTS (models_dir is NULL and no
+/// weights came with the library).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hl_context_create(config: *const hl_config, context: *mut hl_context) -> i32 {
     boundary::call(|_| {
@@ -185,14 +188,15 @@ pub unsafe extern "C" fn hl_context_create(config: *const hl_config, context: *m
         let (host, models_dir, device) = unsafe {
             (
                 read_struct(config.host)?,
-                text(config.models_dir, TEXT_BYTES, "models_dir")?,
+                optional_text(config.models_dir, TEXT_BYTES, "models_dir")?,
                 optional_text(config.device, TEXT_BYTES, "device")?.unwrap_or_else(|| "auto".into()),
             )
         };
         if config.threads > 1024 {
             return Err(Failure::new(HL_E_LIMIT, format!("hl_config.threads is {}, the limit is 1024", config.threads)));
         }
-        let engines = pipeline::Engines::new(PathBuf::from(models_dir), device, config.threads);
+        let models_dir = models_dir.map_or_else(located::models, |dir| Ok(PathBuf::from(dir)))?;
+        let engines = pipeline::Engines::new(models_dir, device, config.threads);
         out.write(context::Context::create(host, engines)?);
         Ok(())
     })

@@ -208,7 +208,8 @@ pub struct hl_config {
     pub struct_size: u32,
     /// Worker threads of jobs that do not say otherwise, 0 = one a core.
     pub threads: u32,
-    /// Folder with the weights and their manifest.json.
+    /// Folder with the weights and their manifest.json; NULL = those that came with the library: share/histoloom/models of its prefix, or models
+    /// beside it.
     pub models_dir: *const c_char,
     /// Device of jobs that do not say otherwise: auto, cpu, gpu or gpu:N; NULL = auto.
     pub device: *const c_char,

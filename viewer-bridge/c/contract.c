@@ -24,8 +24,6 @@ static void part_null(hl_context context, hl_slide slide, hl_job job) {
     memset(&o, 0xA5, sizeof o);
     CODE(hl_context_create(NULL, &o.handle), HL_E_ARGUMENT);
     CODE(hl_context_create(&config, NULL), HL_E_ARGUMENT);
-    config.models_dir = NULL;
-    CODE(hl_context_create(&config, &o.handle), HL_E_ARGUMENT);
     config = config_for(NULL);
     CODE(hl_context_create(&config, &o.handle), HL_E_ARGUMENT);
     CODE(hl_slide_open(context, NULL, &o.handle), HL_E_ARGUMENT);
@@ -45,6 +43,11 @@ static void part_null(hl_context context, hl_slide slide, hl_job job) {
     CODE(hl_inspect_json(NULL, o.text, 64, &o.needed), HL_E_ARGUMENT);
     CODE(hl_inspect_json("/no/such/file.png", o.text, 64, &o.needed), HL_E_FILE);
     CHECK(all_a5(&o, sizeof o));
+    config = config_for(&host);
+    config.models_dir = NULL; /* those that came with the library */
+    hl_context with_own_models = 0;
+    CODE(hl_context_create(&config, &with_own_models), HL_OK);
+    CODE(hl_context_release(with_own_models), HL_OK);
     CODE(hl_context_release(0), HL_OK);
     CODE(hl_slide_release(0), HL_OK);
     CODE(hl_job_release(0), HL_OK);

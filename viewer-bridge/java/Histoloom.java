@@ -153,7 +153,8 @@ public final class Histoloom implements AutoCloseable {
     private final Host host = new Host(); // the callbacks must stay reachable as long as the context
     private final long context;
 
-    /** library: its path, or "histoloom" to let JNA search; models: the folder with manifest.json; device: auto, cpu, gpu or gpu:N. */
+    /** library: its path, or "histoloom" to let JNA search; models: the folder with manifest.json, null for the
+     * weights that came with the library; device: auto, cpu, gpu or gpu:N. */
     public Histoloom(String library, String models, String device, int concurrentReads, BiConsumer<Integer, String> log) {
         abi = Native.load(library, Abi.class, Map.of(Library.OPTION_STRING_ENCODING, "UTF-8"));
         if (abi.hl_abi_version() >>> 16 != ABI >>> 16) {

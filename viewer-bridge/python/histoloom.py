@@ -292,7 +292,8 @@ class Result:
     @property
     def kept(self) -> int:
         """How many tiles it keeps."""
-        return int(self.summary.get("kept", 0))
+        kept: int = self.summary.get("kept", 0)
+        return kept
 
     def tile(self, index: int) -> Tuple[Picture, Picture, dict[str, Any]]:
         """Synthetic pixels [h, w, 3], their labels [h, w], and flags, scores and provenance."""
@@ -305,12 +306,12 @@ class Result:
 
 
 class Context:
-    """An instance of the library. `models` is the folder with weights and manifest.json; `device` auto, cpu, gpu or gpu:N; `log` gets
-    (level, text), level 1 error to 4 debug; `progress` what `Job.poll` gives, a few times a second."""
+    """An instance of the library. `models` is the folder with weights and manifest.json, by default those that came with the library;
+    `device` auto, cpu, gpu or gpu:N; `log` gets (level, text), level 1 error to 4 debug."""
 
     def __init__(
         self,
-        models: Union[str, os.PathLike[str]],
+        models: Optional[Union[str, os.PathLike[str]]] = None,
         library: Optional[str] = None,
         device: str = "auto",
         threads: int = 0,
@@ -346,7 +347,8 @@ class Context:
 
         self._callbacks = (_READ(read), _LOG(say))
         self._host = _Host(sizeof(_Host), ABI, None, concurrent_reads, 0, self._callbacks[0], self._callbacks[1], _PROGRESS())
-        config = _Config(sizeof(_Config), threads, os.fspath(models).encode(), device.encode(), ctypes.pointer(self._host))
+        folder = None if models is None else os.fspath(models).encode()
+        config = _Config(sizeof(_Config), threads, folder, device.encode(), ctypes.pointer(self._host))
         out = c_uint64()
         _check(self._lib, self._lib.hl_context_create(byref(config), byref(out)))
         self._handle = out.value
@@ -379,7 +381,7 @@ class Context:
                 raise ValueError("a slide that is read by a function needs its size=(width, height)")
             reader, (width, height) = pixels, size
         else:
-            levels: list[Picture] = list(pixels) if isinstance(pixels, (list, tuple)) else [np.asarray(pixels)]
+            levels: list[Picture] = list(pixels) if isinstance(pixels, (list, tuple)) else [pixels]  # type: ignore[list-item]
             reader, (height, width) = _reader(levels), levels[0].shape[:2]
             downsamples = [width / level.shape[1] for level in levels]
         token, self._next = self._next, self._next + 1
@@ -396,8 +398,9 @@ class Context:
     def start(self, kind: str, slide: Optional[Slide] = None, input: Optional[Result] = None, **params: Any) -> Job:
         """Starts a job and returns at once; `schema` tells the parameters of a kind."""
         out = c_uint64()
+        of = c_uint64(slide._handle if slide is not None else 0)
         code = self._lib.hl_job_start(
-            c_uint64(self._handle), c_uint64(slide._handle if slide is not None else 0), c_char_p(kind.encode()), c_char_p(json.dumps(params).encode()),
+            c_uint64(self._handle), of, c_char_p(kind.encode()), c_char_p(json.dumps(params).encode()),
             input._handle if input is not None else c_uint64(0), byref(out),
         )
         _check(self._lib, code)
