@@ -57,7 +57,7 @@ def main():
             trained[id] = dict(steps=s["step"], windows=s.get("seen"))
             if "log" in s:
                 with open(f"{WEIGHTS}/{id}.log.csv", "w") as f:
-                    titles = "critic,fooled,moments,anchor,colour,spectrum" if id == "he_refiner" else "loss"
+                    titles = "critic,fooled,moments,anchor,colour,spectrum,bounds,weave,tissue" if id == "he_refiner" else "loss"
                     rows = [[*row, *[""] * (titles.count(",") + 3 - len(row))] for row in s["log"]]  # later runs log more
                     f.write(f"step,windows,{titles}\n" + "".join(",".join(map(str, row)) + "\n" for row in rows))
     path = f"{WEIGHTS}/manifest.json"
