@@ -95,6 +95,14 @@ pub enum Error {
         /// What to try.
         hint: String,
     },
+    /// There is not enough memory, found before it was used.
+    #[error("no memory for {what} ({bytes} bytes); close other programs, or use fewer threads")]
+    Memory {
+        /// What it was for.
+        what: String,
+        /// How much.
+        bytes: usize,
+    },
     /// A mistake of ours that was caught instead of crashing.
     #[error("internal error: {0}; please report it with the parameters of the run")]
     Internal(String),
@@ -117,5 +125,23 @@ impl Error {
     /// An internal error.
     pub fn internal(why: impl Into<String>) -> Self {
         Self::Internal(why.into())
+    }
+}
+
+/// `n` times a value, or [`Error::Memory`] where a process may not have as much.
+pub fn filled<T: Clone>(value: T, n: usize, what: &str) -> Result<Vec<T>> {
+    let mut out = Vec::new();
+    out.try_reserve_exact(n).map_err(|_| Error::Memory { what: what.into(), bytes: n.saturating_mul(size_of::<T>()) })?;
+    out.resize(n, value);
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn more_memory_than_there_can_be_is_an_error() {
+        assert_eq!(super::filled(7u8, 3, "a test").unwrap(), [7; 3]);
+        let e = super::filled(0u64, usize::MAX / 16, "a test").unwrap_err();
+        assert!(e.to_string().contains("no memory for a test"), "{e}");
     }
 }

@@ -342,8 +342,11 @@ int32_t hl_context_create(const struct hl_config *config,
 int32_t hl_context_release(hl_context context);
 
 // Opens the device, loads every network, lists ops, and tells what is missing, as JSON. Takes seconds. [any thread but a
-// callback's] Errors: HL_E_HANDLE, HL_E_POISONED, HL_E_ARGUMENT, HL_E_BUFFER. What it finds wrong is in the text, not in the code.
-int32_t hl_doctor_json(hl_context context, char *dst, uint64_t cap, uint64_t *needed);
+// callback's] Errors: HL_E_HANDLE, HL_E_POISONED, HL_E_ARGUMENT, HL_E_BUFFER, HL_E_STATE (inside a callback). What it finds wrong is in the text, not in the code.
+int32_t hl_doctor_json(hl_context context,
+                       char *dst,
+                       uint64_t cap,
+                       uint64_t *needed);
 
 // Describes a slide that the host has open; the handle is the caller's to release. Nothing is read yet. [any thread]
 // Errors: HL_E_HANDLE, HL_E_POISONED, HL_E_ARGUMENT (also: no read_region), HL_E_ABI, HL_E_UNSUPPORTED, HL_E_UTF8, HL_E_LIMIT
@@ -418,8 +421,8 @@ int32_t hl_result_labels(hl_result result, uint8_t *dst, uint64_t cap, uint64_t 
 int32_t hl_result_overlay(hl_result result, uint8_t *dst, uint64_t cap, uint64_t *needed, uint32_t *columns, uint32_t *rows);
 
 // The map's labels in a region, for tiled drawing: one byte a pixel, of the cell in the pixel's middle; 0 = background, and outside the
-// map. Of the region x_px, y_px, downsample, width_px, height_px and stride_bytes (0: rows without gaps) count. Sizes: stride_bytes *
-// height_px. [any thread] Errors: as hl_result_geojson; HL_E_ABI, HL_E_LIMIT (more than 2^26 pixels), HL_E_UNSUPPORTED.
+// map. Of the region x_px, y_px, downsample, width_px, height_px and stride_bytes (0: rows without gaps; bytes between rows become 0)
+// count. Sizes: stride_bytes * height_px, sides up to 2^15 pixels. [any thread] Errors: as hl_result_geojson; HL_E_ABI, HL_E_LIMIT (more than 2^26 pixels), HL_E_UNSUPPORTED, HL_E_MEMORY.
 int32_t hl_result_labels_region(hl_result result,
                                 const struct hl_region *region,
                                 uint8_t *dst,

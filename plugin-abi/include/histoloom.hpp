@@ -4,7 +4,8 @@
 //
 // Every object owns one handle: it moves, does not copy, and releases in its destructor. What a function may throw is Error, whose
 // code() is one of HL_E_*. Objects may be used from any thread as the functions of histoloom.h say; one object must not be moved or
-// destroyed while another thread uses it. A Context outlives its slides and jobs; results outlive everything.
+// destroyed while another thread uses it. A Context takes its slides, jobs and results
+// with it: results outlive their jobs, not their context.
 
 #ifndef HISTOLOOM_HPP
 #define HISTOLOOM_HPP
@@ -70,7 +71,10 @@ public:
     explicit Handle(uint64_t id) : id_(id) {}
     Handle(Handle &&other) noexcept : id_(std::exchange(other.id_, 0)) {}
     Handle &operator=(Handle &&other) noexcept {
-        std::swap(id_, other.id_);
+        if (this != &other) {
+            Release(id_);
+            id_ = std::exchange(other.id_, 0);
+        }
         return *this;
     }
     Handle(const Handle &) = delete;

@@ -178,6 +178,12 @@ impl Buffer {
         self.cap == 0
     }
 
+    /// Writes a size that was asked for.
+    pub fn tell(&self, bytes: usize) -> Result<()> {
+        self.needed.write(bytes as u64);
+        Ok(())
+    }
+
     /// Writes the bytes, or only their number where that was asked for.
     pub fn fill(&self, bytes: &[u8]) -> Result<()> {
         let needed = bytes.len() as u64;

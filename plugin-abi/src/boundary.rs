@@ -94,8 +94,18 @@ impl Entry {
     }
 }
 
-/// Runs an exported function's body.
+/// Runs an exported function's body; what it fails with becomes the thread's newest error.
 pub fn call(body: impl FnOnce(&mut Entry) -> Result<()>) -> i32 {
+    // A thread that is ending has no text to keep.
+    run(body, |text| LAST_ERROR.try_with(|e| *e.borrow_mut() = text).unwrap_or_default())
+}
+
+/// The same for the function that tells the newest error, which its own failures must not replace.
+pub fn call_unrecorded(body: impl FnOnce(&mut Entry) -> Result<()>) -> i32 {
+    run(body, drop)
+}
+
+fn run(body: impl FnOnce(&mut Entry) -> Result<()>, record: impl FnOnce(String)) -> i32 {
     install_hook();
     let mut entry = Entry::default();
     match guarded(|| body(&mut entry)) {
@@ -106,8 +116,7 @@ pub fn call(body: impl FnOnce(&mut Entry) -> Result<()>) -> i32 {
             {
                 context.poison();
             }
-            // A thread that is ending has no text to keep.
-            let _ = LAST_ERROR.try_with(|e| *e.borrow_mut() = failure.text);
+            record(failure.text);
             failure.code
         }
     }

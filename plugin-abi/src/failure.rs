@@ -41,6 +41,7 @@ impl From<Error> for Failure {
             Error::Op { .. } => HL_E_OP,
             Error::OpLimit { .. } => HL_E_OP_LIMIT,
             Error::File { .. } => HL_E_FILE,
+            Error::Memory { .. } => HL_E_MEMORY,
             _ => HL_E_INTERNAL,
         };
         Self::new(code, e.to_string())

@@ -7,6 +7,7 @@ use std::ffi::CStr;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
+use histoloom_core::error::filled;
 use histoloom_core::slide::{Mpp, Region, SlideInfo};
 use histoloom_core::{Error, TileSource, limits};
 use image::{Rgb, RgbImage};
@@ -272,7 +273,8 @@ impl TileSource for HostSource {
 
     fn read(&self, r: &Region) -> histoloom_core::Result<RgbImage> {
         check_size(r)?;
-        let mut out = RgbImage::from_pixel(r.width_px, r.height_px, Rgb([255; 3]));
+        let white = filled(255, r.width_px as usize * r.height_px as usize * 3, "a region")?;
+        let mut out = RgbImage::from_raw(r.width_px, r.height_px, white).ok_or_else(|| Error::internal("a picture of another size"))?;
         let (left, width) = inside(r.x, r.downsample, r.width_px, self.slide.info.width_px);
         let (top, height) = inside(r.y, r.downsample, r.height_px, self.slide.info.height_px);
         if width > 0 && height > 0 {
@@ -298,14 +300,8 @@ impl HostSource {
     fn read_inside(&self, r: &Region, put: impl FnMut(u32, u32, Rgb<u8>)) -> histoloom_core::Result<()> {
         let stride = r.width_px as usize * 4;
         let bytes = stride * r.height_px as usize;
-        let mut dst = Vec::new();
-        dst.try_reserve_exact(bytes + CANARY.len()).map_err(|_| Error::Limit {
-            field: "memory for a region".into(),
-            value: format!("{bytes} bytes"),
-            limit: "what is free".into(),
-            hint: "close other programs, or use fewer threads".into(),
-        })?;
-        dst.resize(bytes, 0);
+        let mut dst = filled(0, bytes + CANARY.len(), "a region")?;
+        dst.truncate(bytes);
         dst.extend_from_slice(&CANARY);
         let region = hl_region {
             struct_size: size_of::<hl_region>() as u32,

@@ -114,7 +114,7 @@ pub extern "C" fn hl_error_name(code: i32) -> *const c_char {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hl_last_error(dst: *mut c_char, cap: u64, needed: *mut u64) -> i32 {
     let said = boundary::last_error();
-    boundary::call(|_| {
+    boundary::call_unrecorded(|_| {
         // SAFETY: the header obliges the caller.
         let to = unsafe { Buffer::text(dst, cap, needed) }?;
         to.fill_text(&said)
@@ -211,11 +211,14 @@ pub extern "C" fn hl_context_release(context: hl_context) -> i32 {
 }
 
 /// Opens the device, loads every network, lists ops, and tells what is missing, as JSON. Takes seconds. [any thread but a
-/// callback's] Errors: HL_E_HANDLE, HL_E_POISONED, HL_E_ARGUMENT, HL_E_BUFFER. What it finds wrong is in the text, not in the code.
+/// callback's] Errors: HL_E_HANDLE, HL_E_POISONED, HL_E_ARGUMENT, HL_E_BUFFER, HL_E_STATE (inside a callback). What it finds wrong is in the text, not in the code.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hl_doctor_json(context: hl_context, dst: *mut c_char, cap: u64, needed: *mut u64) -> i32 {
     boundary::call(|entry| {
         let found = entry.context(context)?;
+        if host::inside_callback() {
+            return Err(Failure::new(HL_E_STATE, "hl_doctor_json inside a callback would hold up a job; call it from another thread"));
+        }
         // SAFETY: the header obliges the caller.
         let to = unsafe { Buffer::text(dst, cap, needed) }?;
         costly_text(&to, &format!("doctor {context}"), || Ok(pipeline::doctor(&found.engines)))
@@ -439,8 +442,8 @@ pub unsafe extern "C" fn hl_result_overlay(
 }
 
 /// The map's labels in a region, for tiled drawing: one byte a pixel, of the cell in the pixel's middle; 0 = background, and outside the
-/// map. Of the region x_px, y_px, downsample, width_px, height_px and stride_bytes (0: rows without gaps) count. Sizes: stride_bytes *
-/// height_px. [any thread] Errors: as hl_result_geojson; HL_E_ABI, HL_E_LIMIT (more than 2^26 pixels), HL_E_UNSUPPORTED.
+/// map. Of the region x_px, y_px, downsample, width_px, height_px and stride_bytes (0: rows without gaps; bytes between rows become 0)
+/// count. Sizes: stride_bytes * height_px, sides up to 2^15 pixels. [any thread] Errors: as hl_result_geojson; HL_E_ABI, HL_E_LIMIT (more than 2^26 pixels), HL_E_UNSUPPORTED, HL_E_MEMORY.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hl_result_labels_region(
     result: hl_result,
@@ -453,7 +456,7 @@ pub unsafe extern "C" fn hl_result_labels_region(
         let found = entry.result(result)?;
         // SAFETY: the header obliges the caller.
         let (region, to) = unsafe { (read_struct(region)?, Buffer::new(dst, cap, needed)?) };
-        to.fill(&found.labels_in(&region)?)
+        found.labels_in(&region, &to)
     })
 }
 
@@ -471,7 +474,7 @@ pub unsafe extern "C" fn hl_result_overlay_region(
         let found = entry.result(result)?;
         // SAFETY: the header obliges the caller.
         let (region, to) = unsafe { (read_struct(region)?, Buffer::new(dst, cap, needed)?) };
-        to.fill(&found.overlay_in(&region)?)
+        found.overlay_in(&region, &to)
     })
 }
 

@@ -16,15 +16,32 @@ pub fn models() -> Result<PathBuf> {
     let places: Vec<PathBuf> = folder.into_iter().flat_map(|f| PLACES.map(|p| f.join(p))).collect();
     let found = places.iter().find(|p| p.join("manifest.json").is_file());
     found.cloned().ok_or_else(|| {
-        let looked = places.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", ");
-        let why = format!("hl_config.models_dir is NULL and no weights came with the library (looked in {looked}); name their folder");
+        let looked = match places.as_slice() {
+            [] => "it cannot tell where it lies".to_owned(),
+            _ => format!("looked in {}", places.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", ")),
+        };
+        let why = format!("hl_config.models_dir is NULL and no weights came with the library ({looked}); name their folder");
         Failure::new(HL_E_WEIGHTS, why)
     })
 }
 
-/// The file that holds this code: the shared library, or the program it is linked into.
-#[cfg(unix)]
+/// The file that holds this code: the shared library, or the program it is linked into. Linux tells its whole path, whatever path it was
+/// loaded by and wherever the process has gone since.
 fn own_file() -> Option<PathBuf> {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    let here = models as *const () as usize;
+    let holds = |line: &&str| {
+        let (start, end) = line.split(' ').next().and_then(|range| range.split_once('-')).unwrap_or_default();
+        let number = |text| usize::from_str_radix(text, 16).unwrap_or_default();
+        (number(start)..number(end)).contains(&here)
+    };
+    let path = maps.lines().find(holds).and_then(|line| line.find('/').map(|at| PathBuf::from(&line[at..])));
+    path.filter(|p| p.is_file()).or_else(told)
+}
+
+/// What the loader calls it, which may be relative.
+#[cfg(unix)]
+fn told() -> Option<PathBuf> {
     use std::os::unix::ffi::OsStrExt;
     let mut info = std::mem::MaybeUninit::<libc::Dl_info>::zeroed();
     // SAFETY: the address is one of this code, and `info` is ours and large enough.
@@ -41,7 +58,7 @@ fn own_file() -> Option<PathBuf> {
 
 /// Not known on this system: hosts name the folder.
 #[cfg(not(unix))]
-fn own_file() -> Option<PathBuf> {
+fn told() -> Option<PathBuf> {
     None
 }
 

@@ -4,12 +4,14 @@
 use std::sync::Arc;
 
 use histoloom_core::cluster::choice;
+use histoloom_core::error::filled;
 use histoloom_core::export::{self, View};
 use histoloom_core::params;
 use histoloom_core::semantic_map::SemanticMap;
 use histoloom_core::synth::SyntheticTile;
 use serde_json::{Value, json};
 
+use crate::args::Buffer;
 use crate::failure::{Failure, Result};
 use crate::types::{
     HL_E_ARGUMENT, HL_E_INTERNAL, HL_E_LIMIT, HL_E_UNSUPPORTED, HL_PIXEL_BGRA8, HL_PIXEL_BGRA8_PRE, HL_PIXEL_RGBA8, HL_PIXEL_RGBA8_PRE,
@@ -26,7 +28,9 @@ pub struct ResultData {
     pub summary: Value,
 }
 
-/// Most pixels of a region that is asked for at once.
+/// Longest side of a region that is asked for at once.
+const VIEW_SIDE_PX: u32 = 1 << 15;
+/// Most pixels of one.
 const VIEW_PIXELS: u64 = 1 << 26;
 /// Opacity of a class in the overlay.
 const OVERLAY_ALPHA: u8 = 255;
@@ -52,15 +56,22 @@ impl ResultData {
         Ok((map.columns as u32, map.rows as u32, rgba))
     }
 
-    /// The map's labels in a region.
-    pub fn labels_in(&self, region: &hl_region) -> Result<Vec<u8>> {
-        let view = view_of(region)?;
-        rows_apart(view.labels(self.map()?), region.width_px as usize, region)
+    /// The map's labels in a region; nothing is drawn where only the size is asked for.
+    pub fn labels_in(&self, region: &hl_region, to: &Buffer) -> Result<()> {
+        let (view, map) = (view_of(region)?, self.map()?);
+        let stride = stride_of(region, 1)?;
+        let size = stride * region.height_px as usize;
+        if to.asks_size() {
+            return to.tell(size);
+        }
+        let mut out = filled(0, size, "a region")?;
+        view.labels(map, &mut out, stride);
+        to.fill(&out)
     }
 
     /// The overlay in a region, in its pixel format.
-    pub fn overlay_in(&self, region: &hl_region) -> Result<Vec<u8>> {
-        let view = view_of(region)?;
+    pub fn overlay_in(&self, region: &hl_region, to: &Buffer) -> Result<()> {
+        let (view, map) = (view_of(region)?, self.map()?);
         let (blue_first, premultiplied) = match region.pixel_format {
             HL_PIXEL_RGBA8 => (false, false),
             HL_PIXEL_BGRA8 => (true, false),
@@ -68,8 +79,14 @@ impl ResultData {
             HL_PIXEL_BGRA8_PRE => (true, true),
             other => return Err(Failure::new(HL_E_UNSUPPORTED, format!("hl_region.pixel_format {other} is unknown; use an HL_PIXEL_*"))),
         };
-        let mut bytes = view.overlay(self.map()?);
-        for p in bytes.chunks_exact_mut(4) {
+        let stride = stride_of(region, 4)?;
+        let size = stride * region.height_px as usize;
+        if to.asks_size() {
+            return to.tell(size);
+        }
+        let mut out = filled(0, size, "a region")?;
+        view.overlay(map, &mut out, stride);
+        for p in out.chunks_exact_mut(stride).flat_map(|row| row[..4 * region.width_px as usize].chunks_exact_mut(4)) {
             if premultiplied {
                 let a = u16::from(p[3]);
                 p[..3].iter_mut().for_each(|c| *c = ((u16::from(*c) * a + 127) / 255) as u8);
@@ -78,7 +95,7 @@ impl ResultData {
                 p.swap(0, 2);
             }
         }
-        rows_apart(bytes, 4 * region.width_px as usize, region)
+        to.fill(&out)
     }
 
     /// A table of the map as CSV.
@@ -135,24 +152,23 @@ fn view_of(r: &hl_region) -> Result<View> {
     if pixels == 0 {
         return bad(format!("is empty: {} x {} pixels", r.width_px, r.height_px));
     }
-    if pixels > VIEW_PIXELS || u64::from(r.stride_bytes) * u64::from(r.height_px) > 16 * VIEW_PIXELS {
-        let why = format!("hl_region asks for {} x {} pixels, the limit is {VIEW_PIXELS}; draw in tiles", r.width_px, r.height_px);
-        return Err(Failure::new(HL_E_LIMIT, why));
+    let limit = |why: String| Err(Failure::new(HL_E_LIMIT, format!("hl_region {why}; draw in tiles")));
+    if r.width_px.max(r.height_px) > VIEW_SIDE_PX || pixels > VIEW_PIXELS {
+        return limit(format!("asks for {} x {} pixels, the limit is {VIEW_SIDE_PX} a side and {VIEW_PIXELS}", r.width_px, r.height_px));
+    }
+    if u64::from(r.stride_bytes) * u64::from(r.height_px) > 16 * VIEW_PIXELS {
+        return limit(format!("has a stride of {} bytes; {} bytes are the limit of a picture", r.stride_bytes, 16 * VIEW_PIXELS));
     }
     Ok(View { x_px: r.x_px, y_px: r.y_px, downsample: r.downsample, width_px: r.width_px, height_px: r.height_px })
 }
 
-/// Rows as far apart as the region says, 0 between them; a stride of 0 is no gap.
-fn rows_apart(bytes: Vec<u8>, row: usize, r: &hl_region) -> Result<Vec<u8>> {
-    let stride = r.stride_bytes as usize;
-    match stride {
-        0 => Ok(bytes),
-        _ if stride < row => Err(Failure::argument("region", &format!("has a stride of {stride} bytes, a row has {row}; 0 means no gap"))),
-        _ => {
-            let mut out = vec![0; stride * r.height_px as usize];
-            out.chunks_exact_mut(stride).zip(bytes.chunks_exact(row)).for_each(|(to, from)| to[..row].copy_from_slice(from));
-            Ok(out)
-        }
+/// Bytes from one row to the next; 0 means without gaps.
+fn stride_of(r: &hl_region, pixel: usize) -> Result<usize> {
+    let row = pixel * r.width_px as usize;
+    match r.stride_bytes as usize {
+        0 => Ok(row),
+        stride if stride >= row => Ok(stride),
+        stride => Err(Failure::argument("region", &format!("has a stride of {stride} bytes, a row has {row}; 0 means no gap"))),
     }
 }
 

@@ -171,6 +171,7 @@ static void part_regions(hl_result result) {
     NO_REGION(downsample, strtod("nan", NULL), HL_E_ARGUMENT);
     NO_REGION(width_px, 0, HL_E_ARGUMENT);
     NO_REGION(height_px, 0xFFFFFFFF, HL_E_LIMIT);
+    NO_REGION(width_px, 0x8001, HL_E_LIMIT);
     NO_REGION(stride_bytes, 7, HL_E_ARGUMENT);
     NO_REGION(stride_bytes, 0xFFFFFFFF, HL_E_LIMIT);
     NO_REGION(z, 1, HL_E_UNSUPPORTED);

@@ -244,8 +244,10 @@ public final class Histoloom implements AutoCloseable {
     /** Lends a slide. mpp: micrometres a level-0 pixel, 0 = unknown, never guess; downsamples of its levels, the first 1. */
     public Slide open(Reader reader, long width, long height, double[] downsamples, double mpp, String name, String id) {
         final SlideDesc d = new SlideDesc();
-        final Memory scales = new Memory(8L * downsamples.length);
-        scales.write(0, downsamples, 0, downsamples.length);
+        final Memory scales = downsamples.length == 0 ? null : new Memory(8L * downsamples.length);
+        if (scales != null) {
+            scales.write(0, downsamples, 0, downsamples.length);
+        }
         d.struct_size = d.size();
         d.pixel_format = BGRA8;
         d.width_px = width;

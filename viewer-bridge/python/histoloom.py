@@ -20,8 +20,11 @@ import ctypes
 import json
 import os
 import sys
+import uuid
+import weakref
 from ctypes import POINTER, byref, c_char_p, c_double, c_int32, c_int64, c_uint8, c_uint32, c_uint64, c_void_p, sizeof
-from typing import Any, Callable, Optional, Protocol, Sequence, Tuple, Union
+from collections.abc import Sequence
+from typing import Any, Callable, Optional, Protocol, Tuple, Union
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,10 +100,12 @@ _SIZES = {1: _Host, 2: _Config, 3: _SlideDesc, 4: _Region, 5: _Progress}
 
 
 def load(library: Optional[str] = None) -> ctypes.CDLL:
-    """Loads the library: the path given, HISTOLOOM_LIBRARY, beside this file, or where the system finds it. Its layout is checked."""
+    """Loads the library: the path given, HISTOLOOM_LIBRARY, beside this file, in the lib folder
+    of the archive it came with, or where the system finds it. Its layout is checked."""
     name = {"win32": "histoloom.dll", "darwin": "libhistoloom.dylib"}.get(sys.platform, "libhistoloom.so")
-    beside = os.path.join(os.path.dirname(os.path.abspath(__file__)), name)
-    path = library or os.environ.get("HISTOLOOM_LIBRARY") or (beside if os.path.exists(beside) else name)
+    here = os.path.dirname(os.path.abspath(__file__))
+    near = [p for p in (os.path.join(here, name), os.path.join(here, "../../../lib", name)) if os.path.exists(p)]
+    path = library or os.environ.get("HISTOLOOM_LIBRARY") or (near[0] if near else name)
     lib = ctypes.CDLL(path)
     lib.hl_error_name.restype = c_char_p
     lib.hl_abi_version.restype = lib.hl_sizeof.restype = c_uint32
@@ -151,12 +156,18 @@ def _shrunk(part: Picture, width: int, height: int) -> Picture:
 
 def _reader(levels: Sequence[Picture]) -> Reader:
     """Reads from arrays of falling size, numpy's or lazy ones."""
-    scales = [levels[0].shape[0] / level.shape[0] for level in levels]
+    scales = [(levels[0].shape[0] / level.shape[0], levels[0].shape[1] / level.shape[1]) for level in levels]
+
+    def span(start: int, pixels: int, downsample: float, scale: float, side: int) -> slice:
+        first = min(max(int(np.floor(start / scale + 0.5)), 0), side - 1)
+        return slice(first, min(max(int(np.floor((start + pixels * downsample) / scale + 0.5)), first + 1), side))
 
     def read(x: int, y: int, downsample: float, width: int, height: int) -> Picture:
-        i = max(i for i, s in enumerate(scales) if s <= downsample * 1.001 or i == 0)
-        x0, y0, x1, y1 = (int(round(v / scales[i])) for v in (x, y, x + width * downsample, y + height * downsample))
-        return _shrunk(np.asarray(levels[i][y0:y1, x0:x1]), width, height)
+        i = max(i for i, s in enumerate(scales) if max(s) <= downsample * 1.001 or i == 0)
+        rows, columns = levels[i].shape[:2]
+        down, right = scales[i]
+        part = levels[i][span(y, height, downsample, down, rows), span(x, width, downsample, right, columns)]
+        return _shrunk(np.asarray(part), width, height)
 
     return read
 
@@ -292,7 +303,7 @@ class Result:
     @property
     def kept(self) -> int:
         """How many tiles it keeps."""
-        kept: int = self.summary.get("kept", 0)
+        kept: int = int(self.summary.get("kept", 0))
         return kept
 
     def tile(self, index: int) -> Tuple[Picture, Picture, dict[str, Any]]:
@@ -303,6 +314,10 @@ class Result:
 
     def __del__(self) -> None:
         self._lib.hl_result_release(self._handle)
+
+
+def _release(lib: ctypes.CDLL, handle: int, _alive: Any) -> None:
+    lib.hl_context_release(c_uint64(handle))
 
 
 class Context:
@@ -319,23 +334,24 @@ class Context:
         concurrent_reads: int = 1,
     ) -> None:
         self._lib = load(library)
-        self._readers: dict[int, Reader] = {}
-        self._next = 1
-        self._failures: list[BaseException] = []
+        # the callbacks must not hold this object, or nothing would ever collect it
+        readers: dict[int, Reader] = {}
+        failures: list[BaseException] = []
+        self._readers, self._failures, self._next = readers, failures, 1
 
         def read(_user: Any, region: Any, dst: Any, cap: int) -> int:
             r = region.contents
             try:
-                part = np.asarray(self._readers[r.token](r.x_px, r.y_px, r.downsample, r.width_px, r.height_px))
+                part = np.asarray(readers[r.token](r.x_px, r.y_px, r.downsample, r.width_px, r.height_px))
                 if part.dtype != np.uint8 or part.ndim != 3 or part.shape[:2] != (r.height_px, r.width_px) or part.shape[2] not in (3, 4):
                     raise ValueError(f"the reader gave {part.dtype} {part.shape}, [{r.height_px}, {r.width_px}, 3 or 4] u8 was asked for")
                 rows = np.ctypeslib.as_array(dst, (r.height_px * r.stride_bytes,)).reshape(r.height_px, r.stride_bytes)
                 pixels = rows[:, : 4 * r.width_px].reshape(r.height_px, r.width_px, 4)
                 pixels[..., :3] = part[..., :3]
                 pixels[..., 3] = part[..., 3] if part.shape[2] == 4 else 255
-                return r.height_px * r.stride_bytes
+                return int(r.height_px * r.stride_bytes)
             except BaseException as e:  # nothing may leave a callback; the job fails, `run` raises it
-                self._failures.append(e)
+                failures.append(e)
                 return -1
 
         def say(_user: Any, level: int, text: bytes) -> None:
@@ -352,6 +368,8 @@ class Context:
         out = c_uint64()
         _check(self._lib, self._lib.hl_context_create(byref(config), byref(out)))
         self._handle = out.value
+        # also at the interpreter's exit; holds what the library may still call
+        self._end = weakref.finalize(self, _release, self._lib, self._handle, (self._callbacks, self._host))
 
     def __enter__(self) -> Context:
         return self
@@ -361,8 +379,7 @@ class Context:
 
     def close(self) -> None:
         """Cancels what runs and takes back every slide, job and result; afterwards no reader is called."""
-        handle, self._handle = self._handle, 0
-        self._lib.hl_context_release(c_uint64(handle))
+        self._end()
 
     def open(
         self,
@@ -375,20 +392,22 @@ class Context:
         id: Optional[str] = None,
     ) -> Slide:
         """Lends a slide: an array [h, w, 3 or 4], levels of one, or a function that reads (then with `size` (width, height) and the
-        `downsamples` of its levels). mpp: micrometres a level-0 pixel, 0 = unknown; never guess. origin: where (0, 0) lies in the file."""
+        `downsamples` of its levels). mpp: micrometres a level-0 pixel, 0 = unknown; never guess. origin: where (0, 0) lies in the file. id: the same for the same slide in every
+        session (only its hash is written; cache and atlas know slides by it); without one each slide counts as new."""
         if callable(pixels):
             if size is None:
                 raise ValueError("a slide that is read by a function needs its size=(width, height)")
             reader, (width, height) = pixels, size
         else:
-            levels: list[Picture] = list(pixels) if isinstance(pixels, (list, tuple)) else [pixels]  # type: ignore[list-item]
+            # napari's multi-scale data is a Sequence, arrays are none
+            levels: list[Picture] = list(pixels) if isinstance(pixels, Sequence) else [pixels]
             reader, (height, width) = _reader(levels), levels[0].shape[:2]
             downsamples = [width / level.shape[1] for level in levels]
         token, self._next = self._next, self._next + 1
         scales = (c_double * len(downsamples))(*downsamples)
         d = _SlideDesc(
             sizeof(_SlideDesc), RGBA8, width, height, scales, len(downsamples), 0xFFFFFF, mpp, mpp, origin[0], origin[1], name.encode(),
-            (id or name).encode(), token,
+            (id or uuid.uuid4().hex).encode(), token,
         )
         out = c_uint64()
         self._readers[token] = reader
