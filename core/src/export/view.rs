@@ -27,7 +27,7 @@ impl View {
     fn cell(&self, start: i64, i: u32, (part, parts): (usize, usize), map: &SemanticMap) -> Option<usize> {
         let inside = (part as f64 + 0.5) / parts as f64;
         let at = (start as f64 + (f64::from(i) + inside) * self.downsample) / map.cell_px;
-        (at >= 0.0 && at < 1e15).then_some(at as usize)
+        (0.0..1e15).contains(&at).then_some(at as usize)
     }
 
     /// Cells of the columns and rows of parts; parts of one pixel stand beside each other.
