@@ -56,22 +56,13 @@ impl ResultData {
         Ok((map.columns as u32, map.rows as u32, rgba))
     }
 
-    /// The map's labels in a region; nothing is drawn where only the size is asked for.
+    /// The map's labels in a region.
     pub fn labels_in(&self, region: &hl_region, to: &Buffer) -> Result<()> {
-        let (view, map) = (view_of(region)?, self.map()?);
-        let stride = stride_of(region, 1)?;
-        let size = stride * region.height_px as usize;
-        if to.asks_size() {
-            return to.tell(size);
-        }
-        let mut out = filled(0, size, "a region")?;
-        view.labels(map, &mut out, stride);
-        to.fill(&out)
+        self.drawn(region, 1, to, View::labels)
     }
 
     /// The overlay in a region, in its pixel format.
     pub fn overlay_in(&self, region: &hl_region, to: &Buffer) -> Result<()> {
-        let (view, map) = (view_of(region)?, self.map()?);
         let (blue_first, premultiplied) = match region.pixel_format {
             HL_PIXEL_RGBA8 => (false, false),
             HL_PIXEL_BGRA8 => (true, false),
@@ -79,22 +70,29 @@ impl ResultData {
             HL_PIXEL_BGRA8_PRE => (true, true),
             other => return Err(Failure::new(HL_E_UNSUPPORTED, format!("hl_region.pixel_format {other} is unknown; use an HL_PIXEL_*"))),
         };
-        let stride = stride_of(region, 4)?;
+        self.drawn(region, 4, to, |view, map, out, stride| {
+            view.overlay(map, out, stride);
+            for p in out.chunks_exact_mut(stride).flat_map(|row| row[..4 * region.width_px as usize].chunks_exact_mut(4)) {
+                if premultiplied {
+                    let a = u16::from(p[3]);
+                    p[..3].iter_mut().for_each(|c| *c = ((u16::from(*c) * a + 127) / 255) as u8);
+                }
+                if blue_first {
+                    p.swap(0, 2);
+                }
+            }
+        })
+    }
+
+    /// A region of so many bytes a pixel into the host's buffer; nothing is drawn where only the size is asked for.
+    fn drawn(&self, region: &hl_region, pixel: usize, to: &Buffer, draw: impl FnOnce(&View, &SemanticMap, &mut [u8], usize)) -> Result<()> {
+        let (view, map, stride) = (view_of(region)?, self.map()?, stride_of(region, pixel)?);
         let size = stride * region.height_px as usize;
         if to.asks_size() {
             return to.tell(size);
         }
         let mut out = filled(0, size, "a region")?;
-        view.overlay(map, &mut out, stride);
-        for p in out.chunks_exact_mut(stride).flat_map(|row| row[..4 * region.width_px as usize].chunks_exact_mut(4)) {
-            if premultiplied {
-                let a = u16::from(p[3]);
-                p[..3].iter_mut().for_each(|c| *c = ((u16::from(*c) * a + 127) / 255) as u8);
-            }
-            if blue_first {
-                p.swap(0, 2);
-            }
-        }
+        draw(&view, map, &mut out, stride);
         to.fill(&out)
     }
 
