@@ -5,7 +5,7 @@
 //! [`Error::Device`](histoloom_core::Error::Device).
 //!
 //! A network is written once, against [`ops::Ops`]; it runs on our own CPU engine ([`cpu`]) or through burn ([`burn_ops`]). On the
-//! CPU the same inputs give the same bytes for any number of threads and any batch.
+//! CPU the same inputs give the same bytes for any number of threads and any batch. Without the feature `gpu` there is neither burn nor wgpu.
 //!
 //! ```no_run
 //! # fn main() -> histoloom_core::Result<()> {
@@ -20,18 +20,22 @@
 
 pub mod autoencoder;
 pub mod backend;
+#[cfg(feature = "gpu")]
 pub mod burn_ops;
 pub mod cpu;
 pub mod denoiser;
 pub mod efficientnet_lite0;
+#[cfg(feature = "gpu")]
+mod gpu;
 pub mod htd;
 pub mod import;
 pub mod nets;
 pub mod ops;
 pub mod pictures;
 pub mod runner;
+#[cfg(feature = "gpu")]
 pub mod self_test;
-#[cfg(test)]
+#[cfg(all(test, feature = "gpu"))]
 mod tests;
 pub mod vit;
 pub mod weights;
@@ -77,6 +81,20 @@ fn once<T: ?Sized>(slot: &Slot<T>, load: impl FnOnce() -> Result<Arc<T>>) -> Res
     Ok(slot.insert(load()?).clone())
 }
 
+/// A network made for the place where it runs: `ops` and `runner` are references to that place's.
+macro_rules! placed {
+    ($engine:ident, |$ops:ident, $runner:ident| $made:expr) => {
+        match &$engine.place {
+            Place::Cpu($ops) => {
+                let $runner = &$engine.cpu;
+                $made
+            }
+            #[cfg(feature = "gpu")]
+            Place::Gpu($ops, $runner) => $made,
+        }
+    };
+}
+
 impl Engine {
     /// Opens `device` (`auto`, `cpu`, `gpu` or `gpu:N`; `auto` takes a real GPU where there is one, else the CPU) with weights from
     /// `models_dir` and `threads` CPU threads, 0 for one a core. Weights are read when a network is first asked for.
@@ -106,10 +124,7 @@ impl Engine {
     /// The texture encoder.
     pub fn encoder(&self) -> Result<Arc<dyn Encoder>> {
         once(&self.encoder, || {
-            Ok(match &self.place {
-                Place::Cpu(ops) => Arc::new(nets::EncoderNet::load(ops.clone(), self.cpu.clone(), &self.models_dir)?),
-                Place::Gpu(ops, runner) => Arc::new(nets::EncoderNet::load(ops.clone(), runner.clone(), &self.models_dir)?),
-            })
+            Ok(placed!(self, |ops, runner| Arc::new(nets::EncoderNet::load(ops.clone(), runner.clone(), &self.models_dir)?)))
         })
     }
 
@@ -120,10 +135,7 @@ impl Engine {
             return Ok(encoder.clone());
         }
         *slot = None; // two large ones would take 9 GB
-        let encoder: Arc<dyn Encoder> = match &self.place {
-            Place::Cpu(ops) => Arc::new(vit::VitNet::load(ops.clone(), self.cpu.clone(), dir)?),
-            Place::Gpu(ops, runner) => Arc::new(vit::VitNet::load(ops.clone(), runner.clone(), dir)?),
-        };
+        let encoder: Arc<dyn Encoder> = placed!(self, |ops, runner| Arc::new(vit::VitNet::load(ops.clone(), runner.clone(), dir)?));
         *slot = Some((dir.to_path_buf(), encoder.clone()));
         Ok(encoder)
     }
@@ -131,10 +143,7 @@ impl Engine {
     /// The autoencoder around the latent space.
     pub fn codec(&self) -> Result<Arc<dyn LatentCodec>> {
         once(&self.codec, || {
-            Ok(match &self.place {
-                Place::Cpu(ops) => Arc::new(nets::CodecNet::load(ops.clone(), self.cpu.clone(), &self.models_dir)?),
-                Place::Gpu(ops, runner) => Arc::new(nets::CodecNet::load(ops.clone(), runner.clone(), &self.models_dir)?),
-            })
+            Ok(placed!(self, |ops, runner| Arc::new(nets::CodecNet::load(ops.clone(), runner.clone(), &self.models_dir)?)))
         })
     }
 
@@ -145,10 +154,7 @@ impl Engine {
             return Ok(paper.clone());
         }
         *slot = None; // two of them would take 2 GB
-        let paper = match &self.place {
-            Place::Cpu(ops) => htd::Paper::load(ops, &self.cpu, dir)?,
-            Place::Gpu(ops, runner) => htd::Paper::load(ops, runner, dir)?,
-        };
+        let paper = placed!(self, |ops, runner| htd::Paper::load(ops, runner, dir)?);
         *slot = Some((dir.to_path_buf(), paper.clone()));
         Ok(paper)
     }
@@ -174,9 +180,6 @@ impl Engine {
     }
 
     fn denoiser_of(&self, w: &Weights) -> Result<Arc<dyn Denoiser>> {
-        Ok(match &self.place {
-            Place::Cpu(ops) => Arc::new(nets::DenoiserNet::new(ops.clone(), self.cpu.clone(), w)?),
-            Place::Gpu(ops, runner) => Arc::new(nets::DenoiserNet::new(ops.clone(), runner.clone(), w)?),
-        })
+        Ok(placed!(self, |ops, runner| Arc::new(nets::DenoiserNet::new(ops.clone(), runner.clone(), w)?)))
     }
 }

@@ -132,8 +132,10 @@ pub fn guarded<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
     out.unwrap_or_else(|payload| {
         // The hook knows the place; it has spoken on another thread if the panic came from one of a pool.
         let what = PANIC.try_with(RefCell::take).ok().filter(|t| !t.is_empty()).unwrap_or_else(|| message(&*payload).to_owned());
-        // Dropping the payload of a panic may panic once more; it is small and rare.
-        std::mem::forget(payload);
+        // A text is dropped; dropping anything else may panic once more, and it is small and rare.
+        if !payload.is::<&str>() && !payload.is::<String>() {
+            std::mem::forget(payload);
+        }
         Err(Failure::new(HL_E_PANIC, format!("the library panicked: {what}; please report it with the parameters of the run")))
     })
 }

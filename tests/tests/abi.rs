@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use histoloom::types::HL_ABI_VERSION;
 use histoloom_tests::{library_dir, root, run};
 
 const STRICT: [&str; 4] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"];
@@ -168,4 +169,69 @@ fn the_manual_is_whole_and_its_host_works() {
     let said = run(Command::new(&binary).args([root().join("models/weights"), dir.path().join("tissue.ppm")]));
     let summary: serde_json::Value = serde_json::from_slice(&said.stdout).expect("a summary");
     assert_eq!(summary["map"]["classes"].as_array().map(Vec::len), Some(3), "{summary}");
+}
+
+/// The headers that hosts were built with, oldest first.
+fn released() -> Vec<PathBuf> {
+    let folder = std::fs::read_dir(root().join("plugin-abi/abi")).expect("a folder");
+    let mut all: Vec<PathBuf> = folder.map(|e| e.expect("an entry").path()).filter(|p| p.is_dir()).collect();
+    all.sort();
+    all
+}
+
+/// Hosts built with a released header work with this library, which the comparison of the headers and of what is exported confirms.
+#[test]
+fn hosts_built_with_a_released_header_work_with_this_library() {
+    let new = root().join("plugin-abi/include/histoloom.h");
+    assert!(!released().is_empty());
+    for old in released() {
+        let mut diff = Command::new(root().join("plugin-abi/abi/abi-diff"));
+        run(diff.args([&old.join("histoloom.h"), &new, &old.join("exports.txt"), &library_dir().join("libhistoloom.so")]));
+        let dir = tempfile::tempdir().expect("a folder");
+        let host = build("c", dir.path(), "contract", &format!("ABI=-I{}", old.display()));
+        let said = run(&mut Command::new(host)).stdout;
+        assert!(String::from_utf8_lossy(&said).ends_with("every promise held\n"), "{}", old.display());
+    }
+}
+
+/// What the comparison must find, and what it must let through: each a change of the header and the words that tell it.
+#[test]
+fn a_change_that_breaks_old_hosts_is_found() {
+    let header = std::fs::read_to_string(root().join("plugin-abi/include/histoloom.h")).expect("the header");
+    let version = |v: u32| format!("#define HL_ABI_VERSION {v}");
+    let (now, newer, foreign) = (version(HL_ABI_VERSION), version(HL_ABI_VERSION + 1), version(HL_ABI_VERSION + (1 << 16)));
+    let minor = (now.as_str(), newer.as_str());
+    let cases: [(&[(&str, &str)], &str); 10] = [
+        (&[], ""),
+        (&[("int32_t hl_job_cancel(hl_job job);", "")], "hl_job_cancel"),
+        (&[("hl_job_wait(hl_job job, uint32_t timeout_ms)", "hl_job_wait(hl_job job, uint64_t timeout_ms)")], "gone or changed"),
+        (&[("  double items_per_s;", "  float items_per_s;"), minor], "gone or changed"),
+        (&[("typedef struct hl_progress {", "typedef struct hl_progress {\n  uint64_t first;"), minor], "gone or changed"),
+        (&[("#define HL_E_STATE -9", "#define HL_E_STATE -90")], "HL_E_STATE -9"),
+        (&[(&now, &foreign)], "the major version"),
+        (&[("uint32_t hl_abi_version(void);", "uint32_t hl_abi_version(void);\nint32_t hl_new(void);")], "same minor version: int32_t hl_new"),
+        (&[("  char stage[40];", "  char stage[40];\n  uint64_t more;")], "same minor version: typedef struct hl_progress"),
+        (
+            &[
+                ("  char stage[40];", "  char stage[40];\n  uint64_t more;"),
+                minor,
+                ("#define HL_OK 0", "#define HL_OK 0\n#define HL_NEW 1"),
+            ],
+            "",
+        ),
+    ];
+    let dir = tempfile::tempdir().expect("a folder");
+    let (old, new) = (dir.path().join("old.h"), dir.path().join("new.h"));
+    std::fs::write(&old, &header).expect("writable");
+    for (changes, words) in cases {
+        let changed = changes.iter().fold(header.clone(), |h, (from, to)| {
+            assert!(h.contains(from), "{from}");
+            h.replace(from, to)
+        });
+        std::fs::write(&new, changed).expect("writable");
+        let out = Command::new(root().join("plugin-abi/abi/abi-diff")).args([&old, &new]).output().expect("a script");
+        let said = String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
+        assert_eq!(out.status.code(), Some(i32::from(!words.is_empty())), "{changes:?}\n{said}");
+        assert!(said.contains(words), "{changes:?}: not said: {words}\n{said}");
+    }
 }

@@ -1,5 +1,5 @@
 // A viewer in one file, over histoloom.hpp: lends a slide that OpenSlide has open, one read at a time and without telling its resolution,
-// waits while it shows the first overlays, draws the map tile by tile as a viewer does, makes a tile of it, and writes pictures.
+// fails a read and goes on, waits while it shows the first overlays, draws the map tile by tile as a viewer does, makes a tile of it, and writes pictures.
 //
 //     small_viewer MODELS_DIR SLIDE OUT_DIR
 //
@@ -7,6 +7,7 @@
 #include <histoloom.hpp>
 #include <openslide.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
@@ -45,7 +46,11 @@ int view(const std::string &models, openslide_t *slide, const std::string &out) 
     int64_t width = 0, height = 0;
     openslide_get_level0_dimensions(slide, &width, &height);
     histoloom::Host host;
-    host.read_region = [slide](const hl_region &r, uint8_t *dst, uint64_t) { return read(slide, r, dst); };
+    auto gone = std::make_shared<std::atomic<bool>>(false);
+    host.read_region = [slide, gone](const hl_region &r, uint8_t *dst, uint64_t) {
+        if (*gone) throw std::runtime_error("the disk is gone");
+        return read(slide, r, dst);
+    };
     host.log = [](int32_t level, std::string_view text) {
         if (level <= HL_LOG_WARN) std::cerr << "  log: " << text << '\n';
     };
@@ -64,6 +69,17 @@ int view(const std::string &models, openslide_t *slide, const std::string &out) 
         std::cerr << "as it should be: " << e.what() << '\n';
         if (std::string(e.what()).find("mpp") == std::string::npos) throw;
     }
+
+    // an exception in a callback ends the job that asked, and nothing else
+    *gone = true;
+    try {
+        context.start("cluster", R"({"mpp": 0.5})", &opened).result();
+        throw std::runtime_error("a map was made of nothing");
+    } catch (const histoloom::Error &e) {
+        std::cerr << "as it should be: " << e.what() << '\n';
+        if (e.code() != HL_E_HOST) throw;
+    }
+    *gone = false;
 
     // the user says 0.5 um/px and marks a region
     const auto clustering = context.start(

@@ -1,0 +1,173 @@
+//! Adapters of this machine through wgpu, and burn's device on one of them.
+//!
+//! In: a wish. Out: operations on an adapter that agreed with the CPU, with the reason why each other one was refused. The wgpu instance is
+//! created once a process and never dropped (dropping one crashes the exit of some drivers). Settings of burn and cubecl are set here, so
+//! that no file is searched for in the host's working directory. Left out of a build without the feature `gpu`.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use burn::tensor::wgpu::{WgpuBackend, wgpu};
+use burn::tensor::{Device, DeviceKind};
+use cubecl_runtime::config::{CubeClRuntimeConfig, RuntimeConfig};
+
+use crate::backend::{DeviceReport, Place, Wish};
+use crate::burn_ops::BurnOps;
+use crate::runner::Runner;
+use crate::self_test;
+
+/// One adapter of this machine.
+struct Adapter {
+    info: wgpu::AdapterInfo,
+    /// How burn calls it: its kind, and its number among those of its kind.
+    kind: DeviceKind,
+    api: WgpuBackend,
+}
+
+/// The best adapter that fits `wish`, if any; why others do not is added to `refused`.
+pub(crate) fn open(wish: Wish, refused: &mut Vec<String>) -> Option<(Place, DeviceReport)> {
+    let adapters = adapters();
+    for n in order(wish, &adapters, refused) {
+        let a = &adapters[n];
+        match open_adapter(a) {
+            Ok(ops) => {
+                let kind = if software(&a.info) { "software" } else { "gpu" };
+                if kind == "software" {
+                    refused.push(format!("{} is a Vulkan driver that runs on the processor, far slower than --device cpu", a.info.name));
+                }
+                let name = format!("{} ({:?})", a.info.name, a.info.backend);
+                let report = DeviceReport { name: name.clone(), kind, refused: std::mem::take(refused) };
+                return Some((Place::Gpu(ops, Runner::device(&name)), report));
+            }
+            Err(why) => refused.push(format!("{}: {why}", a.info.name)),
+        }
+    }
+    None
+}
+
+/// Numbers of the adapters to try, best first; those ruled out are added to `refused`.
+fn order(wish: Wish, adapters: &[Adapter], refused: &mut Vec<String>) -> Vec<usize> {
+    let rank = |a: &Adapter| match a.info.device_type {
+        wgpu::DeviceType::DiscreteGpu => 0,
+        wgpu::DeviceType::IntegratedGpu => 1,
+        wgpu::DeviceType::Cpu => 3,
+        _ => 2,
+    };
+    let mut numbers: Vec<usize> = (0..adapters.len()).collect();
+    numbers.sort_by_key(|n| rank(&adapters[*n]));
+    match wish {
+        Wish::Gpu(Some(n)) => numbers.retain(|m| *m == n),
+        Wish::Auto => numbers.retain(|n| {
+            let soft = software(&adapters[*n].info);
+            if soft {
+                refused.push(format!("{}: a Vulkan driver that runs on the processor", adapters[*n].info.name));
+            }
+            !soft
+        }),
+        _ => (),
+    }
+    if adapters.is_empty() {
+        refused.push("no Vulkan or Metal adapter found".into());
+    }
+    numbers
+}
+
+fn software(info: &wgpu::AdapterInfo) -> bool {
+    info.device_type == wgpu::DeviceType::Cpu
+}
+
+/// All adapters, in the order in which `gpu:N` counts them. Empty where the GPU stack itself fails.
+fn adapters() -> Vec<Adapter> {
+    static INSTANCE: OnceLock<wgpu::Instance> = OnceLock::new();
+    let listed = catch_unwind(AssertUnwindSafe(|| {
+        let instance = INSTANCE.get_or_init(|| {
+            let backends = wgpu::Backends::VULKAN | wgpu::Backends::METAL;
+            wgpu::Instance::new(wgpu::InstanceDescriptor { backends, ..wgpu::InstanceDescriptor::new_without_display_handle() })
+        });
+        let found = cubecl_environment::future::block_on(instance.enumerate_adapters(wgpu::Backends::all()));
+        found.iter().map(wgpu::Adapter::get_info).collect::<Vec<_>>()
+    }));
+    let mut seen: BTreeMap<(u8, u8), usize> = BTreeMap::new();
+    let address = |info: wgpu::AdapterInfo| {
+        let api = if info.backend == wgpu::Backend::Metal { WgpuBackend::Metal } else { WgpuBackend::Vulkan };
+        let nth = seen.entry((info.device_type as u8, info.backend as u8)).or_default();
+        let n = *nth;
+        *nth += 1;
+        let kind = match info.device_type {
+            wgpu::DeviceType::DiscreteGpu => DeviceKind::DiscreteGpu(n),
+            wgpu::DeviceType::IntegratedGpu => DeviceKind::IntegratedGpu(n),
+            wgpu::DeviceType::VirtualGpu => DeviceKind::VirtualGpu(n),
+            wgpu::DeviceType::Cpu => DeviceKind::Cpu,
+            wgpu::DeviceType::Other => DeviceKind::DefaultDevice,
+        };
+        Adapter { info, kind, api }
+    };
+    listed.unwrap_or_default().into_iter().map(address).collect()
+}
+
+/// What this process knows about an adapter: its device, or why it is unfit.
+type Opened = std::result::Result<BurnOps, String>;
+
+/// Opens an adapter once a process and tests it once against the CPU.
+fn open_adapter(a: &Adapter) -> Opened {
+    static OPENED: Mutex<BTreeMap<String, Opened>> = Mutex::new(BTreeMap::new());
+    let mut opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
+    let key = format!("{:?} {:?}", a.api, a.kind);
+    opened
+        .entry(key)
+        .or_insert_with(|| catch_unwind(AssertUnwindSafe(|| first_open(a))).unwrap_or_else(|_| Err("its driver panicked".into())))
+        .clone()
+}
+
+fn first_open(a: &Adapter) -> Opened {
+    configure(software(&a.info));
+    let options = Device::wgpu_options().graphics_api(a.api).device_kind(a.kind.clone());
+    let ops = BurnOps::new(options.init().map_err(|e| e.to_string())?);
+    self_test::compare(&ops)?;
+    Ok(ops)
+}
+
+/// Settings in code: kernels are tuned little on software adapters, results of tuning are not written anywhere.
+fn configure(software: bool) {
+    let level = if software { "minimal" } else { "balanced" };
+    let settings = serde_json::json!({
+        "autotune": { "level": level, "disable_cache": true, "logger": { "level": "disabled" } },
+        "environment": { "path": { "directory": std::env::temp_dir() }, "records": { "level": "off" } },
+    });
+    match serde_json::from_value::<CubeClRuntimeConfig>(settings) {
+        Ok(config) => drop(CubeClRuntimeConfig::try_set(config)),
+        Err(e) => log::warn!("GPU settings were not understood: {e}"),
+    }
+    burn::BurnConfig::try_set(burn::BurnConfig::default());
+}
+
+/// The adapters, for `doctor`.
+pub(crate) fn adapters_json() -> Vec<serde_json::Value> {
+    let told = |(n, a): (usize, Adapter)| {
+        serde_json::json!({
+            "device": format!("gpu:{n}"),
+            "name": a.info.name,
+            "type": format!("{:?}", a.info.device_type),
+            "api": format!("{:?}", a.info.backend),
+            "driver": format!("{} {}", a.info.driver, a.info.driver_info).trim(),
+            "chosen_by_auto": !software(&a.info),
+            "why_not": if software(&a.info) { Some("a Vulkan driver that runs on the processor") } else { None },
+        })
+    };
+    adapters().into_iter().enumerate().map(told).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn auto_never_takes_a_software_adapter_and_says_so() {
+        let (_, report) = crate::backend::open("auto").unwrap();
+        assert_ne!(report.kind, "software");
+        for a in adapters().iter().filter(|a| software(&a.info)) {
+            assert!(report.refused.iter().any(|r| r.contains(&a.info.name)), "{report:?}");
+        }
+    }
+}
