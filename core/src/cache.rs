@@ -20,8 +20,8 @@ use std::collections::HashMap;
 use std::fs::{File, TryLockError};
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
 use crate::{Error, Job, Result, own_file};
@@ -34,6 +34,7 @@ const CONTENT_BYTES: u32 = 64 << 20;
 const SEARCH_BYTES: u64 = 1 << 16;
 /// Most searches in a file: one made to look like records everywhere would take for ever.
 const SEARCHES: usize = 1000;
+const MOVE: &str = "move that file away, or choose another `cache_dir`";
 const REMEDY: &str = "check free space and permissions, or choose another `cache_dir`; what is done is kept";
 
 /// What a record holds.
@@ -109,8 +110,7 @@ impl Cache {
         doubt.into_iter().for_each(|why| job.note(why));
         let mut found = Scan::of(&file, &key.text()).map_err(fail)?;
         if found.foreign {
-            let why = "it is no cache, or that of another slide or setting";
-            return Err(Error::file("cannot use the cache", &path, why, "move that file away, or choose another `cache_dir`"));
+            return Err(Error::file("cannot use the cache", &path, "it is no cache, or that of another slide or setting", MOVE));
         }
         if found.damaged > 0 {
             job.note(format!("{} damaged record(s) of the cache are made again", found.damaged));
@@ -139,7 +139,7 @@ impl Cache {
     /// Whether there is such a record.
     pub fn has(&self, kind: Kind, number: u32) -> bool {
         let of = (kind as u32, number);
-        match &*self.lock() {
+        match &*self.store.lock() {
             Store::Memory(all) => all.contains_key(&of),
             Store::Files { at, .. } => at.contains_key(&of),
         }
@@ -148,7 +148,7 @@ impl Cache {
     /// Number of records of a kind.
     pub fn count(&self, kind: Kind) -> usize {
         let of = |key: &&(u32, u32)| key.0 == kind as u32;
-        match &*self.lock() {
+        match &*self.store.lock() {
             Store::Memory(all) => all.keys().filter(of).count(),
             Store::Files { at, .. } => at.keys().filter(of).count(),
         }
@@ -157,7 +157,7 @@ impl Cache {
     /// A record's content.
     pub fn get(&self, kind: Kind, number: u32) -> Result<Option<Vec<u8>>> {
         let of = (kind as u32, number);
-        match &mut *self.lock() {
+        match &mut *self.store.lock() {
             Store::Memory(all) => Ok(all.get(&of).cloned()),
             Store::Files { files, at, path, .. } => {
                 let Some(place) = at.get(&of) else { return Ok(None) };
@@ -170,10 +170,18 @@ impl Cache {
         }
     }
 
+    /// An error about a record that is whole and yet nothing that was put here: another program wrote it.
+    pub fn forged(&self, why: String) -> Error {
+        match &*self.store.lock() {
+            Store::Memory(_) => Error::internal(why),
+            Store::Files { path, .. } => Error::file("cannot use the cache", Path::new(path), why, MOVE),
+        }
+    }
+
     /// Adds a record; it takes the place of an earlier one of the same kind and number.
     pub fn put(&self, kind: Kind, number: u32, content: &[u8]) -> Result<()> {
         let of = (kind as u32, number);
-        match &mut *self.lock() {
+        match &mut *self.store.lock() {
             Store::Memory(all) => {
                 all.insert(of, content.to_vec());
             }
@@ -186,10 +194,6 @@ impl Cache {
             }
         }
         Ok(())
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Store> {
-        self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

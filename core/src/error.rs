@@ -127,21 +127,3 @@ impl Error {
         Self::Internal(why.into())
     }
 }
-
-/// `n` times a value, or [`Error::Memory`] where a process may not have as much.
-pub fn filled<T: Clone>(value: T, n: usize, what: &str) -> Result<Vec<T>> {
-    let mut out = Vec::new();
-    out.try_reserve_exact(n).map_err(|_| Error::Memory { what: what.into(), bytes: n.saturating_mul(size_of::<T>()) })?;
-    out.resize(n, value);
-    Ok(out)
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn more_memory_than_there_can_be_is_an_error() {
-        assert_eq!(super::filled(7u8, 3, "a test").unwrap(), [7; 3]);
-        let e = super::filled(0u64, usize::MAX / 16, "a test").unwrap_err();
-        assert!(e.to_string().contains("no memory for a test"), "{e}");
-    }
-}

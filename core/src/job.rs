@@ -9,11 +9,13 @@
 //! assert!(job.check().is_err());
 //! ```
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::{Error, Result};
+use parking_lot::Mutex;
+
+use crate::{Error, Result, memory};
 
 /// What a host sees when it polls.
 #[derive(Clone, Debug, Default)]
@@ -78,14 +80,15 @@ impl Job {
         self.cancelled.clone()
     }
 
-    /// [`Error::Cancelled`] once a stop was asked for. Called at least once a denoising step and once an embedding batch.
+    /// [`Error::Cancelled`] once a stop was asked for, [`Error::Memory`] once the process ran out of it. Called at least once a denoising step
+    /// and once an embedding batch.
     pub fn check(&self) -> Result<()> {
-        if self.is_cancelled() { Err(Error::Cancelled) } else { Ok(()) }
+        if self.is_cancelled() { Err(Error::Cancelled) } else { memory::check() }
     }
 
     /// Enters a stage of `total` items.
     pub fn stage(&self, name: &'static str, total: u64) {
-        let mut s = lock(&self.stage);
+        let mut s = self.stage.lock();
         *s = Stage { name, total, since: Instant::now() };
         self.done.store(0, Ordering::SeqCst);
         log::debug!("stage {name}: {total} items");
@@ -98,7 +101,7 @@ impl Job {
 
     /// The state of the current stage.
     pub fn progress(&self) -> Progress {
-        let s = lock(&self.stage);
+        let s = self.stage.lock();
         let done = self.done.load(Ordering::SeqCst);
         let items_per_s = done as f64 / s.since.elapsed().max(Duration::from_millis(1)).as_secs_f64();
         let eta_s = (done > 0 && s.total >= done).then(|| (s.total - done) as f64 / items_per_s);
@@ -107,28 +110,23 @@ impl Job {
 
     /// Publishes a picture of what is there so far (an overlay, a preview).
     pub fn publish(&self, picture: image::RgbaImage) {
-        *lock(&self.partial) = Some(picture);
+        *self.partial.lock() = Some(picture);
     }
 
     /// The newest partial picture.
     pub fn partial(&self) -> Option<image::RgbaImage> {
-        lock(&self.partial).clone()
+        self.partial.lock().clone()
     }
 
     /// Records something the user must be told with the result (the device used, why another was refused, a doubt).
     pub fn note(&self, text: impl Into<String>) {
         let text = text.into();
         log::warn!("{text}");
-        lock(&self.notes).push(text);
+        self.notes.lock().push(text);
     }
 
     /// What was noted so far.
     pub fn notes(&self) -> Vec<String> {
-        lock(&self.notes).clone()
+        self.notes.lock().clone()
     }
-}
-
-/// A lock that outlives a panic of another holder: the data behind ours stay whole at every step.
-fn lock<T>(m: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    m.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

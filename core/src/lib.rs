@@ -18,6 +18,7 @@ pub mod export;
 pub mod flags;
 pub mod job;
 pub mod limits;
+pub mod memory;
 pub mod ops;
 mod own_file;
 pub mod params;

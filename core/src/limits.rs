@@ -9,6 +9,8 @@ pub const CLASSES: usize = 100;
 pub const EDITS: usize = 1000;
 /// Most rows of a sample that an atlas is fitted on: 8 MB for the shipped encoder, 400 MB for one of 768 channels.
 pub const ATLAS_ROWS: usize = 1 << 17;
+/// Largest value of an embedding read from a file: they are kept as f16, and distances between larger ones leave the range of f32.
+pub const EMBEDDING: f32 = 65_536.0;
 /// Largest number of map cells held in memory.
 pub const MAP_CELLS: usize = 64 << 20;
 /// Largest side of a window handed to a network, in pixels (known faults of wgpu convolutions begin above it).

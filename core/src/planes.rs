@@ -1,6 +1,6 @@
 //! Planes of numbers: embeddings, latents and conditions, `[c, h, w]` in row-major order.
 
-use crate::{Error, Result};
+use crate::{Error, Result, memory};
 
 /// A `[channels, height, width]` block of f32.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,7 +18,9 @@ pub struct Planes {
 impl Planes {
     /// All zero.
     pub fn zeros(channels: usize, height: usize, width: usize) -> Self {
-        Self { channels, height, width, data: vec![0.0; channels * height * width] }
+        let mut data = Vec::new();
+        memory::grow(&mut data, channels * height * width);
+        Self { channels, height, width, data }
     }
 
     /// From values in `[c, h, w]` order; an error if their number is off.

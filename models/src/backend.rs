@@ -68,7 +68,7 @@ pub(crate) fn open(device: &str) -> Result<(Place, DeviceReport)> {
         return Ok((Place::Cpu(CpuOps::default()), cpu_report(refused)));
     }
     let why = if refused.is_empty() { "this machine has no such adapter".to_string() } else { refused.join("; ") };
-    Err(no_device(device, why, "install a Vulkan driver (Debian: mesa-vulkan-drivers), or use --device cpu"))
+    Err(no_device(device, why, gpu::HINT))
 }
 
 fn cpu_report(refused: Vec<String>) -> DeviceReport {
@@ -91,6 +91,8 @@ pub fn devices_json() -> serde_json::Value {
 #[cfg(not(feature = "gpu"))]
 mod gpu {
     use super::{DeviceReport, Place, Wish};
+
+    pub(super) const HINT: &str = "take a library built with the feature gpu, or use --device cpu";
 
     pub(super) fn open(_: Wish, refused: &mut Vec<String>) -> Option<(Place, DeviceReport)> {
         refused.push("this library was built without its GPU path".into());

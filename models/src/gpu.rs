@@ -6,16 +6,21 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::OnceLock;
 
 use burn::tensor::wgpu::{WgpuBackend, wgpu};
 use burn::tensor::{Device, DeviceKind};
 use cubecl_runtime::config::{CubeClRuntimeConfig, RuntimeConfig};
+use histoloom_core::memory::Exhausted;
+use parking_lot::Mutex;
 
 use crate::backend::{DeviceReport, Place, Wish};
 use crate::burn_ops::BurnOps;
 use crate::runner::Runner;
 use crate::self_test;
+
+/// What to try where no adapter can be used.
+pub(crate) const HINT: &str = "install a Vulkan driver (Debian: mesa-vulkan-drivers), or use --device cpu";
 
 /// One adapter of this machine.
 struct Adapter {
@@ -112,12 +117,19 @@ type Opened = std::result::Result<BurnOps, String>;
 /// Opens an adapter once a process and tests it once against the CPU.
 fn open_adapter(a: &Adapter) -> Opened {
     static OPENED: Mutex<BTreeMap<String, Opened>> = Mutex::new(BTreeMap::new());
-    let mut opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut opened = OPENED.lock();
     let key = format!("{:?} {:?}", a.api, a.kind);
-    opened
-        .entry(key)
-        .or_insert_with(|| catch_unwind(AssertUnwindSafe(|| first_open(a))).unwrap_or_else(|_| Err("its driver panicked".into())))
-        .clone()
+    if let Some(known) = opened.get(&key) {
+        return known.clone();
+    }
+    let found = match catch_unwind(AssertUnwindSafe(|| first_open(a))) {
+        // no verdict on the adapter, so none that is kept
+        Err(payload) if payload.is::<Exhausted>() => return Err("there was no memory to test it".into()),
+        Err(_) => Err("its driver panicked".into()),
+        Ok(found) => found,
+    };
+    opened.insert(key, found.clone());
+    found
 }
 
 fn first_open(a: &Adapter) -> Opened {

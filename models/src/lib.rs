@@ -35,15 +35,17 @@ pub mod pictures;
 pub mod runner;
 #[cfg(feature = "gpu")]
 pub mod self_test;
-#[cfg(all(test, feature = "gpu"))]
+#[cfg(feature = "gpu")]
+#[cfg(test)]
 mod tests;
 pub mod vit;
 pub mod weights;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use histoloom_core::{Denoiser, Encoder, Error, LatentCodec, Result};
+use parking_lot::Mutex;
 
 use backend::Place;
 pub use backend::{DeviceReport, devices_json};
@@ -74,7 +76,7 @@ type Slot<T> = Mutex<Option<Arc<T>>>;
 
 /// The network in `slot`, loaded if it is the first time.
 fn once<T: ?Sized>(slot: &Slot<T>, load: impl FnOnce() -> Result<Arc<T>>) -> Result<Arc<T>> {
-    let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut slot = slot.lock();
     if let Some(net) = &*slot {
         return Ok(net.clone());
     }
@@ -130,7 +132,7 @@ impl Engine {
 
     /// The encoder of a folder made by [`import::run`] from a vision transformer; the last folder asked for is kept.
     pub fn encoder_from(&self, dir: &Path) -> Result<Arc<dyn Encoder>> {
-        let mut slot = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slot = self.given.lock();
         if let Some((_, encoder)) = slot.as_ref().filter(|(have, _)| have == dir) {
             return Ok(encoder.clone());
         }
@@ -149,7 +151,7 @@ impl Engine {
 
     /// The published networks of a folder made by [`import::run`]; the last folder asked for is kept.
     pub fn paper(&self, dir: &Path) -> Result<htd::Paper> {
-        let mut slot = self.paper.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slot = self.paper.lock();
         if let Some((_, paper)) = slot.as_ref().filter(|(have, _)| have == dir) {
             return Ok(paper.clone());
         }

@@ -2,9 +2,11 @@
 //! turned into errors. A panic of our own code passes through to the boundary of the library, which tells the host.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use histoloom_core::memory::Exhausted;
 use histoloom_core::{Error, Result};
+use parking_lot::Mutex;
 
 /// Runs network code.
 #[derive(Clone)]
@@ -39,8 +41,11 @@ impl Runner {
         match self {
             Self::Cpu(pool) => pool.install(f),
             Self::Device { name, turn } => {
-                let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+                let _turn = turn.lock();
                 catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|p| {
+                    if let Some(exhausted) = p.downcast_ref::<Exhausted>() {
+                        return Err(exhausted.error());
+                    }
                     Err(Error::Device { device: name.clone(), why: message(&*p), hint: "update its driver, or use --device cpu".into() })
                 })
             }

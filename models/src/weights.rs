@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use histoloom_core::{Error, Result};
+use histoloom_core::{Error, Result, memory};
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -121,6 +121,7 @@ impl Weights {
         let parsed = SafeTensors::deserialize(bytes).map_err(|e| refused(file, e.to_string(), REINSTALL))?;
         let mut tensors = BTreeMap::new();
         for (name, view) in parsed.iter() {
+            memory::check()?;
             let values = floats(view.dtype(), view.data())
                 .ok_or_else(|| refused(file, format!("tensor `{name}` is {:?}", view.dtype()), "save it as f16 or f32"))?;
             if values.iter().any(|v| !v.is_finite()) {
@@ -188,6 +189,7 @@ impl Weights {
 
     /// The values of a tensor that must be there with this shape.
     pub fn values(&self, name: &str, shape: &[usize]) -> Result<&[f32]> {
+        memory::check()?; // what becomes of them is as large again
         match self.tensors.get(name) {
             Some((have, values)) if have == shape => Ok(values),
             Some((have, _)) => Err(refused(&self.file, format!("tensor `{name}` has shape {have:?}, not {shape:?}"), REINSTALL)),

@@ -219,7 +219,8 @@ public:
     // models_dir: "" for the weights that came with the library; device: "auto", "cpu", "gpu" or "gpu:N"; threads: 0 is one a core.
     explicit Context(Host host, const std::string &models_dir = "", const std::string &device = "auto", uint32_t threads = 0)
         : host_(std::make_unique<Host>(std::move(host))) {
-        if (hl_abi_version() >> 16 != HL_ABI_VERSION >> 16) throw Error(HL_E_ABI, "this libhistoloom has another major version");
+        if (hl_abi_version() >> 16 != HL_ABI_VERSION >> 16 || hl_abi_version() < HL_ABI_VERSION)
+            throw Error(HL_E_ABI, "this libhistoloom has another major version or is older than the header");
         hl_host table{};
         table.struct_size = sizeof table;
         table.abi = HL_ABI_VERSION;

@@ -184,19 +184,23 @@ impl Buffer {
         Ok(())
     }
 
+    /// An error where so many bytes do not fit, for those who know it before they make them.
+    pub fn check(&self, needed: usize) -> Result<()> {
+        if self.cap == 0 || self.cap >= needed as u64 {
+            return Ok(());
+        }
+        let why = format!("the buffer holds {} bytes, {needed} are needed; ask with cap = 0 first", self.cap);
+        Err(Failure::new(HL_E_BUFFER, why))
+    }
+
     /// Writes the bytes, or only their number where that was asked for.
     pub fn fill(&self, bytes: &[u8]) -> Result<()> {
-        let needed = bytes.len() as u64;
+        self.check(bytes.len())?;
         if self.cap > 0 {
-            if self.cap < needed {
-                let why = format!("the buffer holds {} bytes, {needed} are needed; ask with cap = 0 first", self.cap);
-                return Err(Failure::new(HL_E_BUFFER, why));
-            }
-            // SAFETY: `new` was promised `cap` writable bytes, `needed` is not more; `bytes` is memory of ours.
+            // SAFETY: `new` was promised `cap` writable bytes, which are enough; `bytes` is memory of ours.
             unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.dst, bytes.len()) };
         }
-        self.needed.write(needed);
-        Ok(())
+        self.tell(bytes.len())
     }
 
     /// Writes a text and the NUL that ends it; a NUL inside ends it early.

@@ -5,12 +5,15 @@ use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Once};
 
+use histoloom_core::memory::Exhausted;
+
 use crate::context::Context;
 use crate::failure::{Failure, Result};
 use crate::handles::{self, Kind, Object};
 use crate::host::Slide;
 use crate::jobs::Job;
 use crate::logging;
+use crate::memory;
 use crate::results::ResultData;
 use crate::types::{HL_E_HANDLE, HL_E_PANIC, HL_E_POISONED, HL_OK};
 
@@ -94,8 +97,13 @@ impl Entry {
     }
 }
 
-/// Runs an exported function's body; what it fails with becomes the thread's newest error.
+/// Runs an exported function's body; what it fails with becomes the thread's newest error. Without memory to spare it fails at once.
 pub fn call(body: impl FnOnce(&mut Entry) -> Result<()>) -> i32 {
+    call_always(|entry| memory::hold_back().and_then(|()| body(entry)))
+}
+
+/// The same for what must work without memory too: to look at a job, to stop it, to give things back.
+pub fn call_always(body: impl FnOnce(&mut Entry) -> Result<()>) -> i32 {
     // A thread that is ending has no text to keep.
     run(body, |text| LAST_ERROR.try_with(|e| *e.borrow_mut() = text).unwrap_or_default())
 }
@@ -130,6 +138,9 @@ pub fn guarded<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
     let out = catch_unwind(AssertUnwindSafe(body));
     let _ = INSIDE.try_with(|n| n.set(n.get().saturating_sub(1)));
     out.unwrap_or_else(|payload| {
+        if let Some(exhausted) = payload.downcast_ref::<Exhausted>() {
+            return Err(exhausted.error().into());
+        }
         // The hook knows the place; it has spoken on another thread if the panic came from one of a pool.
         let what = PANIC.try_with(RefCell::take).ok().filter(|t| !t.is_empty()).unwrap_or_else(|| message(&*payload).to_owned());
         // A text is dropped; dropping anything else may panic once more, and it is small and rare.

@@ -1,15 +1,16 @@
 //! A library instance inside the host: configuration, callbacks, jobs, loaded networks. Several live side by side and share nothing
 //! but the process.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+
+use parking_lot::Mutex;
 
 use crate::failure::{Failure, Result};
 use crate::handles::{self, Kind, Object};
 use crate::host::{Host, inside_callback};
 use crate::jobs::Queue;
-use crate::lock;
 use crate::logging::Messenger;
 use crate::pipeline::Engines;
 use crate::types::{HL_E_MEMORY, hl_host};
@@ -58,7 +59,7 @@ impl Context {
     fn close(&self) {
         self.jobs.close();
         self.messenger.close();
-        if let Some(thread) = lock(&self.delivery).take()
+        if let Some(thread) = self.delivery.lock().take()
             && !inside_callback()
         {
             // A panic inside would have been ours and was told to the log.

@@ -4,13 +4,14 @@
 //! released handles, and handles of another kind, are told from living ones.
 
 use std::hash::BuildHasher;
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, LazyLock};
+
+use parking_lot::Mutex;
 
 use crate::context::Context;
 use crate::failure::{Failure, Result};
 use crate::host::Slide;
 use crate::jobs::Job;
-use crate::lock;
 use crate::results::ResultData;
 use crate::types::{HL_E_HANDLE, HL_E_LIMIT};
 
@@ -104,7 +105,7 @@ impl Object {
 
 /// Names an object that belongs to a context.
 pub fn insert(owner: &Arc<Context>, object: Object) -> Result<u64> {
-    let mut table = lock(&TABLE);
+    let mut table = TABLE.lock();
     if owner.is_released() {
         return Err(Failure::new(HL_E_HANDLE, "the context was released just now"));
     }
@@ -123,7 +124,7 @@ pub fn insert(owner: &Arc<Context>, object: Object) -> Result<u64> {
 
 /// The object and its context.
 pub fn get(handle: u64, kind: Kind) -> Result<(Arc<Context>, Object)> {
-    let table = lock(&TABLE);
+    let table = TABLE.lock();
     match table.find(handle) {
         Some(e) if e.object.kind() == kind => Ok((e.owner.clone(), e.object.clone())),
         Some(e) => Err(Failure::new(HL_E_HANDLE, format!("{handle:#x} is a {}, not a {}", e.object.kind().name(), kind.name()))),
@@ -134,7 +135,7 @@ pub fn get(handle: u64, kind: Kind) -> Result<(Arc<Context>, Object)> {
 /// Takes a name away; the object comes back so that it is dropped outside the table's lock.
 pub fn remove(handle: u64, kind: Kind) -> Result<(Arc<Context>, Object)> {
     let found = get(handle, kind)?;
-    let mut table = lock(&TABLE);
+    let mut table = TABLE.lock();
     let slot = (handle & ((1 << SLOT_BITS) - 1)) as usize;
     match table.slots.get_mut(slot) {
         Some(entry) if entry.as_ref().is_some_and(|e| e.handle == handle) => *entry = None,
@@ -149,7 +150,7 @@ pub fn remove(handle: u64, kind: Kind) -> Result<(Arc<Context>, Object)> {
 
 /// Takes away the names of everything that belongs to a context.
 pub fn remove_owned(owner: &Arc<Context>) -> Vec<Object> {
-    let mut table = lock(&TABLE);
+    let mut table = TABLE.lock();
     let mut out = Vec::new();
     for slot in 0..table.slots.len() {
         if table.slots[slot].as_ref().is_some_and(|e| Arc::ptr_eq(&e.owner, owner)) {

@@ -4,19 +4,19 @@
 
 use std::cell::Cell;
 use std::ffi::CStr;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use histoloom_core::error::filled;
+use histoloom_core::memory::filled;
 use histoloom_core::slide::{Mpp, Region, SlideInfo};
 use histoloom_core::{Error, TileSource, limits};
 use image::{Rgb, RgbImage};
+use parking_lot::{Condvar, Mutex};
 
 use crate::args;
 use crate::failure::{Failure, Result};
 use crate::jobs::Job;
 use crate::types::*;
-use crate::{lock, wait_for};
 
 /// Bytes behind the picture that a host must leave alone.
 const CANARY: [u8; 64] = [0xC5; 64];
@@ -46,7 +46,7 @@ struct Pass<'a>(&'a Gate);
 
 impl Gate {
     fn enter(&self) -> Option<Pass<'_>> {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         if state.0 {
             return None;
         }
@@ -57,10 +57,10 @@ impl Gate {
 
     /// Closes it. Does not wait on a thread that may itself be inside.
     pub fn close(&self) {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         state.0 = true;
         while state.1 > 0 && !inside_callback() {
-            state = wait_for(&self.left, state, Duration::from_secs(1));
+            self.left.wait_for(&mut state, Duration::from_secs(1));
         }
     }
 }
@@ -68,7 +68,7 @@ impl Gate {
 impl Drop for Pass<'_> {
     fn drop(&mut self) {
         let _ = IN_CALLBACK.try_with(|n| n.set(n.get().saturating_sub(1)));
-        lock(&self.0.state).1 -= 1;
+        self.0.state.lock().1 -= 1;
         self.0.left.notify_all();
     }
 }
@@ -144,14 +144,14 @@ impl Host {
 
     /// Waits for a free place among the concurrent reads; gives up when the job is cancelled.
     fn take_turn(&self, job: &histoloom_core::Job) -> histoloom_core::Result<Turn<'_>> {
-        let mut reading = lock(&self.reading);
+        let mut reading = self.reading.lock();
         loop {
             job.check()?;
             if *reading < self.concurrent_reads() {
                 *reading += 1;
                 return Ok(Turn(self));
             }
-            reading = wait_for(&self.read, reading, LOOK);
+            self.read.wait_for(&mut reading, LOOK);
         }
     }
 
@@ -169,7 +169,7 @@ struct Turn<'a>(&'a Host);
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        *lock(&self.0.reading) -= 1;
+        *self.0.reading.lock() -= 1;
         self.0.read.notify_one();
     }
 }

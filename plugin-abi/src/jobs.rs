@@ -4,12 +4,13 @@
 
 use std::collections::VecDeque;
 use std::ffi::c_char;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use histoloom_core as core;
+use parking_lot::{Condvar, Mutex};
 
 use crate::boundary::guarded;
 use crate::context::Context;
@@ -20,7 +21,6 @@ use crate::logging;
 use crate::pipeline::{self, Work};
 use crate::results::ResultData;
 use crate::types::*;
-use crate::{lock, wait_for};
 
 /// Most unfinished jobs of one context.
 const WAITING: usize = 64;
@@ -98,7 +98,7 @@ impl Queue {
 
     /// Keeps a job's thread to be joined; if the context went while the job was started, the job goes with it.
     fn adopt(&self, thread: JoinHandle<()>, handle: u64) -> Result<()> {
-        let mut inner = lock(&self.inner);
+        let mut inner = self.inner.lock();
         if !inner.closed {
             inner.threads.push(thread);
             return Ok(());
@@ -114,7 +114,7 @@ impl Queue {
 
     /// Puts a job at the end of the queue; threads that have ended come back.
     fn enqueue(&self, job: &Arc<Job>) -> Result<Vec<JoinHandle<()>>> {
-        let mut inner = lock(&self.inner);
+        let mut inner = self.inner.lock();
         if inner.closed {
             return Err(Failure::new(HL_E_HANDLE, "the context is being released"));
         }
@@ -128,7 +128,7 @@ impl Queue {
     }
 
     fn leave(&self, job: &Arc<Job>) {
-        lock(&self.inner).order.retain(|j| !Arc::ptr_eq(j, job));
+        self.inner.lock().order.retain(|j| !Arc::ptr_eq(j, job));
         self.turn.notify_all();
     }
 
@@ -136,7 +136,7 @@ impl Queue {
     fn run(&self, context: &Arc<Context>, job: &Arc<Job>, work: Work, input: Input) {
         logging::bind(&context.messenger);
         let outcome = self.await_turn(job).and_then(|()| {
-            lock(&job.state).phase = HL_JOB_RUNNING;
+            job.state.lock().phase = HL_JOB_RUNNING;
             context.messenger.began(job);
             let source = input.slide.map(|slide| HostSource { host: context.host.clone(), slide, job: job.shared.clone() });
             guarded(|| pipeline::run(work, &context.engines, source, input.result.as_deref(), &job.shared))
@@ -150,19 +150,19 @@ impl Queue {
     }
 
     fn await_turn(&self, job: &Arc<Job>) -> Result<()> {
-        let mut inner = lock(&self.inner);
+        let mut inner = self.inner.lock();
         loop {
             job.shared.check()?;
             if inner.order.front().is_some_and(|j| Arc::ptr_eq(j, job)) {
                 return Ok(());
             }
-            inner = wait_for(&self.turn, inner, LOOK);
+            self.turn.wait_for(&mut inner, LOOK);
         }
     }
 
     /// Cancels the jobs that read a slide.
     pub fn cancel_readers(&self, slide: &Arc<Slide>) {
-        for job in lock(&self.inner).order.iter().filter(|j| j.slide.as_ref().is_some_and(|s| Arc::ptr_eq(s, slide))) {
+        for job in self.inner.lock().order.iter().filter(|j| j.slide.as_ref().is_some_and(|s| Arc::ptr_eq(s, slide))) {
             job.shared.cancel();
         }
     }
@@ -170,7 +170,7 @@ impl Queue {
     /// Cancels everything, lets nothing in any more, and waits for the threads unless it is called from inside a callback.
     pub fn close(&self) {
         let threads = {
-            let mut inner = lock(&self.inner);
+            let mut inner = self.inner.lock();
             inner.closed = true;
             for job in &inner.order {
                 job.shared.cancel();
@@ -209,7 +209,7 @@ impl Job {
     }
 
     fn end(&self, outcome: Result<ResultData>) {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         match outcome {
             Ok(result) => {
                 state.phase = HL_JOB_DONE;
@@ -227,7 +227,7 @@ impl Job {
     /// What a poll tells.
     pub fn progress(&self) -> hl_progress {
         let (phase, error) = {
-            let state = lock(&self.state);
+            let state = self.state.lock();
             (state.phase, state.failure.as_ref().map_or(HL_OK, |f| f.code))
         };
         let p = self.shared.progress();
@@ -258,25 +258,25 @@ impl Job {
             return Err(Failure::new(HL_E_STATE, "hl_job_wait inside a callback would wait for itself; poll instead"));
         }
         let until = Instant::now() + Duration::from_millis(timeout_ms.into());
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         while matches!(state.phase, HL_JOB_QUEUED | HL_JOB_RUNNING) {
             let left = if timeout_ms == HL_FOREVER { LOOK * 50 } else { until.saturating_duration_since(Instant::now()) };
             if left.is_zero() {
                 return Err(Failure::new(HL_E_TIMEOUT, format!("the job has not ended within {timeout_ms} ms")));
             }
-            state = wait_for(&self.changed, state, left);
+            self.changed.wait_for(&mut state, left);
         }
         Ok(())
     }
 
     /// Why it failed; empty while it has not.
     pub fn error(&self) -> String {
-        lock(&self.state).failure.as_ref().map(|f| f.text.clone()).unwrap_or_default()
+        self.state.lock().failure.as_ref().map(|f| f.text.clone()).unwrap_or_default()
     }
 
     /// What it made.
     pub fn result(&self) -> Result<Arc<ResultData>> {
-        let state = lock(&self.state);
+        let state = self.state.lock();
         match (&state.result, &state.failure) {
             (Some(result), _) => Ok(result.clone()),
             (None, Some(failure)) => Err(failure.clone()),

@@ -26,6 +26,7 @@ mod host;
 mod jobs;
 mod located;
 mod logging;
+mod memory;
 mod pipeline;
 mod results;
 mod selftest;
@@ -34,8 +35,7 @@ pub mod types;
 use std::cell::RefCell;
 use std::ffi::c_char;
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use histoloom_core::limits::PARAMETERS_BYTES;
 
@@ -43,16 +43,6 @@ use crate::args::{Buffer, Out, TEXT_BYTES, optional_text, read_struct, text, wri
 use crate::failure::{Failure, Result};
 use crate::handles::{Kind, Object};
 use crate::types::*;
-
-/// A lock that outlives a panic of another holder: the data behind ours stay whole at every step.
-fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
-    m.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Waits on a condition for at most some time.
-fn wait_for<'a, T>(c: &Condvar, guard: MutexGuard<'a, T>, time: Duration) -> MutexGuard<'a, T> {
-    c.wait_timeout(guard, time).unwrap_or_else(PoisonError::into_inner).0
-}
 
 /// A text that costs time to make, made once for the question of its size and the call that fetches it.
 fn costly_text(to: &Buffer, key: &str, make: impl FnOnce() -> Result<serde_json::Value>) -> Result<()> {
@@ -177,7 +167,7 @@ pub unsafe extern "C" fn hl_inspect_json(path: *const c_char, dst: *mut c_char, 
 }
 
 /// Creates a library instance; it is the caller's to release. Loads nothing yet. [any thread]
-/// Errors: HL_E_ARGUMENT, HL_E_ABI, HL_E_UNSUPPORTED, HL_E_UTF8, HL_E_LIMIT, HL_E_MEMORY (no thread), HL_E_WEIGHTS (models_dir is NULL and no
+/// Errors: HL_E_ARGUMENT, HL_E_ABI, HL_E_UNSUPPORTED, HL_E_UTF8, HL_E_LIMIT, HL_E_MEMORY, HL_E_WEIGHTS (models_dir is NULL and no
 /// weights came with the library).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hl_context_create(config: *const hl_config, context: *mut hl_context) -> i32 {
@@ -207,7 +197,7 @@ pub unsafe extern "C" fn hl_context_create(config: *const hl_config, context: *m
 /// Errors: HL_E_HANDLE.
 #[unsafe(no_mangle)]
 pub extern "C" fn hl_context_release(context: hl_context) -> i32 {
-    boundary::call(|_| if context == 0 { Ok(()) } else { context::Context::release(context) })
+    boundary::call_always(|_| if context == 0 { Ok(()) } else { context::Context::release(context) })
 }
 
 /// Opens the device, loads every network, lists ops, and tells what is missing, as JSON. Takes seconds. [any thread but a
@@ -248,7 +238,7 @@ pub unsafe extern "C" fn hl_slide_open(context: hl_context, desc: *const hl_slid
 /// its pixels. 0 is fine. [any thread] Inside a callback it does not wait. Errors: HL_E_HANDLE.
 #[unsafe(no_mangle)]
 pub extern "C" fn hl_slide_release(slide: hl_slide) -> i32 {
-    boundary::call(|_| {
+    boundary::call_always(|_| {
         if slide != 0
             && let (context, Object::Slide(slide)) = handles::remove(slide, Kind::Slide)?
         {
@@ -267,7 +257,7 @@ pub extern "C" fn hl_slide_release(slide: hl_slide) -> i32 {
 /// NULL or "" for the defaults; see hl_params_schema_json. slide: for cluster, eval and atlas_sample, else 0. input: for edit and synth the
 /// result of a cluster or edit job, or 0 when params name a folder in "from"; else 0. The handle is the caller's to release.
 /// Errors: HL_E_HANDLE, HL_E_POISONED, HL_E_ARGUMENT, HL_E_UTF8, HL_E_UNSUPPORTED (kind), HL_E_PARAMETER, HL_E_LIMIT, HL_E_BUSY,
-/// HL_E_MEMORY (no thread).
+/// HL_E_MEMORY.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hl_job_start(
     context: hl_context,
@@ -304,7 +294,7 @@ pub unsafe extern "C" fn hl_job_params_json(job: hl_job, dst: *mut c_char, cap: 
 /// State of a job. Set progress->struct_size first. [any thread, callbacks too] Errors: HL_E_HANDLE, HL_E_ARGUMENT, HL_E_ABI.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hl_job_poll(job: hl_job, progress: *mut hl_progress) -> i32 {
-    boundary::call(|entry| {
+    boundary::call_always(|entry| {
         let job = entry.job(job)?;
         // SAFETY: the header obliges the caller.
         unsafe { write_progress(progress, || job.progress()) }
@@ -315,14 +305,14 @@ pub unsafe extern "C" fn hl_job_poll(job: hl_job, progress: *mut hl_progress) ->
 /// (inside a callback).
 #[unsafe(no_mangle)]
 pub extern "C" fn hl_job_wait(job: hl_job, timeout_ms: u32) -> i32 {
-    boundary::call(|entry| entry.job(job)?.wait(timeout_ms))
+    boundary::call_always(|entry| entry.job(job)?.wait(timeout_ms))
 }
 
 /// Asks a job to stop; it does within 50 ms, or one denoising step, embedding batch or imported tensor, callbacks aside. Any number of times.
 /// [any thread, callbacks too] Errors: HL_E_HANDLE.
 #[unsafe(no_mangle)]
 pub extern "C" fn hl_job_cancel(job: hl_job) -> i32 {
-    boundary::call(|entry| {
+    boundary::call_always(|entry| {
         entry.job(job)?.cancel();
         Ok(())
     })
@@ -345,7 +335,7 @@ pub unsafe extern "C" fn hl_job_partial(job: hl_job, dst: *mut u8, cap: u64, nee
 /// Why a job failed; empty while it has not. [any thread] Errors: HL_E_HANDLE, HL_E_ARGUMENT, HL_E_BUFFER.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hl_job_error(job: hl_job, dst: *mut c_char, cap: u64, needed: *mut u64) -> i32 {
-    boundary::call(|entry| {
+    boundary::call_always(|entry| {
         // SAFETY: the header obliges the caller.
         let (job, to) = (entry.job(job)?, unsafe { Buffer::text(dst, cap, needed) }?);
         to.fill_text(&job.error())
@@ -368,7 +358,7 @@ pub unsafe extern "C" fn hl_job_result(job: hl_job, result: *mut hl_result) -> i
 /// Forgets a job; cancels it if it runs. 0 is fine. [any thread, callbacks too] Errors: HL_E_HANDLE.
 #[unsafe(no_mangle)]
 pub extern "C" fn hl_job_release(job: hl_job) -> i32 {
-    boundary::call(|_| {
+    boundary::call_always(|_| {
         if job != 0
             && let (_, Object::Job(job)) = handles::remove(job, Kind::Job)?
         {
@@ -555,7 +545,7 @@ pub unsafe extern "C" fn hl_result_tile_json(result: hl_result, index: u32, dst:
 /// Forgets a result; jobs that were started from it keep what they need. 0 is fine. [any thread] Errors: HL_E_HANDLE.
 #[unsafe(no_mangle)]
 pub extern "C" fn hl_result_release(result: hl_result) -> i32 {
-    boundary::call(|_| if result == 0 { Ok(()) } else { handles::remove(result, Kind::Result).map(drop) })
+    boundary::call_always(|_| if result == 0 { Ok(()) } else { handles::remove(result, Kind::Result).map(drop) })
 }
 
 /// Panics inside the library on purpose, so that tests see the boundary hold; not in the header.
@@ -567,4 +557,12 @@ pub extern "C" fn hl_selftest_panic(context: hl_context) -> i32 {
         entry.context(context)?;
         panic!("a panic asked for by a test")
     })
+}
+
+/// Lets the n-th allocation of the library from now fail once, so that tests see it live on; not in the header.
+#[doc(hidden)]
+#[unsafe(no_mangle)]
+pub extern "C" fn hl_selftest_fail_allocation(n: i64) -> i32 {
+    memory::fail_in(n);
+    HL_OK
 }

@@ -4,15 +4,15 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::ffi::CString;
-use std::sync::{Arc, Condvar, Mutex, Once, Weak};
+use std::sync::{Arc, Once, Weak};
 use std::time::{Duration, Instant};
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
+use parking_lot::{Condvar, Mutex};
 
 use crate::host::Host;
 use crate::jobs::Job;
 use crate::types::{HL_LOG_DEBUG, HL_LOG_ERROR, HL_LOG_INFO, HL_LOG_WARN};
-use crate::{lock, wait_for};
 
 /// Most lines that wait for a slow host.
 const LINES: usize = 1024;
@@ -49,7 +49,7 @@ pub fn bind(messenger: &Arc<Messenger>) {
 /// Passes a line to the context of this thread, or to the only living one.
 pub fn forward(level: Level, text: &str) {
     let bound = BOUND.try_with(|b| b.borrow().upgrade()).ok().flatten();
-    let to = bound.or_else(|| match lock(&LIVING).iter().filter_map(Weak::upgrade).collect::<Vec<_>>().as_slice() {
+    let to = bound.or_else(|| match LIVING.lock().iter().filter_map(Weak::upgrade).collect::<Vec<_>>().as_slice() {
         [only] => Some(only.clone()),
         _ => None,
     });
@@ -88,7 +88,7 @@ impl Messenger {
         let messenger = Arc::new(Self { host, mail: Mutex::default(), news: Condvar::new() });
         let own = messenger.clone();
         let thread = std::thread::Builder::new().name("histoloom-messages".into()).spawn(move || own.deliver())?;
-        let mut living = lock(&LIVING);
+        let mut living = LIVING.lock();
         living.retain(|m| m.strong_count() > 0);
         living.push(Arc::downgrade(&messenger));
         Ok((messenger, thread))
@@ -101,7 +101,7 @@ impl Messenger {
             Level::Info => HL_LOG_INFO,
             _ => HL_LOG_DEBUG,
         };
-        let mut mail = lock(&self.mail);
+        let mut mail = self.mail.lock();
         if mail.closed || !self.host.wants_log() {
             return;
         }
@@ -116,13 +116,13 @@ impl Messenger {
 
     /// A job whose progress is told from now on.
     pub fn began(&self, job: &Arc<Job>) {
-        lock(&self.mail).running.push(job.clone());
+        self.mail.lock().running.push(job.clone());
         self.news.notify_one();
     }
 
     /// A job that ended: its last progress is told.
     pub fn ended(&self, job: &Arc<Job>) {
-        let mut mail = lock(&self.mail);
+        let mut mail = self.mail.lock();
         mail.running.retain(|j| !Arc::ptr_eq(j, job));
         mail.ended.push(job.clone());
         drop(mail);
@@ -131,17 +131,17 @@ impl Messenger {
 
     /// Delivers what is there and ends the thread.
     pub fn close(&self) {
-        lock(&self.mail).closed = true;
+        self.mail.lock().closed = true;
         self.news.notify_one();
     }
 
     fn deliver(&self) {
         let mut next = Instant::now();
         loop {
-            let mut mail = lock(&self.mail);
+            let mut mail = self.mail.lock();
             let tick = if mail.running.is_empty() { Duration::from_secs(3600) } else { next.saturating_duration_since(Instant::now()) };
             if mail.lines.is_empty() && mail.ended.is_empty() && !mail.closed && !tick.is_zero() {
-                mail = wait_for(&self.news, mail, tick);
+                self.news.wait_for(&mut mail, tick);
             }
             let (lines, ended, dropped) =
                 (std::mem::take(&mut mail.lines), std::mem::take(&mut mail.ended), std::mem::take(&mut mail.dropped));

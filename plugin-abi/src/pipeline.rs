@@ -2,7 +2,7 @@
 //! A job kind is a variant of [`Work`].
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use histoloom_core::params::{self, AtlasFit, AtlasMerge, AtlasName, AtlasSample, Cluster, Edit, Eval, Import, Params, Synth};
 use histoloom_core::semantic_map::{self, Encoders, SemanticMap, edit};
@@ -10,12 +10,12 @@ use histoloom_core::synth::{Nets, SyntheticTile};
 use histoloom_core::{Encoder, Error, Job, eval, export, synth};
 use histoloom_models::{DeviceReport, Engine, import, weights};
 use histoloom_wasm_ops::Registry;
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use crate::atlas::{self, AtlasWork};
 use crate::failure::{Failure, Result};
 use crate::host::HostSource;
-use crate::lock;
 use crate::results::{ResultData, k_summary, map_summary, tile_summary};
 use crate::selftest::{self, Selftest};
 use crate::types::{HL_ABI_VERSION, HL_E_ARGUMENT, HL_E_UNSUPPORTED};
@@ -79,7 +79,7 @@ impl Engines {
     }
 
     fn get(&self, device: &str, threads: usize) -> histoloom_core::Result<Arc<Engine>> {
-        let found = || lock(&self.open).iter().find(|o| o.device == device && o.threads == threads).map(|o| o.engine.clone());
+        let found = || self.open.lock().iter().find(|o| o.device == device && o.threads == threads).map(|o| o.engine.clone());
         if let Some(engine) = found() {
             return Ok(engine);
         }
@@ -88,7 +88,7 @@ impl Engines {
         if let Some(first) = found() {
             return Ok(first);
         }
-        let mut open = lock(&self.open);
+        let mut open = self.open.lock();
         if open.len() == ENGINES {
             open.remove(0);
         }
@@ -444,10 +444,14 @@ pub fn ops() -> Result<Value> {
 /// What a file of ours says of itself; a folder of weight files: its manifest.
 pub fn inspect(path: &str) -> Result<Value> {
     let path = Path::new(path);
-    let listed = if path.join("map.json").exists() { None } else { weights::manifest(path).ok() };
-    match listed {
-        Some(manifest) => Ok(serde_json::to_value(manifest).map_err(|e| Error::internal(e.to_string()))?),
-        None => Ok(export::inspect(path)?),
+    let of_models = path.join("manifest.json");
+    if path.join("map.json").exists() || !of_models.exists() {
+        return Ok(export::inspect(path)?);
+    }
+    match weights::manifest(path) {
+        Ok(manifest) => Ok(serde_json::to_value(manifest).map_err(|e| Error::internal(e.to_string()))?),
+        // A data set's folder has a manifest too.
+        Err(not_weights) => Ok(export::inspect(&of_models).map_err(|_| not_weights)?),
     }
 }
 

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use histoloom_core::cluster::choice;
-use histoloom_core::error::filled;
 use histoloom_core::export::{self, View};
+use histoloom_core::memory::filled;
 use histoloom_core::params;
 use histoloom_core::semantic_map::SemanticMap;
 use histoloom_core::synth::SyntheticTile;
@@ -84,13 +84,14 @@ impl ResultData {
         })
     }
 
-    /// A region of so many bytes a pixel into the host's buffer; nothing is drawn where only the size is asked for.
+    /// A region of so many bytes a pixel into the host's buffer; nothing is drawn where only the size is asked for, or it does not fit.
     fn drawn(&self, region: &hl_region, pixel: usize, to: &Buffer, draw: impl FnOnce(&View, &SemanticMap, &mut [u8], usize)) -> Result<()> {
         let (view, map, stride) = (view_of(region)?, self.map()?, stride_of(region, pixel)?);
         let size = stride * region.height_px as usize;
         if to.asks_size() {
             return to.tell(size);
         }
+        to.check(size)?;
         let mut out = filled(0, size, "a region")?;
         draw(&view, map, &mut out, stride);
         to.fill(&out)

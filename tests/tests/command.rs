@@ -350,6 +350,10 @@ fn an_encoder_of_the_users_finds_the_classes_and_tiles_are_made_of_its_map() {
     let listed = String::from_utf8_lossy(&run(histoloom().args(["models", "list"]).arg(at("mine"))).stdout).into_owned();
     assert!(listed.contains("he_denoiser") && listed.contains("mine ") && listed.contains("licence: as the source states"), "{listed}");
     assert!(refused(histoloom().args(["models", "list"]).arg(at("nowhere")), 3).contains("no imported model"));
+    std::fs::create_dir(at("broken")).expect("a folder");
+    std::fs::write(at("broken").join("manifest.json"), "{\"models\": [").expect("a file");
+    let told = refused(histoloom().args(["models", "list"]).arg(at("broken")), 3);
+    assert!(told.contains("manifest.json") && !told.contains("map.json"), "{told}");
     let cluster = |encoder: &str| {
         let mut c = histoloom();
         c.args(["cluster", "--json", "--k", "auto", "--device", "cpu", "--roi"]).arg(region(dir.path())).arg("--encoder").arg(at(encoder));

@@ -28,6 +28,7 @@ fn rooms_depend_only_on_the_rooms_the_table_allows() {
         ("histoloom", &["histoloom-core", "histoloom-models", "histoloom-wasm-ops"][..]),
         ("histoloom-headless", &[][..]),
         ("histoloom-validate", &[][..]),
+        ("histoloom-fuzz", &["histoloom", "histoloom-core", "histoloom-models", "histoloom-wasm-ops"][..]),
         ("histoloom-tests", &["histoloom", "histoloom-core", "histoloom-models", "histoloom-wasm-ops"][..]),
     ]);
     let found = direct();
@@ -49,6 +50,7 @@ fn heavy_and_system_crates_stay_in_their_rooms() {
                 "openslide-rs" | "indicatif" => &["histoloom-headless"],
                 "clap" => &["histoloom-headless", "histoloom-validate"],
                 "libc" => &["histoloom", "histoloom-validate"],
+                "libfuzzer-sys" | "wasm-smith" => &["histoloom-fuzz"],
                 _ => continue,
             };
             assert!(homes.contains(&name.as_str()), "{d} belongs to {homes:?}, not to {name}");

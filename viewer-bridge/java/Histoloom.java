@@ -1,4 +1,5 @@
 import com.sun.jna.Callback;
+import com.sun.jna.CallbackThreadInitializer;
 import com.sun.jna.Library;
 import com.sun.jna.Memory;
 import com.sun.jna.Native;
@@ -8,6 +9,7 @@ import com.sun.jna.ptr.IntByReference;
 import com.sun.jna.ptr.LongByReference;
 import java.awt.image.BufferedImage;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.BiConsumer;
@@ -146,19 +148,22 @@ public final class Histoloom implements AutoCloseable {
         int into(Pointer dst, long cap, LongByReference needed);
     }
 
+    /** Those not closed: the library may still call their callbacks, which must not be collected. */
+    private static final Set<Histoloom> OPEN = ConcurrentHashMap.newKeySet();
+
     private final Abi abi;
     private final Map<Long, Reader> readers = new ConcurrentHashMap<>();
     private final AtomicLong tokens = new AtomicLong();
     private final Map<Long, Throwable> failures = new ConcurrentHashMap<>();
-    private final Host host = new Host(); // the callbacks must stay reachable as long as the context
+    private final Host host = new Host(); // the callbacks must stay reachable as long as the context, see OPEN
     private final long context;
 
     /** library: its path, or "histoloom" to let JNA search; models: the folder with manifest.json, null for the
      * weights that came with the library; device: auto, cpu, gpu or gpu:N. */
     public Histoloom(String library, String models, String device, int concurrentReads, BiConsumer<Integer, String> log) {
         abi = Native.load(library, Abi.class, Map.of(Library.OPTION_STRING_ENCODING, "UTF-8"));
-        if (abi.hl_abi_version() >>> 16 != ABI >>> 16) {
-            throw new Failure(-2, "HL_E_ABI", library + " has another major version; use parts of one release", null);
+        if (abi.hl_abi_version() >>> 16 != ABI >>> 16 || abi.hl_abi_version() < ABI) {
+            throw new Failure(-2, "HL_E_ABI", library + " has another major version or an older minor one; use parts of one release", null);
         }
         final Structure[] structs = {host, new Config(), new SlideDesc(), new Region(), new Progress()};
         for (int id = 1; id <= structs.length; id++) {
@@ -186,8 +191,14 @@ public final class Histoloom implements AutoCloseable {
         config.device = device;
         config.host = host.getPointer();
         final LongByReference out = new LongByReference();
+        final CallbackThreadInitializer daemon = new CallbackThreadInitializer(true, false, "histoloom"); // stays attached between calls
+        Native.setCallbackThreadInitializer(host.read_region, daemon);
+        if (host.log != null) {
+            Native.setCallbackThreadInitializer(host.log, daemon);
+        }
         check(abi.hl_context_create(config, out));
         context = out.getValue();
+        OPEN.add(this);
     }
 
     /** What a reader gives goes over as it lies in the JVM's int array. */
@@ -261,7 +272,12 @@ public final class Histoloom implements AutoCloseable {
         d.token = tokens.incrementAndGet();
         readers.put(d.token, reader);
         final LongByReference out = new LongByReference();
-        check(abi.hl_slide_open(context, d, out));
+        try {
+            check(abi.hl_slide_open(context, d, out));
+        } catch (Failure e) {
+            readers.remove(d.token);
+            throw e;
+        }
         return new Slide(out.getValue(), d.token);
     }
 
@@ -276,6 +292,7 @@ public final class Histoloom implements AutoCloseable {
     @Override
     public void close() {
         abi.hl_context_release(context);
+        OPEN.remove(this);
     }
 
     /** A slide that is lent. */

@@ -109,8 +109,10 @@ def load(library: Optional[str] = None) -> ctypes.CDLL:
     lib = ctypes.CDLL(path)
     lib.hl_error_name.restype = c_char_p
     lib.hl_abi_version.restype = lib.hl_sizeof.restype = c_uint32
-    if lib.hl_abi_version() >> 16 != ABI >> 16:
-        raise Error(-2, "HL_E_ABI", f"{path} has ABI {lib.hl_abi_version() >> 16}, this module speaks {ABI >> 16}; use parts of one release")
+    abi = lib.hl_abi_version()
+    if abi >> 16 != ABI >> 16 or abi < ABI:
+        said = f"{path} has ABI {abi >> 16}.{abi & 0xFFFF}, this module needs {ABI >> 16}.{ABI & 0xFFFF}; use parts of one release"
+        raise Error(-2, "HL_E_ABI", said)
     for id_, struct in _SIZES.items():
         if lib.hl_sizeof(c_uint32(id_)) < sizeof(struct):
             raise Error(-2, "HL_E_ABI", f"{path} knows a smaller {struct.__name__}; use parts of one release")
@@ -147,10 +149,19 @@ def _text(lib: ctypes.CDLL, function: Any, *before: Any) -> str:
 
 
 def _shrunk(part: Picture, width: int, height: int) -> Picture:
-    """The nearest pixels, [height, width, c]."""
-    rows = np.minimum(((np.arange(height) + 0.5) * part.shape[0] / height).astype(int), part.shape[0] - 1)
-    columns = np.minimum(((np.arange(width) + 0.5) * part.shape[1] / width).astype(int), part.shape[1] - 1)
-    shrunk: Picture = part[rows][:, columns]
+    """Means over the pixels that fall into one, [height, width, c]; the nearest where it is enlarged."""
+
+    def along(axis: int, size: int, values: NDArray[Any]) -> NDArray[Any]:
+        if size >= values.shape[axis]:
+            near: NDArray[Any] = np.take(values, (2 * np.arange(size) + 1) * values.shape[axis] // (2 * size), axis)
+            return near
+        first = np.arange(size) * values.shape[axis] // size
+        count = np.diff(np.append(first, values.shape[axis])).astype(np.float32)
+        sums: NDArray[Any] = np.add.reduceat(values, first, axis, dtype=np.float32)
+        means: NDArray[Any] = sums / count.reshape((-1, 1, 1) if axis == 0 else (1, -1, 1))
+        return means
+
+    shrunk: Picture = np.rint(along(1, width, along(0, height, part))).astype(np.uint8)
     return shrunk
 
 
@@ -183,6 +194,7 @@ class Slide:
         handle, self._handle = self._handle, 0
         self._context._lib.hl_slide_release(c_uint64(handle))
         self._context._readers.pop(self._token, None)
+        self._context._failures.pop(self._token, None)
 
 
 class Job:
@@ -336,7 +348,7 @@ class Context:
         self._lib = load(library)
         # the callbacks must not hold this object, or nothing would ever collect it
         readers: dict[int, Reader] = {}
-        failures: list[BaseException] = []
+        failures: dict[int, BaseException] = {}  # by slide
         self._readers, self._failures, self._next = readers, failures, 1
 
         def read(_user: Any, region: Any, dst: Any, cap: int) -> int:
@@ -351,7 +363,7 @@ class Context:
                 pixels[..., 3] = part[..., 3] if part.shape[2] == 4 else 255
                 return int(r.height_px * r.stride_bytes)
             except BaseException as e:  # nothing may leave a callback; the job fails, `run` raises it
-                failures.append(e)
+                failures[r.token] = e
                 return -1
 
         def say(_user: Any, level: int, text: bytes) -> None:
@@ -392,8 +404,9 @@ class Context:
         id: Optional[str] = None,
     ) -> Slide:
         """Lends a slide: an array [h, w, 3 or 4], levels of one, or a function that reads (then with `size` (width, height) and the
-        `downsamples` of its levels). mpp: micrometres a level-0 pixel, 0 = unknown; never guess. origin: where (0, 0) lies in the file. id: the same for the same slide in every
-        session (only its hash is written; cache and atlas know slides by it); without one each slide counts as new."""
+        `downsamples` of its levels). mpp: micrometres a level-0 pixel, 0 = unknown; never guess. origin: where (0, 0) lies in the file.
+        id: the same for the same slide in every session (only its hash is written; cache and atlas know slides by it); without one each
+        slide counts as new."""
         if callable(pixels):
             if size is None:
                 raise ValueError("a slide that is read by a function needs its size=(width, height)")
@@ -411,7 +424,11 @@ class Context:
         )
         out = c_uint64()
         self._readers[token] = reader
-        _check(self._lib, self._lib.hl_slide_open(c_uint64(self._handle), byref(d), byref(out)))
+        try:
+            _check(self._lib, self._lib.hl_slide_open(c_uint64(self._handle), byref(d), byref(out)))
+        except Error:
+            del self._readers[token]
+            raise
         return Slide(self, out.value, token)
 
     def start(self, kind: str, slide: Optional[Slide] = None, input: Optional[Result] = None, **params: Any) -> Job:
@@ -427,11 +444,12 @@ class Context:
 
     def run(self, kind: str, slide: Optional[Slide] = None, input: Optional[Result] = None, **params: Any) -> Result:
         """The same, waiting for the result."""
-        self._failures.clear()
+        token = slide._token if slide is not None else 0
+        self._failures.pop(token, None)
         try:
             return self.start(kind, slide, input, **params).result()
         except Error as e:
-            raise e from (self._failures[0] if self._failures else None)
+            raise e from self._failures.pop(token, None)
 
     def cluster(self, slide: Slide, **params: Any) -> Result:
         """A map of tissue classes: k, seed, mpp, roi, out_dir, ..."""

@@ -3,11 +3,12 @@
 //! nothing is carried from tile to tile, so the same input gives the same bytes in any order and on any number of threads.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use histoloom_core::ops::{Op, OpInput, OpOutput};
 use histoloom_core::{Error, Result};
 use image::RgbImage;
+use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use wasmtime::{InstancePre, Linker, Module, Store, Trap};
 
@@ -61,7 +62,7 @@ impl SandboxedOp {
 
     /// Why it was disabled, if it was.
     pub fn disabled(&self) -> Option<String> {
-        let r = self.record.lock().unwrap_or_else(PoisonError::into_inner);
+        let r = self.record.lock();
         (r.strikes >= STRIKES).then(|| {
             format!(
                 "it is disabled, for it failed {STRIKES} times in a row, at last: {}; mend it or leave it out, then load the ops again",
@@ -105,7 +106,7 @@ impl SandboxedOp {
     /// The module out of the cache of this process, by hash.
     fn compiled(&self, sandbox: &'static Sandbox) -> wasmtime::Result<Module> {
         static CACHE: Mutex<Option<HashMap<String, Module>>> = Mutex::new(None);
-        let cache = || CACHE.lock().unwrap_or_else(PoisonError::into_inner);
+        let cache = || CACHE.lock();
         if let Some(module) = cache().get_or_insert_default().get(&self.sha256) {
             return Ok(module.clone());
         }
@@ -174,7 +175,7 @@ impl SandboxedOp {
 
     /// Counts failures in a row and says when they became too many.
     fn remember(&self, outcome: &Result<OpOutput>) {
-        let mut r = self.record.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut r = self.record.lock();
         match outcome {
             Ok(_) => r.strikes = 0,
             Err(Error::Op { why, .. } | Error::OpLimit { why, .. }) => {

@@ -7,9 +7,10 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::time::{Duration, Instant};
 
+use parking_lot::{Condvar, Mutex};
 use wasmtime::{Config, Engine, Module, ResourceLimiter, Store, Trap, UpdateDeadline};
 
 /// Linear memory of an op: 64 MiB holds a 2048 px tile (17 MB with its labels) three times.
@@ -155,12 +156,8 @@ pub struct Running(&'static Clock);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        *lock(&self.0.running) -= 1;
+        *self.0.running.lock() -= 1;
     }
-}
-
-fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
-    m.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn config() -> Config {
@@ -212,9 +209,9 @@ impl Sandbox {
     /// Raises the epoch every few milliseconds while an op runs; asleep otherwise.
     fn tick(&self) {
         loop {
-            let mut running = lock(&self.clock.running);
+            let mut running = self.clock.running.lock();
             while *running == 0 {
-                running = self.clock.wake.wait(running).unwrap_or_else(PoisonError::into_inner);
+                self.clock.wake.wait(&mut running);
             }
             drop(running);
             std::thread::sleep(TICK);
@@ -263,7 +260,7 @@ impl Sandbox {
             }
             if began.elapsed() >= deadline { Err(Stop::Deadline(deadline).into()) } else { Ok(UpdateDeadline::Continue(1)) }
         });
-        *lock(&self.clock.running) += 1;
+        *self.clock.running.lock() += 1;
         self.clock.wake.notify_one();
         Ok((store, Running(&self.clock)))
     }

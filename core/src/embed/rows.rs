@@ -9,7 +9,7 @@ use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 
 use crate::cache::{Cache, Kind};
 use crate::tiles::{Grid, Window};
-use crate::{Error, Planes, Result};
+use crate::{Planes, Result};
 
 /// Embeddings of a slide: for each window done, `[row, column, channel]` of its core.
 pub struct Embedding<'a> {
@@ -121,7 +121,10 @@ impl<'a> Embedding<'a> {
         let line = columns * self.channels;
         let bits: Vec<u16> = content.as_chunks::<2>().0.iter().map(|b| u16::from_le_bytes(*b)).collect();
         if bits.len() != rows * line {
-            return Err(Error::internal(format!("{} values kept for a window of {rows} x {columns} cells", bits.len())));
+            return Err(self.cache.forged(format!("{} values kept for a window of {rows} x {columns} cells", bits.len())));
+        }
+        if bits.iter().any(|b| !f16::from_bits(*b).is_finite()) {
+            return Err(self.cache.forged("a window holds what is no number".into()));
         }
         for r in row.max(to.rows.start)..(row + rows).min(to.rows.end) {
             let at = ((r - to.rows.start) * to.columns + left) * self.channels;

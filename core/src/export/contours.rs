@@ -10,6 +10,8 @@
 
 use std::collections::HashMap;
 
+use crate::memory;
+
 /// A corner of a cell: (column, row), `0..=columns`, `0..=rows`.
 type Corner = (u32, u32);
 /// A closed line through corners, not repeating the first.
@@ -43,7 +45,7 @@ pub fn contours(labels: &[u8], rows: usize, columns: usize) -> Vec<Polygon> {
 /// Draws the rings of regions that [`components`] numbered.
 pub(super) fn trace(regions: &[u32], rows: usize, columns: usize, polygons: &mut [Polygon]) {
     let grid = Grid { regions, rows: rows as i64, columns: columns as i64 };
-    let mut seen = vec![false; regions.len()];
+    let mut seen = memory::many(false, regions.len());
     for row in 0..rows {
         for column in 0..columns {
             let cell = row * columns + column;
@@ -76,7 +78,7 @@ pub(super) fn components(labels: &[u8], rows: usize, columns: usize, cuts: Optio
         return None;
     }
     let joined = |below: usize| cuts.is_none_or(|c| !c[below]);
-    let mut regions = vec![0u32; labels.len()];
+    let mut regions = memory::many(0u32, labels.len());
     let mut polygons = Vec::new();
     let mut open = Vec::new();
     for start in 0..labels.len() {

@@ -137,8 +137,8 @@ fn parsed(bytes: &[u8]) -> std::result::Result<Sample, String> {
     let sorted =
         kept.is_sorted_by(|a, b| (a.slide, a.cell) < (b.slide, b.cell)) && header.slides.is_sorted_by(|a, b| a.id_sha256 < b.id_sha256);
     let sound = kept.iter().all(|k| (k.slide as usize) < header.slides.len() && k.rank >= 0.0 && k.rank.is_finite());
-    if !sorted || !sound || data.iter().any(|v| !v.is_finite()) {
-        return Err("its rows are out of order or hold what is no number".into());
+    if !sorted || !sound || !data.iter().all(|v| v.abs() <= limits::EMBEDDING) {
+        return Err("its rows are out of order or hold what is no embedding".into());
     }
     Ok(Sample { encoder: header.encoder, normalisation: header.normalisation, seed: header.seed, slides: header.slides, kept, data })
 }

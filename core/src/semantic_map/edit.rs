@@ -79,6 +79,10 @@ pub fn edited(map: &SemanticMap, undo: usize, edits: &[Edit]) -> Result<Semantic
             Error::parameter(at, why, format!("the map has {}", listed(&out.classes)))
         })?;
     }
+    for (i, edit) in edits.iter().enumerate() {
+        let hint = || format!("the map would have {}", listed(&out.classes));
+        out.keeps_names_apart(edit).map_err(|why| Error::parameter(format!("edits[{i}]"), why, hint()))?;
+    }
     out.history = (!history.edits.is_empty()).then_some(history);
     Ok(out)
 }
@@ -112,6 +116,16 @@ impl History {
 impl SemanticMap {
     fn class_mut(&mut self, label: u8) -> std::result::Result<&mut Class, String> {
         self.classes.iter_mut().find(|c| c.id == label).ok_or_else(|| format!("there is no class {label}"))
+    }
+
+    /// Viewers know classes by their names: QuPath would make one of two. Asked of what new edits left; maps of earlier versions may hold such.
+    fn keeps_names_apart(&self, edit: &Edit) -> std::result::Result<(), String> {
+        let Edit::Rename { label, .. } = edit else { return Ok(()) };
+        let Some(named) = self.classes.iter().find(|c| c.id == *label) else { return Ok(()) };
+        match self.classes.iter().find(|c| c.id != *label && c.name == named.name) {
+            Some(other) => Err(format!("class {} has that name; merge {} and {label} to make them one", other.id, other.id)),
+            None => Ok(()),
+        }
     }
 
     fn apply(&mut self, edit: &Edit) -> std::result::Result<(), String> {
@@ -178,7 +192,10 @@ impl SemanticMap {
         }
         self.labels = labels;
         self.assign_crops(&[label, fresh]);
-        self.classes.push(Class { id: fresh, name: format!("Tissue {fresh}"), color: [0; 3], cells: 0, area_um2: 0.0, share: 0.0 });
+        let taken = |name: &String| self.classes.iter().any(|c| c.name == *name);
+        let name =
+            (1..).map(|n| if n == 1 { format!("Tissue {fresh}") } else { format!("Tissue {fresh} ({n})") }).find(|name| !taken(name));
+        self.classes.push(Class { id: fresh, name: name.unwrap_or_default(), color: [0; 3], cells: 0, area_um2: 0.0, share: 0.0 });
         self.classes.sort_by_key(|c| c.id);
         let color = palette(usize::from(fresh)).pop().unwrap_or([128; 3]);
         self.class_mut(fresh)?.color = color;

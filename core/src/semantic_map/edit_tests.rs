@@ -94,7 +94,9 @@ fn edits_are_kept_and_taken_back_one_by_one_to_the_last_bit() {
 fn edits_that_cannot_be_made_name_themselves_and_change_nothing() {
     let m = map();
     let a = m.labels[0];
+    let other = m.classes.iter().find(|c| c.id != a).unwrap();
     for (edit, needle) in [
+        (Edit::Rename { label: other.id, name: " kept".into() }, "has that name; merge"),
         (Edit::Merge(vec![a]), "two or more"),
         (Edit::Merge(vec![a, a]), "two or more"),
         (Edit::Merge(vec![a, 77]), "no class 77"),

@@ -1,7 +1,10 @@
 //! Memory of maps, used again: fresh pages from the system cost as much as the arithmetic on them.
 
 use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use histoloom_core::memory;
+use parking_lot::Mutex;
 
 /// Buffers kept for later use; a network needs about a dozen at a time.
 const KEPT: usize = 24;
@@ -28,20 +31,20 @@ impl Store {
 
     /// `length` values left from earlier use, for a caller that writes every one of them.
     pub fn stale(self: &Arc<Self>, length: usize) -> Buffer {
-        let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut free = self.0.lock();
         let fitting = free.iter().enumerate().filter(|(_, v)| v.capacity() >= length && v.capacity() / 4 <= length);
         let best = fitting.min_by_key(|(_, v)| v.capacity()).map(|(i, _)| i);
         let taken = best.map(|i| free.swap_remove(i));
         drop(free);
         let mut values = taken.unwrap_or_default();
-        values.resize(length, 0.0);
+        memory::grow(&mut values, length);
         Buffer { values, home: self.clone() }
     }
 }
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        let mut free = self.home.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut free = self.home.0.lock();
         let bytes: usize = free.iter().map(|v| 4 * v.capacity()).sum();
         if free.len() < KEPT && bytes + 4 * self.values.capacity() <= KEPT_BYTES {
             free.push(std::mem::take(&mut self.values));

@@ -4,10 +4,9 @@
 //! Tokens lie in one row: class token, registers, patches. A block is x + s1 attention(norm(x)), then x + s2 perceptron(norm(x)); the
 //! scales s (LayerScale) are multiplied into the last linear layer of their branch when weights are loaded.
 
-use std::sync::{Mutex, PoisonError};
-
 use histoloom_core::{Planes, Result};
 use image::RgbImage;
+use parking_lot::Mutex;
 
 use super::positions::resampled;
 use super::{Config, Mlp};
@@ -155,7 +154,7 @@ impl<O: Ops> Vit<O> {
 
     /// Positions of a grid; the last one is kept, as windows of a slide are of one size.
     fn laid(&self, ops: &O, grid: (usize, usize)) -> Laid<O> {
-        let mut slot = self.laid.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slot = self.laid.lock();
         if let Some(laid) = slot.as_ref().filter(|l| l.grid == grid) {
             return laid.clone();
         }

@@ -4,7 +4,8 @@
  *
  * Every function that can fail returns HL_OK or one of HL_E_*, and writes its outputs on HL_OK only. Handles are checked numbers:
  * a stale, forged or doubly released one gives HL_E_HANDLE. Pointers must be valid for the call; nothing is kept. Structs begin
- * with struct_size, which the host sets to sizeof. Functions are only added, fields only appended, codes never reused.
+ * with struct_size, which the host sets to sizeof. Without memory to spare every function gives HL_E_MEMORY but those that release,
+ * cancel, poll, wait or tell an error. Functions are only added, fields only appended, codes never reused.
  * [any thread] and the like say from where a function may be called; callbacks come on library threads only and hold no lock. */
 
 #ifndef HISTOLOOM_H
@@ -331,10 +332,9 @@ int32_t hl_ops_json(char *dst, uint64_t cap, uint64_t *needed);
 int32_t hl_inspect_json(const char *path, char *dst, uint64_t cap, uint64_t *needed);
 
 // Creates a library instance; it is the caller's to release. Loads nothing yet. [any thread]
-// Errors: HL_E_ARGUMENT, HL_E_ABI, HL_E_UNSUPPORTED, HL_E_UTF8, HL_E_LIMIT, HL_E_MEMORY (no thread), HL_E_WEIGHTS (models_dir is NULL and no
+// Errors: HL_E_ARGUMENT, HL_E_ABI, HL_E_UNSUPPORTED, HL_E_UTF8, HL_E_LIMIT, HL_E_MEMORY, HL_E_WEIGHTS (models_dir is NULL and no
 // weights came with the library).
-int32_t hl_context_create(const struct hl_config *config,
-                          hl_context *context);
+int32_t hl_context_create(const struct hl_config *config, hl_context *context);
 
 // Ends an instance: cancels its jobs, waits for its threads, and takes back every slide, job and result of it. After it returns no
 // callback runs or will run. 0 is fine. [any thread] Inside a callback it does not wait; callbacks still running then end later.
@@ -365,7 +365,7 @@ int32_t hl_slide_release(hl_slide slide);
 // NULL or "" for the defaults; see hl_params_schema_json. slide: for cluster, eval and atlas_sample, else 0. input: for edit and synth the
 // result of a cluster or edit job, or 0 when params name a folder in "from"; else 0. The handle is the caller's to release.
 // Errors: HL_E_HANDLE, HL_E_POISONED, HL_E_ARGUMENT, HL_E_UTF8, HL_E_UNSUPPORTED (kind), HL_E_PARAMETER, HL_E_LIMIT, HL_E_BUSY,
-// HL_E_MEMORY (no thread).
+// HL_E_MEMORY.
 int32_t hl_job_start(hl_context context,
                      hl_slide slide,
                      const char *kind,

@@ -15,6 +15,8 @@ use crate::viewer::{Viewer, slide_desc};
 
 /// A job that does not end within this is a broken promise, in ms; what hangs inside a call is the parent's to notice.
 const ENDS_MS: u32 = 30_000;
+/// A job with networks may take this long, in ms.
+pub const WORKS_MS: u32 = 500_000;
 
 /// A function of the shape (dst, cap, needed).
 pub type TextCall<'a> = Box<dyn Fn(*mut u8, u64, *mut u64) -> i32 + 'a>;
@@ -122,14 +124,24 @@ impl<'a> Bench<'a> {
 
     /// Starts a job; code and handle.
     pub fn try_start(&self, context: u64, slide: u64, kind: &CStr, params: &str) -> (i32, u64) {
+        self.try_start_on(context, slide, kind, params, 0)
+    }
+
+    /// The same with the result of an earlier job.
+    pub fn try_start_on(&self, context: u64, slide: u64, kind: &CStr, params: &str, input: u64) -> (i32, u64) {
         let (params, mut job) = (CString::new(params).unwrap_or_default(), 0);
-        let code = (self.api.hl_job_start)(context, slide, kind.as_ptr(), params.as_ptr(), 0, &raw mut job);
+        let code = (self.api.hl_job_start)(context, slide, kind.as_ptr(), params.as_ptr(), input, &raw mut job);
         (code, job)
     }
 
     /// Waits until a job has ended.
     pub fn wait(&self, job: u64) {
         self.code("hl_job_wait", (self.api.hl_job_wait)(job, ENDS_MS), HL_OK);
+    }
+
+    /// Waits until a job with networks has ended.
+    pub fn wait_long(&self, job: u64) {
+        self.code("hl_job_wait", (self.api.hl_job_wait)(job, WORKS_MS), HL_OK);
     }
 
     /// A job's state.

@@ -34,9 +34,12 @@ pub struct Cli {
     /// List the checks: name, level from which it runs, what it proves
     #[arg(long)]
     pub list: bool,
-    /// Run one check, whatever its level
-    #[arg(long, value_name = "NAME")]
-    pub only: Option<String>,
+    /// Run these checks, whatever their level
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+    pub only: Vec<String>,
+    /// Measure instead: loading, callbacks, and with --models how fast a job is cancelled at each stage
+    #[arg(long, conflicts_with = "host")]
+    pub figures: bool,
     /// Multiplies the time limits: for slow machines and valgrind
     #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
     pub patience: f64,
@@ -86,6 +89,9 @@ impl Cli {
         }
         c.arg(self.subject()).arg("--child").arg(check).arg("--report").arg(report);
         c.args(["--strictness", &self.strictness.to_string(), "--reproduce", &self.seed().to_string()]);
+        if self.figures {
+            c.arg("--figures");
+        }
         if let Some(models) = &self.models {
             c.arg("--models").arg(models);
         }

@@ -175,6 +175,8 @@ macro_rules! api {
             $(pub $name: extern "C" fn($($arg),*) -> $ret,)*
             /// Panics on purpose; not in the header.
             pub hl_selftest_panic: Option<extern "C" fn(u64) -> i32>,
+            /// Lets the n-th allocation from now fail once; not in the header.
+            pub hl_selftest_fail_allocation: Option<extern "C" fn(i64) -> i32>,
             _library: Library, // keeps the code mapped
         }
 
@@ -190,6 +192,7 @@ macro_rules! api {
                     Ok(Self {
                         $($name: *library.get(stringify!($name))?,)*
                         hl_selftest_panic: library.get("hl_selftest_panic").map(|f| *f).ok(),
+                        hl_selftest_fail_allocation: library.get("hl_selftest_fail_allocation").map(|f| *f).ok(),
                         _library: library,
                     })
                 }

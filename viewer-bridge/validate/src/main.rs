@@ -70,7 +70,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use checks::{ABOUT, Check, EXITS, HOST, LIBRARY};
+use checks::{ABOUT, Check, EXITS, FIGURES, HOST, LIBRARY, LOADS};
 use cli::Cli;
 use parent::{Outcome, Scratch};
 
@@ -81,7 +81,9 @@ fn main() -> ExitCode {
     let told = Cli::parse().checked().and_then(|cli| match &cli.child {
         Some(name) => child(&cli, name).map_err(|e| e.to_string()),
         None if cli.list => {
-            output::list(&mut stdout(), &[("library", LIBRARY), ("host", HOST)], cli.json).map(|()| 0).map_err(|e| e.to_string())
+            output::list(&mut stdout(), &[("library", LIBRARY), ("library with --figures", FIGURES), ("host", HOST)], cli.json)
+                .map(|()| 0)
+                .map_err(|e| e.to_string())
         }
         None => chosen(&cli).and_then(|checks| all(&cli, &checks).map_err(|e| e.to_string())),
     });
@@ -97,20 +99,28 @@ fn main() -> ExitCode {
 
 /// The checks of what is validated.
 fn known(cli: &Cli) -> &'static [Check] {
-    if cli.host.is_some() { HOST } else { LIBRARY }
+    match (cli.host.is_some(), cli.figures) {
+        (true, _) => HOST,
+        (_, true) => FIGURES,
+        _ => LIBRARY,
+    }
 }
 
 /// Those that the user wants.
 fn chosen(cli: &Cli) -> Result<Vec<&'static Check>, String> {
-    let Some(only) = &cli.only else { return Ok(known(cli).iter().collect()) };
+    if cli.only.is_empty() {
+        return Ok(known(cli).iter().collect());
+    }
     let names = || known(cli).iter().map(|c| c.name).collect::<Vec<_>>().join(", ");
-    let found = known(cli).iter().find(|c| c.name == only).ok_or_else(|| format!("no check is named `{only}`; there are {}", names()))?;
-    Ok(vec![found])
+    let find = |only: &String| {
+        known(cli).iter().find(|c| c.name == only).ok_or_else(|| format!("no check is named `{only}`; there are {}", names()))
+    };
+    cli.only.iter().map(find).collect()
 }
 
 /// This process is a child: runs one check.
 fn child(cli: &Cli, name: &str) -> std::io::Result<u8> {
-    let hidden = [&ABOUT, &EXITS];
+    let hidden = [&ABOUT, &EXITS, &LOADS];
     let check = known(cli).iter().chain(hidden).find(|c| c.name == name).ok_or(std::io::ErrorKind::NotFound)?;
     let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: a struct of ours; a crash that is expected needs no core file.
@@ -135,7 +145,7 @@ fn all(cli: &Cli, checks: &[&'static Check]) -> std::io::Result<u8> {
     }
     let mut outcomes = Vec::new();
     for check in checks {
-        let outcome = if check.level > cli.strictness && cli.only.is_none() {
+        let outcome = if check.level > cli.strictness && cli.only.is_empty() {
             Outcome::skipped(check, format!("runs from --strictness {}", check.level))
         } else {
             parent::run(check, cli, &scratch)

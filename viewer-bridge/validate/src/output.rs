@@ -19,7 +19,7 @@ pub fn heading(out: &mut impl Write, cli: &Cli, version: Option<&str>) -> Result
 /// A check's line, and what it has to say.
 pub fn line(out: &mut impl Write, outcome: &Outcome, proves: &str) -> Result<()> {
     let notes = if outcome.notes.is_empty() { String::new() } else { format!(" ({})", outcome.notes.join("; ")) };
-    writeln!(out, "{:<8} {:<14} {:>6.1} s  {proves}{notes}", outcome.status.word(), outcome.name, outcome.seconds)?;
+    writeln!(out, "{:<8} {:<18} {:>6.1} s  {proves}{notes}", outcome.status.word(), outcome.name, outcome.seconds)?;
     outcome.messages.iter().try_for_each(|m| writeln!(out, "         {m}"))?;
     out.flush()
 }
@@ -66,7 +66,7 @@ pub fn list(out: &mut impl Write, checks: &[(&str, &[Check])], as_json: bool) ->
     }
     for (of, checks) in checks {
         writeln!(out, "Checks of a {of}: name, level from which it runs, what it proves")?;
-        checks.iter().try_for_each(|c| writeln!(out, "  {:<14} {:>2}  {}", c.name, c.level, c.proves))?;
+        checks.iter().try_for_each(|c| writeln!(out, "  {:<18} {:>2}  {}", c.name, c.level, c.proves))?;
     }
     Ok(())
 }

@@ -78,6 +78,7 @@ impl Annotations {
                 for pair in at.chunks_exact(2) {
                     // pixels whose middle lies between two crossings (even-odd rule)
                     let [from, to] = [pair[0], pair[1]].map(|x| ((x - place.x) / step - 0.5).ceil().clamp(0.0, side as f64) as usize);
+                    let to = to.max(from); // a crossing of numbers too large to multiply is none, and is sorted anywhere
                     line[from..to].fill(*class);
                     painted += to - from;
                 }

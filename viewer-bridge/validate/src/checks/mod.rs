@@ -5,6 +5,7 @@ mod arguments;
 mod buffers;
 mod callbacks;
 mod cancel;
+mod figures;
 mod handles;
 mod host;
 mod host_reads;
@@ -55,6 +56,8 @@ const fn host(name: &'static str, level: u32, body: fn(&Session, &Host), proves:
 pub const ABOUT: Check = bare("about", 1, 30, layout::about, "");
 /// Not shown: grandchildren of `exit`, which end in mid-job.
 pub const EXITS: Check = bare("exits", 1, 30, life::exits, "");
+/// Not shown: grandchildren of `load`.
+pub const LOADS: Check = bare("loads", 1, 30, figures::loads, "");
 
 /// Those of a library.
 pub const LIBRARY: &[Check] = &[
@@ -105,9 +108,25 @@ pub const LIBRARY: &[Check] = &[
     library("soak", 3, 120, cancel::soak, "hundreds of cancelled jobs leave no memory, threads or files behind"),
     bare("reload", 3, 120, life::reload, "loading and unloading again and again takes no more memory"),
     bare("exit", 3, 120, life::exit, "exit(0) in mid-job neither crashes nor hangs"),
+    library(
+        "allocations",
+        4,
+        120,
+        scarce::allocations,
+        "whichever allocation fails: the job fails with a code or works, and the next one works",
+    ),
     library("tissue", 6, 600, tissue::tissue, "a map and a tile of drawn tissue are the same bytes on one thread and on two"),
+    library("tissue_allocations", 7, 600, tissue::allocations, "the same while a map is made"),
     bare("scarce", 8, 120, scarce::scarce, "without address space a context or a job gives a code or works, and works again afterwards"),
+    bare("tissue_starved", 9, 600, tissue::starved, "maps and tiles that find no memory fail with a code, and so does the doctor"),
     bare("starved", 9, 120, scarce::starved, "a job that finds no memory for what it reads fails with a code"),
+];
+
+/// Figures of a library.
+pub const FIGURES: &[Check] = &[
+    bare("load", 1, 60, figures::load, "time from the file to the first answer"),
+    library("callback", 1, 60, figures::callbacks, "what a read costs beside the host's own work"),
+    library("cancel_latency", 1, 600, figures::cancel, "time from hl_job_cancel to the end of the job, by stage"),
 ];
 
 /// Those of a host.

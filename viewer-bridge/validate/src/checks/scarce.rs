@@ -4,7 +4,7 @@
 use std::ffi::CStr;
 
 use crate::bench::{Bench, config, empty_progress};
-use crate::ffi::{HL_E_MEMORY, HL_JOB_DONE, HL_OK, name_of};
+use crate::ffi::{HL_E_MEMORY, HL_JOB_DONE, HL_JOB_FAILED, HL_OK, name_of};
 use crate::process::number;
 use crate::session::Session;
 use crate::viewer::{Viewer, slide_desc};
@@ -15,7 +15,7 @@ const ROOM_KB: [u64; 14] = [65_536, 32_768, 16_384, 12_288, 8192, 6144, 4096, 30
 const CONTEXTS: usize = 24;
 
 /// Has the system asked for larger pieces each time, and one heap for all threads: what was freed must not hide the limit.
-fn asks_each_time() {
+pub fn asks_each_time() {
     // SAFETY: settings of the C library's allocator, before the library is loaded.
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     unsafe {
@@ -26,7 +26,7 @@ fn asks_each_time() {
 }
 
 /// Sets the limit of the address space, in bytes; `u64::MAX` takes it away.
-fn limit(bytes: u64) {
+pub fn limit(bytes: u64) {
     // SAFETY: a struct of ours; the hard limit stays as it is, so that the soft one can be lifted again.
     unsafe {
         let mut now = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
@@ -75,6 +75,48 @@ pub fn scarce(s: &Session) {
 /// Jobs that need memory for what they read.
 pub fn starved(s: &Session) {
     less_and_less(s, c"{\"reads\": 2, \"side_px\": 1000}");
+}
+
+/// Each of the first allocations of small jobs fails, and of many later ones some; afterwards there is no more memory than was held back.
+pub fn allocations(b: &Bench) {
+    let Some(fails) = b.api.hl_selftest_fail_allocation else {
+        return b.skip("the library exports no hl_selftest_fail_allocation");
+    };
+    let viewer = Viewer::new().leak();
+    let (context, mut refused) = (b.context(viewer), 0);
+    let slide = b.slide(context);
+    let mut dice = b.dice(0);
+    let later = (0..b.times(50, 400)).map(|_| 100 + dice.below(3000) as i64);
+    for n in (1..100).chain(later) {
+        refused += usize::from(one_failing(b, (fails, n), context, slide, (c"selftest", "{\"reads\": 3, \"steps\": 2, \"tiles\": 2}")));
+    }
+    b.promise(refused > 0, || "no job noticed that an allocation failed".into());
+    b.works("after failed allocations", context, slide);
+    b.release(context);
+    b.check_viewer(viewer);
+    b.note(&format!("{refused} jobs gave HL_E_MEMORY"));
+}
+
+/// Lets an allocation fail.
+pub type Fails = extern "C" fn(i64) -> i32;
+
+/// Whether a job whose n-th allocation fails gave HL_E_MEMORY; it may work as well.
+pub fn one_failing(b: &Bench, (fails, n): (Fails, i64), context: u64, slide: u64, (kind, params): (&CStr, &str)) -> bool {
+    b.at(&format!("allocation {n} fails"));
+    fails(n);
+    let (code, job) = b.try_start(context, slide, kind, params);
+    b.promise(matches!(code, HL_OK | HL_E_MEMORY), || format!("hl_job_start gave {} as allocation {n} failed", name_of(code)));
+    if job == 0 {
+        fails(0);
+        return code == HL_E_MEMORY;
+    }
+    b.wait_long(job);
+    fails(0);
+    let p = b.poll(job);
+    let known = (p.state, p.error) == (HL_JOB_DONE, HL_OK) || (p.state, p.error) == (HL_JOB_FAILED, HL_E_MEMORY);
+    b.promise(known, || format!("a job whose allocation {n} failed ended in state {} with {}", p.state, name_of(p.error)));
+    b.code("hl_job_release", (b.api.hl_job_release)(job), HL_OK);
+    p.error == HL_E_MEMORY
 }
 
 /// Contexts with a job each, in less and less room.

@@ -13,6 +13,19 @@ use crate::viewer::{Viewer, paint};
 const CONTEXTS: usize = 8;
 const THREADS: usize = 8;
 
+/// `n` threads at once. Each is joined, which ThreadSanitizer sees; the end of a scope alone it does not.
+fn together(n: usize, f: impl Fn(usize) + Sync) {
+    std::thread::scope(|scope| {
+        let f = &f;
+        let threads: Vec<_> = (0..n).map(|i| scope.spawn(move || f(i))).collect();
+        for thread in threads {
+            if let Err(panic) = thread.join() {
+                std::panic::resume_unwind(panic);
+            }
+        }
+    });
+}
+
 /// Threads that do everything to the same handles at once.
 pub fn races(b: &Bench) {
     let viewer = Viewer::new().leak();
@@ -22,12 +35,7 @@ pub fn races(b: &Bench) {
         let slide = b.slide(context);
         let jobs: Vec<u64> = (0..4).map(|_| b.start(context, slide, r#"{"reads": 4, "steps": 3, "step_ms": 1, "tiles": 1}"#)).collect();
         let (barrier, released) = (Barrier::new(THREADS), [0; 6].map(AtomicUsize::new));
-        std::thread::scope(|threads| {
-            for thread in 0..THREADS {
-                let (barrier, released, jobs) = (&barrier, &released, &jobs);
-                threads.spawn(move || one_of_many(b, barrier, released, &[jobs.as_slice(), &[slide, context]].concat(), (round, thread)));
-            }
-        });
+        together(THREADS, |thread| one_of_many(b, &barrier, &released, &[jobs.as_slice(), &[slide, context]].concat(), (round, thread)));
         for (i, n) in released.iter().enumerate() {
             let what = ["job", "job", "job", "job", "slide", "context"][i];
             // What belongs to a context goes with it, so nobody may have been in time.
@@ -76,23 +84,13 @@ fn one_of_many(b: &Bench, barrier: &Barrier, released: &[AtomicUsize; 6], handle
 /// Contexts with a colour each: what their jobs see and say must be their own.
 pub fn contexts(b: &Bench) {
     let rounds = b.times(3, 40);
-    let colours: Vec<u8> = (0..CONTEXTS).map(|i| 20 + 25 * i as u8).collect();
-    std::thread::scope(|all| {
-        for colour in colours {
-            all.spawn(move || {
-                let viewer = Viewer::reading(move |r, dst| paint(r, dst, [colour, 255 - colour, colour / 2, 255])).leak();
-                let context = b.context(viewer);
-                let first = std::sync::OnceLock::new();
-                std::thread::scope(|own| {
-                    for thread in 0..THREADS {
-                        let first = &first;
-                        own.spawn(move || (0..rounds).for_each(|round| one_job(b, context, colour, first, (thread, round))));
-                    }
-                });
-                b.check_viewer(viewer);
-                b.release(context);
-            });
-        }
+    together(CONTEXTS, |i| {
+        let colour = 20 + 25 * i as u8;
+        let viewer = Viewer::reading(move |r, dst| paint(r, dst, [colour, 255 - colour, colour / 2, 255])).leak();
+        let (context, first) = (b.context(viewer), std::sync::OnceLock::new());
+        together(THREADS, |thread| (0..rounds).for_each(|round| one_job(b, context, colour, &first, (thread, round))));
+        b.check_viewer(viewer);
+        b.release(context);
     });
     b.note(&format!("{} jobs", CONTEXTS * THREADS * rounds));
 }

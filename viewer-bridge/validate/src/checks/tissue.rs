@@ -3,14 +3,17 @@
 use std::ffi::CString;
 use std::ptr::null_mut;
 
-use crate::bench::{Bench, PictureCall, config};
-use crate::ffi::{HL_JOB_DONE, HL_OK, hl_config, hl_region, hl_slide_desc, text_of};
+use serde_json::json;
+
+use super::scarce::{asks_each_time, limit, one_failing};
+use crate::bench::{Bench, PictureCall, WORKS_MS, config, empty_progress};
+use crate::ffi::{HL_E_MEMORY, HL_JOB_DONE, HL_JOB_FAILED, HL_OK, hl_config, hl_region, hl_slide_desc, name_of, text_of};
 use crate::memory::Guarded;
+use crate::process::number;
+use crate::session::Session;
 use crate::viewer::{Viewer, exact, slide_desc};
 
-/// A job with networks may take this long, in ms.
-const WORKS_MS: u32 = 500_000;
-const SIDE_PX: u64 = 256;
+pub const SIDE_PX: u64 = 256;
 
 /// Two tissues side by side: pink stroma, purple cells.
 fn draw(r: &hl_region, dst: &mut [u8]) -> i64 {
@@ -51,13 +54,7 @@ fn picture(b: &Bench, what: &str, call: &PictureCall) -> (u32, u32, Vec<u8>) {
 /// Map labels, tile pixels and tile labels, made on some threads.
 fn made(b: &Bench, models: &CString, threads: u32, seed: u64) -> Option<[(u32, u32, Vec<u8>); 3]> {
     let viewer = Viewer::reading(draw).leak();
-    let (host, mut context, mut job) = (viewer.table(), 0, 0);
-    let config = hl_config { threads, models_dir: models.as_ptr(), ..config(&raw const host) };
-    b.code("hl_context_create", (b.api.hl_context_create)(&raw const config, &raw mut context), HL_OK);
-    let slide = b.slide_of(
-        context,
-        &hl_slide_desc { width_px: SIDE_PX, height_px: SIDE_PX, levels: 0, downsamples: std::ptr::null(), ..slide_desc() },
-    );
+    let ((context, slide), mut job) = (with_models(b, viewer, models, threads, SIDE_PX), 0);
     let (code, mapping) = b.try_start(context, slide, c"cluster", &format!(r#"{{"k": 2, "seed": {seed}}}"#));
     b.code("hl_job_start of cluster", code, HL_OK);
     let map = result_of(b, "cluster", mapping)?;
@@ -81,11 +78,89 @@ fn made(b: &Bench, models: &CString, threads: u32, seed: u64) -> Option<[(u32, u
     Some(out)
 }
 
+/// A context with the weights that the user named, and a slide of `side_px`.
+pub fn with_models(b: &Bench, viewer: &'static Viewer, models: &CString, threads: u32, side_px: u64) -> (u64, u64) {
+    let (host, mut context) = (viewer.table(), 0);
+    let config = hl_config { threads, models_dir: models.as_ptr(), ..config(&raw const host) };
+    b.code("hl_context_create", (b.api.hl_context_create)(&raw const config, &raw mut context), HL_OK);
+    let whole = hl_slide_desc { width_px: side_px, height_px: side_px, levels: 0, downsamples: std::ptr::null(), ..slide_desc() };
+    (context, b.slide_of(context, &whole))
+}
+
+/// The folder of weights; without one the check is left out.
+pub fn models(b: &Bench) -> Option<CString> {
+    let named = b.cli.models.as_ref().and_then(|m| CString::new(m.display().to_string()).ok());
+    if named.is_none() {
+        b.skip("no weights: name their folder with --models");
+    }
+    named
+}
+
+/// Maps, each with one allocation that fails.
+pub fn allocations(b: &Bench) {
+    let Some(models) = models(b) else { return };
+    let Some(fails) = b.api.hl_selftest_fail_allocation else {
+        return b.skip("the library exports no hl_selftest_fail_allocation");
+    };
+    let viewer = Viewer::reading(draw).leak();
+    let (context, slide) = with_models(b, viewer, &models, 1, SIDE_PX);
+    let (mut dice, mut refused, rounds) = (b.dice(0), 0, b.times(4, 30));
+    for round in 0..rounds {
+        let n = 1 + dice.below(100 << (round % 9)) as i64;
+        refused += usize::from(one_failing(b, (fails, n), context, slide, (c"cluster", r#"{"k": 2, "device": "cpu"}"#)));
+    }
+    let (code, job) = b.try_start(context, slide, c"cluster", r#"{"k": 2, "device": "cpu"}"#);
+    b.code("hl_job_start of cluster", code, HL_OK);
+    result_of(b, "cluster after failed allocations", job);
+    b.release(context);
+    b.check_viewer(viewer);
+    b.note(&format!("{refused} of {rounds} maps gave HL_E_MEMORY"));
+}
+
+/// Maps and tiles in less and less address space, each in a context that has loaded nothing yet.
+pub fn starved(s: &Session) {
+    asks_each_time();
+    let Some(b) = Bench::new(s) else { return };
+    let Some(models) = models(&b) else { return };
+    let viewer = Viewer::reading(draw).leak();
+    let folder = std::env::current_dir().unwrap_or_default().join("map").display().to_string();
+    let (first, slide) = with_models(&b, viewer, &models, 1, SIDE_PX);
+    let job = b.try_start(first, slide, c"cluster", &json!({"k": 2, "device": "cpu", "out_dir": folder}).to_string()).1;
+    b.wait_long(job);
+    b.release(first);
+    let map = json!({"k": 2, "device": "cpu"}).to_string();
+    let tile = json!({"n": 1, "size_px": 128, "steps": 2, "device": "cpu", "from": folder}).to_string();
+    let (mut refused, mut ran) = (0, 0);
+    for (kind, params, threads) in [(c"cluster", &map, 1), (c"cluster", &map, 4), (c"synth", &tile, 1)] {
+        for mb in [512, 256, 200, 160, 128, 112, 96, 80, 64, 48, 32, 16, 8] {
+            let what = format!("{} on {threads} threads with {mb} MB of address space left", kind.to_string_lossy());
+            s.at(&what);
+            let (context, slide) = with_models(&b, viewer, &models, threads, SIDE_PX);
+            let slide = if kind == c"synth" { 0 } else { slide };
+            let params = CString::new(params.as_str()).unwrap_or_default();
+            let (mut job, mut p, mut needed) = (0, empty_progress(), 0);
+            limit((number("VmSize") + (mb << 10)) << 10);
+            let start = (b.api.hl_job_start)(context, slide, kind.as_ptr(), params.as_ptr(), 0, &raw mut job);
+            (b.api.hl_job_wait)(job, WORKS_MS);
+            (b.api.hl_job_poll)(job, &raw mut p);
+            let doctor = (b.api.hl_doctor_json)(context, null_mut(), 0, &raw mut needed);
+            limit(u64::MAX);
+            let known = start == HL_E_MEMORY || [(HL_JOB_DONE, HL_OK), (HL_JOB_FAILED, HL_E_MEMORY)].contains(&(p.state, p.error));
+            let why = || text_of(|d, c, n| (b.api.hl_job_error)(job, d, c, n)).unwrap_or_default();
+            b.promise(known, || format!("{what}: start gave {}, then state {}, {}: {}", name_of(start), p.state, name_of(p.error), why()));
+            b.promise(matches!(doctor, HL_OK | HL_E_MEMORY), || format!("{what}: hl_doctor_json gave {}", name_of(doctor)));
+            (ran, refused) = (ran + 1, refused + usize::from(start == HL_E_MEMORY || p.error == HL_E_MEMORY));
+            b.works(&format!("after {what}"), context, 0);
+            b.release(context);
+        }
+    }
+    b.check_viewer(viewer);
+    b.note(&format!("{refused} of {ran} jobs gave HL_E_MEMORY"));
+}
+
 /// Twice, on one thread and on two.
 pub fn tissue(b: &Bench) {
-    let Some(models) = b.cli.models.as_ref().and_then(|m| CString::new(m.display().to_string()).ok()) else {
-        return b.skip("no weights: name their folder with --models");
-    };
+    let Some(models) = models(b) else { return };
     let seed = b.dice(0).any() >> 1;
     let (Some(one), Some(two)) = (made(b, &models, 1, seed), made(b, &models, 2, seed)) else { return };
     b.promise((one[1].0, one[1].1) == (128, 128), || format!("the tile has {} x {} px", one[1].0, one[1].1));
