@@ -79,7 +79,7 @@ pub fn edited(map: &SemanticMap, undo: usize, edits: &[Edit]) -> Result<Semantic
             Error::parameter(at, why, format!("the map has {}", listed(&out.classes)))
         })?;
     }
-    for (i, edit) in edits.iter().enumerate() {
+    for (i, edit) in edits.iter().enumerate().rev() {
         let hint = || format!("the map would have {}", listed(&out.classes));
         out.keeps_names_apart(edit).map_err(|why| Error::parameter(format!("edits[{i}]"), why, hint()))?;
     }

@@ -23,7 +23,7 @@ extern "C" fn __lsan_default_suppressions() -> *const c_char {
 fuzz_target!(|data: &[u8]| TARGET(data));
 
 fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
-    let new = if *NAME == "op" && seed % NEW_IN == 0 { smith::module(seed) } else { None };
+    let new = if *NAME == "op" && seed.is_multiple_of(NEW_IN) { smith::module(seed) } else { None };
     match new.filter(|module| module.len() <= max_size) {
         Some(module) => {
             data[..module.len()].copy_from_slice(&module);
