@@ -19,7 +19,7 @@ pub fn list(common: &Common, folders: &[PathBuf], report: &Arc<Report>) -> Resul
     let shipped = library::find_models(common.models.as_deref())?;
     let (mut lines, mut listed) = (Vec::new(), Vec::new());
     for dir in [&shipped].into_iter().chain(folders) {
-        let found = library.inspect(dir)?;
+        let found = library.inspect(dir).map_err(about_the_file)?;
         lines.push(format!("{}:", dir.display()));
         lines.extend(found["models"].as_array().into_iter().flatten().map(line));
         listed.push(json!({"folder": dir.display().to_string(), "models": found["models"]}));
