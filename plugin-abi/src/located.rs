@@ -7,7 +7,8 @@ use crate::failure::{Failure, Result};
 use crate::types::HL_E_WEIGHTS;
 
 /// From the library's folder to the weights: an installation, a folder with both, a build in the source tree.
-const PLACES: [&str; 4] = ["../share/histoloom/models", "models", "../../models/weights", "../../../models/weights"];
+const PLACES: [&str; 5] =
+    ["../share/histoloom/models", "models", "../../models/weights", "../../../models/weights", "../../../../models/weights"];
 
 /// The folder of weights that came with this library.
 pub fn models() -> Result<PathBuf> {
