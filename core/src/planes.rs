@@ -18,9 +18,7 @@ pub struct Planes {
 impl Planes {
     /// All zero.
     pub fn zeros(channels: usize, height: usize, width: usize) -> Self {
-        let mut data = Vec::new();
-        memory::grow(&mut data, channels * height * width);
-        Self { channels, height, width, data }
+        Self { channels, height, width, data: memory::many(0.0, channels * height * width) }
     }
 
     /// From values in `[c, h, w]` order; an error if their number is off.

@@ -1,9 +1,11 @@
 //! Modules from the dice that pass the prescan: with the exports of an op that ships, its imports, and a manifest. The two functions
 //! that come before the run are put in place of the random ones, which would end most runs before they begin.
 
+use histoloom_core::rng::Stream;
 use histoloom_wasm_ops::abi::VERSION;
 use histoloom_wasm_ops::manifest::SECTION;
 use histoloom_wasm_ops::registry::SHIPPED;
+use libfuzzer_sys::arbitrary::Unstructured;
 use wasm_smith::{Config, Module};
 use wasmparser::{Parser, Payload};
 
@@ -16,8 +18,9 @@ const MANIFEST: &[u8] =
 
 /// A module; the same for the same seed.
 pub fn module(seed: u32) -> Option<Vec<u8>> {
-    let dice = dice(seed);
-    let whole = Module::new(config(), &mut wasm_smith_dice(&dice)).ok()?.to_bytes();
+    let mut stream = Stream::new(seed.into(), 0, 0);
+    let dice: Vec<u8> = (0..DICE_BYTES).map(|_| stream.word() as u8).collect();
+    let whole = Module::new(config(), &mut Unstructured::new(&dice)).ok()?.to_bytes();
     Some([with_bodies(&whole)?, custom_section()].concat())
 }
 
@@ -48,22 +51,6 @@ fn config() -> Config {
         max_types: 8,
         ..Config::default()
     }
-}
-
-/// Bytes without a pattern (xorshift).
-fn dice(seed: u32) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(2_654_435_761) | 1;
-    let mut next = move || {
-        state ^= state << 13;
-        state ^= state >> 17;
-        state ^= state << 5;
-        (state >> 16) as u8
-    };
-    (0..DICE_BYTES).map(|_| next()).collect()
-}
-
-fn wasm_smith_dice(bytes: &[u8]) -> libfuzzer_sys::arbitrary::Unstructured<'_> {
-    libfuzzer_sys::arbitrary::Unstructured::new(bytes)
 }
 
 /// The module with known bodies of the functions that tell the version and give room.
