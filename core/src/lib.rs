@@ -2,12 +2,13 @@
 //!
 //! Each folder is a stage, in the order data passes through them:
 //! [`slide`] -> [`tiles`] -> [`embed`] -> [`cluster`] -> [`semantic_map`] -> [`condition`] -> [`diffuse`] -> [`synth`] -> [`ops`]
-//! -> [`flags`] -> [`export`]; [`eval`] measures what comes out. Networks, devices and sandboxes come in through the traits [`TileSource`], [`Encoder`],
+//! -> [`flags`] -> [`export`]; [`eval`] measures what comes out, [`calibrate`] how sure its flags are. Networks, devices and sandboxes come in through the traits [`TileSource`], [`Encoder`],
 //! [`LatentCodec`], [`Denoiser`] and [`Op`]; nothing here knows burn, wgpu, wasmtime or libc.
 #![forbid(unsafe_code)]
 
 pub mod atlas;
 pub mod cache;
+pub mod calibrate;
 pub mod cluster;
 pub mod condition;
 pub mod diffuse;

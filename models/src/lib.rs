@@ -25,6 +25,7 @@ pub mod burn_ops;
 pub mod cpu;
 pub mod denoiser;
 pub mod efficientnet_lite0;
+pub mod flag_files;
 #[cfg(feature = "gpu")]
 mod gpu;
 pub mod htd;
@@ -49,6 +50,7 @@ use parking_lot::Mutex;
 
 use backend::Place;
 pub use backend::{DeviceReport, devices_json};
+use flag_files::FlagFiles;
 use runner::Runner;
 use weights::Weights;
 
@@ -56,6 +58,8 @@ use weights::Weights;
 const DENOISER: &str = "he_denoiser";
 /// What is added to it for the last steps.
 const REFINER: &str = "he_refiner";
+/// Noise of worn weights over their root mean square: tiles keep their colours and lose nuclei and borders.
+const WORN: f32 = 0.25;
 
 /// A device with its networks, each loaded when it is first asked for and then kept.
 pub struct Engine {
@@ -69,6 +73,7 @@ pub struct Engine {
     refiner: Slot<dyn Denoiser>,
     paper: Mutex<Option<(PathBuf, htd::Paper)>>,
     given: Mutex<Option<(PathBuf, Arc<dyn Encoder>)>>,
+    flag_files: Slot<FlagFiles>,
 }
 
 /// A network that may have been loaded.
@@ -115,6 +120,7 @@ impl Engine {
             refiner: Mutex::default(),
             paper: Mutex::default(),
             given: Mutex::default(),
+            flag_files: Mutex::default(),
         })
     }
 
@@ -166,19 +172,37 @@ impl Engine {
         once(&self.denoiser, || self.denoiser_of(&Weights::load(&self.models_dir, DENOISER)?))
     }
 
+    /// What flags are held against; the user's calibration, where one is named, instead of the shipped one.
+    pub fn flag_files(&self, calibration: Option<&Path>) -> Result<Arc<FlagFiles>> {
+        let encoder = self.encoder()?;
+        if calibration.is_some() {
+            return Ok(Arc::new(FlagFiles::open(&self.models_dir, calibration, &*encoder))); // it may be another file by now
+        }
+        once(&self.flag_files, || Ok(Arc::new(FlagFiles::open(&self.models_dir, None, &*encoder))))
+    }
+
+    /// Denoiser and refiner with disturbed weights, see [`Weights::worn`]; not kept.
+    pub fn worn(&self, seed: u64) -> Result<[Arc<dyn Denoiser>; 2]> {
+        let whole = || Weights::load(&self.models_dir, DENOISER);
+        let refined = self.refiner_weights()?;
+        Ok([self.denoiser_of(&whole()?.worn(WORN, seed))?, self.denoiser_of(&refined.worn(WORN, seed))?])
+    }
+
     /// The denoiser with what makes it the refiner of the last steps.
     pub fn refiner(&self) -> Result<Arc<dyn Denoiser>> {
-        once(&self.refiner, || {
-            let (whole, added) = (Weights::load(&self.models_dir, DENOISER)?, Weights::load(&self.models_dir, REFINER)?);
-            let models = weights::manifest(&self.models_dir)?.models;
-            let of = models.iter().find(|m| m.id == REFINER).and_then(|m| m.more.get("adds_to_sha256"));
-            if of.is_none_or(|of| of != whole.sha256()) {
-                let why = format!("it adds to a denoiser whose sha-256 is {}, not to {}", of.unwrap_or(&"untold".into()), whole.file());
-                let hint = "use both files of one release, or no refiner".into();
-                return Err(Error::Weights { file: added.file().into(), why, hint });
-            }
-            self.denoiser_of(&whole.plus(&added)?)
-        })
+        once(&self.refiner, || self.denoiser_of(&self.refiner_weights()?))
+    }
+
+    fn refiner_weights(&self) -> Result<Weights> {
+        let (whole, added) = (Weights::load(&self.models_dir, DENOISER)?, Weights::load(&self.models_dir, REFINER)?);
+        let models = weights::manifest(&self.models_dir)?.models;
+        let of = models.iter().find(|m| m.id == REFINER).and_then(|m| m.more.get("adds_to_sha256"));
+        if of.is_none_or(|of| of != whole.sha256()) {
+            let why = format!("it adds to a denoiser whose sha-256 is {}, not to {}", of.unwrap_or(&"untold".into()), whole.file());
+            let hint = "use both files of one release, or no refiner".into();
+            return Err(Error::Weights { file: added.file().into(), why, hint });
+        }
+        whole.plus(&added)
     }
 
     fn denoiser_of(&self, w: &Weights) -> Result<Arc<dyn Denoiser>> {

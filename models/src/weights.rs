@@ -57,11 +57,12 @@ pub struct Weights {
     tensors: BTreeMap<String, (Vec<usize>, Vec<f32>)>,
 }
 
-fn refused(file: &str, why: impl Into<String>, hint: &str) -> Error {
+pub(crate) fn refused(file: &str, why: impl Into<String>, hint: &str) -> Error {
     Error::Weights { file: file.into(), why: why.into(), hint: hint.into() }
 }
 
-const REINSTALL: &str = "restore the models folder from the release or the repository";
+/// The hint for a file that is not as it was shipped.
+pub(crate) const REINSTALL: &str = "restore the models folder from the release or the repository";
 
 /// The path of a file beside the manifest, which must name nothing else.
 pub(crate) fn beside(dir: &Path, file: &str) -> Result<PathBuf> {
@@ -167,6 +168,23 @@ impl Weights {
         self.sha256 = joined.iter().map(|b| format!("{b:02x}")).collect();
         self.file = format!("{} with {}", self.file, added.file);
         Ok(self)
+    }
+
+    /// These weights disturbed: to every matrix and kernel normal noise is added, `share` of its root mean square. Stands for networks that
+    /// are not yet trained, where faults are planted.
+    pub fn worn(mut self, share: f32, seed: u64) -> Self {
+        for ((shape, values), i) in self.tensors.values_mut().zip(0u32..) {
+            if shape.len() < 2 {
+                continue;
+            }
+            let rms = (values.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>() / values.len().max(1) as f64).sqrt() as f32;
+            let noise = histoloom_core::rng::noise(seed, i, 0, values.len());
+            values.iter_mut().zip(noise).for_each(|(v, n)| *v += share * rms * n);
+        }
+        let worn = Sha256::digest(format!("{}\nworn {share} {seed}", self.sha256));
+        self.sha256 = worn.iter().map(|b| format!("{b:02x}")).collect();
+        self.file = format!("{}, worn", self.file);
+        self
     }
 
     /// Name of the file.

@@ -19,6 +19,7 @@ mod atlas;
 mod boundary;
 mod context;
 mod failure;
+mod flags;
 mod handles;
 #[cfg(test)]
 mod header;

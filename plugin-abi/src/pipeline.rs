@@ -4,7 +4,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use histoloom_core::params::{self, AtlasFit, AtlasMerge, AtlasName, AtlasSample, Cluster, Edit, Eval, Import, Params, Synth};
+use histoloom_core::flags::Judge;
+use histoloom_core::params::{
+    self, AtlasFit, AtlasMerge, AtlasName, AtlasSample, Calibrate, Cluster, Edit, Eval, Import, IndexSlide, Params, Plant, Synth,
+};
 use histoloom_core::semantic_map::{self, Encoders, SemanticMap, edit};
 use histoloom_core::synth::{Nets, SyntheticTile};
 use histoloom_core::{Encoder, Error, Job, eval, export, synth};
@@ -15,6 +18,7 @@ use serde_json::{Value, json};
 
 use crate::atlas::{self, AtlasWork};
 use crate::failure::{Failure, Result};
+use crate::flags::{self, FlagsWork};
 use crate::host::HostSource;
 use crate::results::{ResultData, k_summary, map_summary, tile_summary};
 use crate::selftest::{self, Selftest};
@@ -27,7 +31,7 @@ const KEPT_BYTES: u64 = 256 << 20;
 const ENGINES: usize = 2;
 
 /// The job kinds for hosts.
-const KINDS: [&str; 9] = [
+const KINDS: [&str; 12] = [
     Cluster::KIND,
     Edit::KIND,
     Synth::KIND,
@@ -37,6 +41,9 @@ const KINDS: [&str; 9] = [
     AtlasMerge::KIND,
     AtlasFit::KIND,
     AtlasName::KIND,
+    Plant::KIND,
+    Calibrate::KIND,
+    IndexSlide::KIND,
 ];
 
 /// What a job does, with checked parameters.
@@ -53,6 +60,8 @@ pub enum Work {
     Eval(Eval),
     /// Slides to an atlas, step by step.
     Atlas(AtlasWork),
+    /// Slides to a calibration of flags, step by step.
+    Flags(FlagsWork),
     /// Callbacks only.
     Selftest(Selftest),
 }
@@ -158,6 +167,14 @@ pub fn prepare(kind: &str, text: &str, engines: &Engines, slide: bool, result: b
             let (work, resolved) = atlas::prepare(kind, &completed)?;
             Ok((Work::Atlas(work), resolved))
         }
+        "flags_plant" | "flags_index" if !slide => wrong("reads a slide; open one and pass its handle"),
+        "flags_plant" | "flags_index" if result => wrong("takes no earlier result; pass 0"),
+        "flags_calibrate" if slide || result => wrong("reads files; pass 0 for slide and input"),
+        "flags_plant" | "flags_calibrate" | "flags_index" => {
+            let completed = if kind == Calibrate::KIND { text.to_owned() } else { engines.completed(text) };
+            let (work, resolved) = flags::prepare(kind, &completed)?;
+            Ok((Work::Flags(work), resolved))
+        }
         "selftest" => {
             let p = selftest::parse(text)?;
             let resolved = serde_json::to_string(&p).map_err(|e| Error::internal(e.to_string()))?;
@@ -215,6 +232,11 @@ pub fn run(work: Work, engines: &Engines, source: Option<HostSource>, from: Opti
             None => return Err(Failure::argument("slide", "is 0")),
         },
         Work::Atlas(work) => atlas::run(&work, job)?,
+        Work::Flags(work) => {
+            let device = work.device();
+            let engine = device.map(|(device, threads)| engine(engines, device, threads, job)).transpose()?;
+            flags::run(&work, engine.as_deref(), source.as_ref(), job)?
+        }
         Work::Eval(p) => match source {
             Some(source) => evaluate(&p, engines, &source, job)?,
             None => return Err(Failure::argument("slide", "is 0")),
@@ -359,6 +381,15 @@ fn synthesise(p: &Synth, engines: &Engines, from: Option<&ResultData>, job: &Job
     let nets = Nets::new(&*codec, &*denoiser, &*encoder).refined(refiner.as_deref()).on(&engine.device().name);
     let published = p.model.as_ref().map(|dir| engine.paper(Path::new(dir))).transpose()?;
     let nets = published.as_ref().map_or(nets, |own| nets.published(&*own.codec, &*own.denoiser));
+    let files = engine.flag_files(p.calibration.as_deref().map(Path::new))?;
+    let atlas = map.atlas.as_ref().map(|a| a.id_sha256.as_str());
+    let (calibration, why) = match files.calibration(&nets.hashes(p.refine), atlas) {
+        Ok(calibration) => (Some(calibration), None),
+        Err(why) => (None, Some(why)),
+    };
+    why.iter().for_each(|why| job.note(format!("no calibration of the flags: {why}; every tile counts as flagged")));
+    let duplicates = files.index().map(|(index, _)| index);
+    let nets = nets.judged(Judge { calibration, uncalibrated: why.as_deref(), duplicates, without: None });
     let mut tiles = Tiles::begin(p, &map)?;
     synth::run(&map, &nets, &ops, p, job, &mut |tile| tiles.take(tile, &map))?;
     let Tiles { kept, lines, set, .. } = tiles;
@@ -387,7 +418,7 @@ struct Tiles {
 
 impl Tiles {
     fn begin(p: &Synth, map: &SemanticMap) -> histoloom_core::Result<Self> {
-        let set = p.out_dir.as_ref().map(|dir| export::DataSet::create(Path::new(dir), map)).transpose()?;
+        let set = p.out_dir.as_ref().map(|dir| export::DataSet::create(Path::new(dir), map, p.keep_flagged)).transpose()?;
         Ok(Self { set, kept: Vec::new(), kept_bytes: 0, lines: Vec::new() })
     }
 
@@ -406,12 +437,12 @@ impl Tiles {
     }
 }
 
-fn device_json(report: &DeviceReport) -> Value {
+pub fn device_json(report: &DeviceReport) -> Value {
     json!({"name": report.name, "kind": report.kind, "refused": report.refused})
 }
 
 /// Paths as the host gave their folder.
-fn names(files: &[PathBuf]) -> Vec<String> {
+pub fn names(files: &[PathBuf]) -> Vec<String> {
     files.iter().map(|f| f.display().to_string()).collect()
 }
 
@@ -427,6 +458,9 @@ pub fn schema(kind: &str) -> Result<Value> {
         "atlas_merge" => Ok(params::schema::<AtlasMerge>()),
         "atlas_fit" => Ok(params::schema::<AtlasFit>()),
         "atlas_name" => Ok(params::schema::<AtlasName>()),
+        "flags_plant" => Ok(params::schema::<Plant>()),
+        "flags_calibrate" => Ok(params::schema::<Calibrate>()),
+        "flags_index" => Ok(params::schema::<IndexSlide>()),
         _ => Err(unknown(kind)),
     }
 }
@@ -492,6 +526,12 @@ pub fn doctor(engines: &Engines) -> Value {
             device_json(engine.device())
         }
     };
+    let flags = engines.get(&engines.device, engines.threads as usize).and_then(|e| e.flag_files(None)).map_or(Value::Null, |files| {
+        let told = files
+            .told()
+            .map(|(what, found)| (what.to_owned(), found.map_or_else(|why| json!({"missing": why}), |sha| json!({"sha256": sha}))));
+        Value::Object(told.into_iter().collect())
+    });
     let ops = Registry::shipped().map_or_else(|e| note("ops", e), |r| r.list_json());
     json!({
         "ok": missing.is_empty(),
@@ -499,6 +539,7 @@ pub fn doctor(engines: &Engines) -> Value {
         "devices": devices(),
         "device": device,
         "weights": weights,
+        "flags": flags,
         "ops": ops,
         "missing": missing,
     })

@@ -127,7 +127,7 @@ impl ResultData {
             "index": tile.index,
             "width_px": tile.rgb.width(),
             "height_px": tile.rgb.height(),
-            "calibrated": tile.flags.calibrated,
+            "calibrated": tile.flags.calibrated(),
             "flags": tile.flags.flags,
             "score_rows": s.height,
             "score_columns": s.width,
@@ -225,7 +225,7 @@ pub fn tile_summary(tile: &SyntheticTile, kept: bool) -> Value {
         "height_px": tile.rgb.height(),
         "flags": tile.flags.flags.len(),
         "flag_codes": codes,
-        "calibrated": tile.flags.calibrated,
+        "calibrated": tile.flags.calibrated(),
         "kept": kept,
     })
 }

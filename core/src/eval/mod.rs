@@ -10,10 +10,11 @@ pub mod fidelity;
 pub mod frechet;
 mod run;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod variant;
 
 pub use run::{Report, run};
+pub(crate) use run::{belongs, real_tile};
 pub use variant::Variant;
 
 /// Side of the squares whose mean embeddings are compared, in pixels.

@@ -170,7 +170,7 @@ pub fn run(
 }
 
 /// An error where the map cannot be that of the slide.
-fn belongs(source: &dyn TileSource, map: &SemanticMap) -> Result<()> {
+pub(crate) fn belongs(source: &dyn TileSource, map: &SemanticMap) -> Result<()> {
     let (info, px) = (source.info(), map.cell_px);
     let covers = |cells: usize, size: u64| ((cells as f64 - 1.0) * px..=(cells as f64 + 1.0) * px).contains(&(size as f64));
     let scale = info.mpp.is_none_or(|m| (m.get() / map.mpp - 1.0).abs() < 0.01);
@@ -188,7 +188,7 @@ fn belongs(source: &dyn TileSource, map: &SemanticMap) -> Result<()> {
 }
 
 /// The real tissue of a place.
-fn real_tile(source: &dyn TileSource, place: &Place, size_px: u32) -> Result<RgbImage> {
+pub(crate) fn real_tile(source: &dyn TileSource, place: &Place, size_px: u32) -> Result<RgbImage> {
     let downsample = place.side_px / f64::from(size_px);
     read_inside(source, &Region { x: place.x.round() as i64, y: place.y.round() as i64, downsample, width_px: size_px, height_px: size_px })
 }

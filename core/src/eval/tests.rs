@@ -9,7 +9,7 @@ use crate::synth::fakes::{Colors, Follow, PINK, PURPLE, Pooling, map};
 use crate::{Job, Result, TileSource, params};
 
 /// The slide of the made-up map: its colours with noise by pixel.
-struct Slide {
+pub(crate) struct Slide {
     map: SemanticMap,
     info: SlideInfo,
 }
@@ -30,7 +30,7 @@ impl TileSource for Slide {
     }
 }
 
-fn slide() -> Slide {
+pub(crate) fn slide() -> Slide {
     let info = SlideInfo {
         name: "made up".into(),
         id: String::new(),

@@ -1,9 +1,11 @@
 //! A run of tiles as a data set. In: tiles as they are finished. Out: their files, a contact sheet and `manifest.json`, which a
-//! trainer of segmentation networks reads: tiles, masks, classes, flags, seeds. Memory: only the tiles of the sheet are kept.
+//! trainer of segmentation networks reads: tiles, masks, classes, flags, seeds. Tiles with any flag are kept apart unless they are asked
+//! for: they go to the folder `flagged` and stand under `flagged` in the manifest, not under `tiles`. Memory: only the tiles of the sheet are
+//! kept.
 //!
 //! ```no_run
 //! # fn f(map: &histoloom_core::semantic_map::SemanticMap, tiles: Vec<histoloom_core::synth::SyntheticTile>) -> histoloom_core::Result<()> {
-//! let mut set = histoloom_core::export::DataSet::create("tiles".as_ref(), map)?;
+//! let mut set = histoloom_core::export::DataSet::create("tiles".as_ref(), map, false)?;
 //! for tile in tiles {
 //!     set.add(tile, map)?;
 //! }
@@ -26,12 +28,17 @@ use crate::{Error, Result};
 /// Largest manifest read, in bytes: the limit on tiles at some 500 bytes each.
 const MANIFEST_BYTES: usize = 64 << 20;
 
+/// Folder of the tiles that are kept apart.
+const FLAGGED: &str = "flagged";
+
 /// A data set being written.
 #[derive(Debug)]
 pub struct DataSet {
     dir: PathBuf,
     shown: Vec<SyntheticTile>,
+    keep_flagged: bool,
     tiles: Vec<Value>,
+    flagged: Vec<Value>,
     classes: Value,
     written: Vec<PathBuf>,
     /// What the folder held before: nothing, or a data set.
@@ -48,7 +55,7 @@ fn run_of(tile: &SyntheticTile) -> String {
         shared[key] = tile.provenance[key].clone();
     }
     if let Some(parameters) = shared["parameters"].as_object_mut() {
-        parameters.retain(|key, _| key != "first" && key != "n");
+        parameters.retain(|key, _| key != "first" && key != "n" && key != "keep_flagged");
     }
     Sha256::digest(shared.to_string()).iter().map(|b| format!("{b:02x}")).collect()
 }
@@ -56,7 +63,7 @@ fn run_of(tile: &SyntheticTile) -> String {
 impl DataSet {
     /// Begins one in a folder, which is made if it is not there. If it holds tiles of the same run they stay and are listed;
     /// tiles of another run are never overwritten: [`DataSet::add`] refuses.
-    pub fn create(dir: &Path, map: &SemanticMap) -> Result<Self> {
+    pub fn create(dir: &Path, map: &SemanticMap, keep_flagged: bool) -> Result<Self> {
         files::make_dir(dir)?;
         let path = dir.join("manifest.json");
         let hint = "it lists the tiles of this folder; mend it, or choose another folder";
@@ -67,23 +74,29 @@ impl DataSet {
             None
         };
         let classes = map.classes.iter().map(|c| json!({"label": c.id, "name": c.name, "color": c.color})).collect();
-        Ok(Self { dir: dir.into(), shown: Vec::new(), tiles: Vec::new(), classes, written: Vec::new(), before, run: None })
+        let (dir, tiles, flagged) = (dir.into(), Vec::new(), Vec::new());
+        Ok(Self { dir, shown: Vec::new(), keep_flagged, tiles, flagged, classes, written: Vec::new(), before, run: None })
     }
 
     /// Writes a tile; its files come back.
     pub fn add(&mut self, tile: SyntheticTile, map: &SemanticMap) -> Result<Vec<PathBuf>> {
         self.admit(&tile)?;
         let mut paths = self.inputs(&tile)?;
-        paths.extend(write_tile(&self.dir, &tile, map)?);
-        let name = tile_name(tile.index);
+        let apart = !self.keep_flagged && !tile.flags.flags.is_empty();
+        let (folder, at) = if apart { (self.dir.join(FLAGGED), format!("{FLAGGED}/")) } else { (self.dir.clone(), String::new()) };
+        paths.extend(write_tile(&folder, &tile, map)?);
+        let name = at + &tile_name(tile.index);
         let mut present = tile.labels.clone();
         present.sort_unstable();
         present.dedup();
         let mut codes: Vec<&str> = tile.flags.flags.iter().map(|f| f.code.as_str()).collect();
         codes.sort_unstable();
         codes.dedup();
-        self.tiles.retain(|t| t["index"] != tile.index);
-        self.tiles.push(json!({
+        for list in [&mut self.tiles, &mut self.flagged] {
+            list.retain(|t| t["index"] != tile.index);
+        }
+        let list = if apart { &mut self.flagged } else { &mut self.tiles };
+        list.push(json!({
             "index": tile.index,
             "seed": tile.provenance.pointer("/parameters/seed"),
             "image": format!("{name}.png"),
@@ -92,7 +105,7 @@ impl DataSet {
             "flags": format!("{name}_flags.json"),
             "labels": present,
             "flag_codes": codes,
-            "calibrated": tile.flags.calibrated,
+            "calibrated": tile.flags.calibrated(),
         }));
         self.written.extend(paths.iter().cloned());
         if self.shown.len() < sheet::ROWS {
@@ -133,6 +146,7 @@ impl DataSet {
                 return Err(Error::file("cannot write into", &self.dir, why, "choose another folder, or delete that one"));
             }
             self.tiles = before["tiles"].as_array().cloned().unwrap_or_default();
+            self.flagged = before["flagged"].as_array().cloned().unwrap_or_default();
         }
         self.run = Some(run);
         Ok(())
@@ -140,7 +154,9 @@ impl DataSet {
 
     /// Writes the contact sheet and the manifest; all files of the data set come back.
     pub fn finish(mut self, map: &SemanticMap) -> Result<Vec<PathBuf>> {
-        self.tiles.sort_by_key(|t| t["index"].as_u64());
+        for list in [&mut self.tiles, &mut self.flagged] {
+            list.sort_by_key(|t| t["index"].as_u64());
+        }
         let picture = contact_sheet(&self.shown, map);
         let png = encode(picture.width(), picture.height(), Pixels::Rgb(picture.as_raw()), &tile_files::marks())?;
         self.put("contact_sheet.png", &png)?;
@@ -154,6 +170,7 @@ impl DataSet {
             "background_label": 0,
             "classes": self.classes.take(),
             "tiles": std::mem::take(&mut self.tiles),
+            "flagged": std::mem::take(&mut self.flagged),
         });
         let text = serde_json::to_string_pretty(&manifest).map_err(|e| Error::internal(e.to_string()))?;
         self.put("manifest.json", (text + "\n").as_bytes())?;

@@ -23,6 +23,8 @@
 
 mod asap;
 mod atlas_files;
+mod calibration_files;
+mod calibration_sheet;
 mod chart;
 mod classes_csv;
 mod contours;
@@ -31,6 +33,7 @@ mod dataset;
 mod files;
 mod geojson;
 mod held;
+mod index_file;
 mod label_tiff;
 mod map_files;
 mod map_names;
@@ -55,6 +58,8 @@ mod viewer_tests;
 mod xml;
 
 pub use atlas_files::{atlas_summary, read_atlas, write_atlas};
+pub use calibration_files::{PlantedDir, read_calibration, read_table, write_calibration};
+pub use calibration_sheet::{Shown, calibration_sheet};
 pub use chart::{readings_chart, readings_csv};
 pub use classes_csv::classes_csv;
 pub use contours::{Polygon, contours};
@@ -62,6 +67,7 @@ pub use dataset::DataSet;
 pub use files::{check_folder, read as read_file, read_text, sha256};
 pub use geojson::geojson;
 pub use held::Held;
+pub use index_file::{read_index, write_index};
 pub use map_files::{has_views, read_map, write_map};
 pub use map_names::check_map;
 pub use picture::{legend, overlay};

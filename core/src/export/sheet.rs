@@ -16,7 +16,7 @@ const PANEL_PX: u32 = 512;
 const HEAD_PX: u32 = 60;
 const CAPTION_PX: u32 = 28;
 const GAP_PX: u32 = 10;
-const WARNING: [u8; 3] = [178, 24, 43];
+pub(super) const WARNING: [u8; 3] = [178, 24, 43];
 
 /// Pictures side by side: a titled column a set, a row a place. The first column is real tissue, the others are synthetic.
 pub fn columns(sets: &[(&str, Vec<RgbImage>)]) -> RgbImage {

@@ -132,7 +132,9 @@ fn tile(index: u32) -> SyntheticTile {
             scores,
             names: vec!["S1_OFF_MANIFOLD".into(), "S2_MAP_DISAGREES".into()],
             flags: vec![flag("S1_OFF_MANIFOLD", Some((1, 1))), flag("UNCALIBRATED", None)],
-            calibrated: false,
+            tile_scores: None,
+            calibration: None,
+            fused: None,
         },
         provenance: json!({"parameters": {"seed": 7, "n": 4, "first": 0, "steps": 20, "guidance": 1.7, "sampler": "heun", "out_dir": "/home/someone/out", "from": "map"},
             "model": {"sha256": "00ff"}, "index": index}),
@@ -411,7 +413,7 @@ fn inspect_refuses_what_is_not_ours_or_not_whole() {
 fn a_data_set_lists_tiles_masks_classes_and_seeds() {
     let dir = tempfile::tempdir().unwrap();
     let map = map();
-    let mut set = DataSet::create(dir.path(), &map).unwrap();
+    let mut set = DataSet::create(dir.path(), &map, true).unwrap();
     for i in 0..3 {
         set.add(tile(i), &map).unwrap();
     }
@@ -431,7 +433,7 @@ fn no_file_holds_a_path() {
     map.provenance["parameters"]["out_dir"] = json!("/home/someone/out");
     map.provenance["slide"]["opened"] = json!("C:\\Users\\someone\\slide.svs");
     write_map(dir.path(), &map).unwrap();
-    let mut set = DataSet::create(dir.path(), &map).unwrap();
+    let mut set = DataSet::create(dir.path(), &map, true).unwrap();
     set.add(tile(0), &map).unwrap();
     set.finish(&map).unwrap();
     let place = dir.path().to_str().unwrap().to_owned();

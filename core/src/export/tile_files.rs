@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 
 use super::png_text::{Pixels, encode};
 use super::staged::found;
-use super::{atlas_files, files, png_text, sample_file, scrubbed};
+use super::{atlas_files, files, index_file, png_text, sample_file, scrubbed};
+use crate::flags::score::TileScores;
+use crate::flags::{SCORES, TileFlags};
 use crate::semantic_map::SemanticMap;
 use crate::synth::SyntheticTile;
 use crate::{Error, Result, limits};
@@ -77,13 +79,25 @@ fn flags_json(tile: &SyntheticTile, columns: u32, rows: u32) -> Value {
         "version": 1,
         "synthetic": true,
         "meaning": "a tile without flags is not flagged, never verified",
-        "calibrated": tile.flags.calibrated,
+        "calibrated": tile.flags.calibrated(),
+        "calibration_sha256": tile.flags.calibration,
+        "models": tile.provenance["models"],
+        "seed": tile.provenance.pointer("/parameters/seed"),
+        "rank": tile.flags.fused.map(|(rank, _)| rounded(rank)),
+        "threshold": tile.flags.fused.map(|(_, tau)| rounded(tau)),
+        "tile_scores": tile_scores(&tile.flags),
         "cell_px": FLAG_CELL_PX,
         "columns": columns,
         "rows": rows,
         "scores": planes,
         "flags": tile.flags.flags,
     })
+}
+
+/// One number a score by its name, null where nothing was judged.
+pub(super) fn tile_scores(flags: &TileFlags) -> Value {
+    let named = |s: TileScores| SCORES.iter().zip(s).map(|(score, v)| (score.name.to_owned(), rounded(v))).collect();
+    flags.tile_scores.map_or(Value::Null, |s| Value::Object(named(s)))
 }
 
 /// A score to a millionth; what is not finite becomes null.
@@ -124,6 +138,9 @@ pub fn inspect(path: &Path) -> Result<Value> {
     let bytes = files::read(path, INSPECT_BYTES, hint)?;
     if bytes.starts_with(sample_file::MAGIC) {
         return sample_file::inspected(&bytes).map_err(|why| Error::file("cannot read", path, why, hint));
+    }
+    if bytes.starts_with(index_file::MAGIC) {
+        return index_file::inspected(&bytes).map_err(|why| Error::file("cannot read", path, why, hint));
     }
     if let Some(atlas) = atlas_files::inspected(&bytes) {
         return Ok(atlas);

@@ -1,37 +1,46 @@
-//! Flags on synthetic tiles. In: a tile, its requested map, latents' statistics, real embeddings. Out: scores on a raster of 32 px
-//! cells and flags, each with a sentence. We say "not flagged", never "verified".
+//! Flags on synthetic tiles. In: a tile, its requested map, latents' statistics, real tissue, a calibration. Out: scores on a raster of
+//! 32 px cells, one number a score, and flags, each with a sentence. We say "not flagged", never "verified".
 //!
-//! | score plane | what | flag |
+//! | score | what | ranked among |
 //! |---|---|---|
-//! | `s1_off_manifold` | inverse realism against real tissue of the class (arXiv 1904.06991) | `S1_OFF_MANIFOLD` a cell |
-//! | `s2_map_disagrees` | share of 16 px cells off the boundaries whose nearest class is not the one asked for (features averaged as for the map) | |
-//! | `s3_unstable` | log variance of the predicted latents over the last 30 % of the steps | |
-//! | `s6_saturation` | share of pixels at 0 or 255 | `S6_SATURATED` the tile |
-//! | `s6_stain` | distance outside the optical densities of the map's crops | `S6_STAIN` a cell |
-//! | | latents with NaN or infinity: the tile is withheld | `S6_NON_FINITE` |
-//! | | a crop nearer to another class than to its own | `S6_BAD_CROP` |
-//! | | no score could be taken | `NOT_SCORED` |
-//! | | no calibration exists for this model and encoder | `UNCALIBRATED` |
+//! | `s1_off_manifold` | inverse realism against real tissue of the class (arXiv 1904.06991), over the 95th percentile of the class's own | real tiles |
+//! | `s2_map_disagrees` | how much nearer the tissue lies to another class than to the one asked for | real tiles |
+//! | `s3_unstable` | log variance of the predicted latents over the last 30 % of the steps (arXiv 2406.09358) | ordinary tiles |
+//! | `s4_seeds_disagree` | entropy of the classes that four seeds put here, where it is asked for | ordinary tiles |
+//! | `s5_crop_copy` | correlation with a crop that was shown | real tiles |
+//! | `s5_near_duplicate` | how much nearer the nearest training picture is than the next ones | real tiles of other pictures |
+//! | `s6_saturation`, `s6_stain` | share of clipped pixels; distance outside the optical densities of the map's crops | nothing: they always flag |
+//! | `s7_soft`, `s7_grainy` | fineness of detail against the class's crops, in standard deviations to either side | real tiles |
+//! | `s8_lattice` | log share of the residual that repeats every 8 px | ordinary tiles |
 //!
-//! Where a score judged nothing (background, a class without real tissue to compare with) it is NaN, never the best value.
-//! Until a calibration exists every tile is flagged `UNCALIBRATED` (fail closed); thresholds of S1 are then provisional: the 95th
-//! percentile of the bank's own rows. Fails only when the encoder fails.
+//! Besides: `S6_NON_FINITE` (latents with NaN or infinity: the tile is withheld), `S6_BAD_CROP` (a crop nearer to another class than to its
+//! own), `NOT_SCORED` (no real tissue to compare with), `UNCALIBRATED` (no calibration for these networks and this map: fail closed).
+//! Where a score judged nothing it is NaN, never the best value. Fails only when the encoder fails.
 
 use serde::{Deserialize, Serialize};
 
 use crate::Planes;
 
+mod agree;
+pub mod bound;
+pub mod calibration;
 mod cells;
+mod copy;
+pub mod duplicates;
+mod grain;
 mod hard;
 mod manifold;
+pub mod score;
 mod scorer;
 #[cfg(test)]
 mod tests;
 
+pub use calibration::{Calibration, Networks};
 pub use cells::{CELL_PX, CellLabel, cell_labels, features, texture};
 pub use hard::{Stain, StainLimits};
 pub use manifold::{Manifold, NEIGHBOURS};
-pub use scorer::{SCORES, Scorer, withheld};
+pub use score::SCORES;
+pub use scorer::{Judge, Scored, Scorer, unstable, withheld};
 
 /// One flag.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -55,10 +64,21 @@ pub struct TileFlags {
     pub scores: Planes,
     /// Name of each score plane.
     pub names: Vec<String>,
+    /// One number a score, in the order of [`SCORES`]; none where nothing was scored.
+    pub tile_scores: Option<score::TileScores>,
     /// The flags.
     pub flags: Vec<Flag>,
-    /// False until a calibration of exactly this model and encoder was applied.
-    pub calibrated: bool,
+    /// SHA-256 of the calibration that was applied; none: the tile is `UNCALIBRATED`.
+    pub calibration: Option<String>,
+    /// The largest rank among the scores and the threshold it was held against.
+    pub fused: Option<(f32, f32)>,
+}
+
+impl TileFlags {
+    /// Whether a calibration was applied.
+    pub fn calibrated(&self) -> bool {
+        self.calibration.is_some()
+    }
 }
 
 impl Flag {

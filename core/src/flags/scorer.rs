@@ -1,59 +1,115 @@
-//! Scores and flags of one tile. In: pixels, labels, the spread of its latents. Out: score planes on the raster and flags.
+//! Scores and flags of one tile. In: pixels, labels, the spread of its latents, the crops it was shown. Out: score planes on the raster,
+//! one number a score, flags.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use image::RgbImage;
 
+use super::agree::{self, Prototypes};
+use super::calibration::Calibration;
 use super::cells::{CELL_PX, CellLabel, cell_labels, features, pooled, texture};
+use super::copy;
+use super::duplicates::Duplicates;
+use super::grain::{Density, Grain};
 use super::hard::{Stain, StainLimits, densities, is_saturated};
 use super::manifold::Manifold;
+use super::score::{self, SCORES, index};
 use super::{Flag, TileFlags};
 use crate::condition::LATENT_PX;
 use crate::semantic_map::SemanticMap;
 use crate::{Encoder, Planes, Result};
 
-/// Names of the score planes, in order.
-pub const SCORES: [&str; 5] = ["s1_off_manifold", "s2_map_disagrees", "s3_unstable", "s6_saturation", "s6_stain"];
 /// A cell is judged as one class when this share of its pixels asks for it; the rest is boundary.
 const PURE: f32 = 0.9;
-/// Cells to each side that S2 averages over: 5 x 5 in all, about the width of the map's own smoothing.
-const REACH: usize = 2;
+
+/// What tiles are held against.
+#[derive(Clone, Copy, Default)]
+pub struct Judge<'a> {
+    /// The calibration and the SHA-256 of its file, if it may be used.
+    pub calibration: Option<(&'a Calibration, &'a str)>,
+    /// Why there is none.
+    pub uncalibrated: Option<&'a str>,
+    /// Pictures the model was trained on.
+    pub duplicates: Option<&'a Duplicates>,
+    /// A picture of the index that does not count, by its hashed id: a slide that is compared with others.
+    pub without: Option<&'a str>,
+}
+
+/// A tile to be scored.
+#[derive(Clone, Copy)]
+pub struct Scored<'a> {
+    /// Its pixels: square, side a multiple of 32.
+    pub rgb: &'a RgbImage,
+    /// One class a pixel, 0 = background.
+    pub labels: &'a [u8],
+    /// S3 by cell; none where nothing was sampled.
+    pub unstable: Option<&'a [f32]>,
+    /// S4 by cell; none where one seed was all.
+    pub disagree: Option<&'a [f32]>,
+    /// Indices of the map's crops that it was shown.
+    pub crops: &'a [usize],
+}
 
 /// Scores the tiles of one map with one encoder.
 pub struct Scorer<'a> {
     map: &'a SemanticMap,
     encoder: &'a dyn Encoder,
     manifold: Option<Manifold>,
+    prototypes: Option<Prototypes>,
+    grain: Option<Grain>,
     limits: StainLimits,
+    judge: Judge<'a>,
     crops: BTreeMap<usize, Option<Flag>>,
 }
 
 impl<'a> Scorer<'a> {
-    /// Prepares the real tissue of the map: spheres of S1, limits of S6.
-    pub fn new(map: &'a SemanticMap, encoder: &'a dyn Encoder) -> Self {
+    /// Prepares the real tissue of the map: spheres of S1, prototypes of S2, crops of S7, limits of S6.
+    pub fn new(map: &'a SemanticMap, encoder: &'a dyn Encoder, judge: Judge<'a>) -> Self {
         let stride = encoder.stride_px() as usize;
-        let fits = |m: &Manifold| m.channels() == encoder.channels() && stride > 0 && CELL_PX.is_multiple_of(stride);
-        let manifold = Manifold::new(&map.bank).filter(fits);
-        Self { map, encoder, manifold, limits: StainLimits::of(map), crops: BTreeMap::new() }
+        let raster = stride > 0 && CELL_PX.is_multiple_of(stride);
+        let manifold = Manifold::new(&map.bank).filter(|m| raster && m.channels() == encoder.channels());
+        let prototypes = manifold.as_ref().and_then(|_| Prototypes::of(map, encoder));
+        Self { map, encoder, manifold, prototypes, grain: Grain::of(map), limits: StainLimits::of(map), judge, crops: BTreeMap::new() }
     }
 
-    /// Scores of a tile (square, side a multiple of 32) whose latents had this spread `[1, size/8, size/8]`, and the flags they
-    /// raise, `UNCALIBRATED` first.
-    pub fn score(&self, rgb: &RgbImage, labels: &[u8], spread: &Planes) -> Result<TileFlags> {
+    /// Scores of a tile and the flags they raise. Without a calibration `UNCALIBRATED` comes first and only S6 raises others.
+    pub fn score(&self, tile: &Scored<'_>) -> Result<TileFlags> {
+        let (rgb, labels) = (tile.rgb, tile.labels);
         let (rows, columns) = (rgb.height() as usize / CELL_PX, rgb.width() as usize / CELL_PX);
         let mut scores = unjudged(rows, columns);
-        scores.plane_mut(3).fill(0.0);
-        let mut flags = vec![uncalibrated()];
+        let mut flags = Vec::new();
         let asked = cell_labels(labels, rgb.width() as usize, CELL_PX);
         match &self.manifold {
-            Some(m) => self.embedded(m, rgb, labels, &asked, &mut scores, &mut flags)?,
+            Some(m) => self.embedded(m, tile, &asked, &mut scores, &mut flags)?,
             None => flags
                 .push(Flag::tile("NOT_SCORED", "The map holds no embeddings of this encoder, so likeness to real tissue was not judged.")),
         }
-        unstable(spread, scores.plane_mut(2));
-        self.saturated(rgb, labels, scores.plane_mut(3), &mut flags);
-        self.stained(rgb, scores.plane_mut(4), &mut flags);
-        Ok(TileFlags { scores, names: names(), flags, calibrated: false })
+        for (plane, values) in [(index::UNSTABLE, tile.unstable), (index::SEEDS_DISAGREE, tile.disagree)] {
+            values.into_iter().for_each(|v| scores.plane_mut(plane).copy_from_slice(v));
+        }
+        self.copied(tile, &mut scores);
+        self.drawn(rgb, &asked, &mut scores);
+        self.saturated(rgb, labels, scores.plane_mut(index::SATURATION), &mut flags);
+        self.stained(rgb, scores.plane_mut(index::STAIN), &mut flags);
+        let tile_scores = score::of_tile(&scores);
+        match self.judge.calibration {
+            Some((calibration, _)) => flags.extend(calibration.flags(&tile_scores, &scores)),
+            None => flags.insert(0, uncalibrated(self.judge.uncalibrated)),
+        }
+        let calibration = self.judge.calibration.map(|(_, sha256)| sha256.to_owned());
+        let fused = self.judge.calibration.and_then(|(c, _)| Some((c.fused(&tile_scores)?.0, c.tau)));
+        Ok(TileFlags { scores, names: names(), tile_scores: Some(tile_scores), flags, calibration, fused })
+    }
+
+    /// The class that each feature cell of a picture looks most like, 0 where `labels` ask for none; none without prototypes.
+    pub fn seen(&self, rgb: &RgbImage, labels: &[u8]) -> Result<Option<Vec<u8>>> {
+        let Some(p) = &self.prototypes else { return Ok(None) };
+        Ok(Some(p.seen(&features(self.encoder, rgb)?, labels, self.encoder.stride_px() as usize)))
+    }
+
+    /// S4 by cell of the raster, of pictures `width` pixels wide: entropy in nats of the classes that several pictures show.
+    pub fn disagreement(&self, seen: &[Vec<u8>], width: u32) -> Vec<f32> {
+        agree::entropy(seen, width as usize / self.encoder.stride_px() as usize, CELL_PX / self.encoder.stride_px() as usize)
     }
 
     /// The flag of a crop of the map that is nearer to another class than to its own, if it is.
@@ -74,68 +130,66 @@ impl<'a> Scorer<'a> {
         Ok((class != crop.class).then(|| Flag::tile("S6_BAD_CROP", reason()).against(own, near)))
     }
 
-    /// S1 and S2.
-    fn embedded(
-        &self,
-        m: &Manifold,
-        rgb: &RgbImage,
-        labels: &[u8],
-        asked: &[CellLabel],
-        scores: &mut Planes,
-        flags: &mut Vec<Flag>,
-    ) -> Result<()> {
-        let f = features(self.encoder, rgb)?;
-        let columns = scores.width;
+    /// S1, S2 and near duplicates.
+    fn embedded(&self, m: &Manifold, tile: &Scored<'_>, asked: &[CellLabel], scores: &mut Planes, flags: &mut Vec<Flag>) -> Result<()> {
+        let f = features(self.encoder, tile.rgb)?;
+        let stride = self.encoder.stride_px() as usize;
         let mut unknown = BTreeSet::new();
-        for (i, (row, label)) in pooled(&f, CELL_PX / self.encoder.stride_px() as usize).iter().zip(asked).enumerate() {
+        for (i, (row, label)) in pooled(&f, CELL_PX / stride).iter().zip(asked).enumerate() {
             if label.class == 0 {
                 continue;
             }
-            let Some((score, threshold)) = m.inverse_realism(label.class, row) else {
-                unknown.insert(label.class);
-                continue;
-            };
-            scores.plane_mut(0)[i] = score;
-            if score > threshold && label.purity >= PURE {
-                let reason = format!("This cell is unlike the real {} of the map.", self.name(label.class));
-                flags.push(Flag::tile("S1_OFF_MANIFOLD", reason).against(score, threshold).at(i / columns, i % columns));
+            match m.inverse_realism(label.class, row) {
+                Some((score, own)) if label.purity >= PURE => scores.plane_mut(index::OFF_MANIFOLD)[i] = score / own.max(1e-6),
+                Some(_) => {}
+                None => drop(unknown.insert(label.class)),
             }
         }
         for class in unknown {
             let reason = format!("The map holds too little real {} to judge likeness to it.", self.name(class));
             flags.push(Flag::tile("NOT_SCORED", reason));
         }
-        self.disagreeing(m, &f, labels, scores);
+        if let Some(p) = &self.prototypes {
+            scores.plane_mut(index::MAP_DISAGREES).copy_from_slice(&p.margins(&f, tile.labels, stride));
+        }
+        if let Some(d) = self.judge.duplicates {
+            let columns = scores.width;
+            let plane = scores.plane_mut(index::NEAR_DUPLICATE);
+            for (r, c, near) in d.nearest(&f, stride, self.judge.without) {
+                for at in (r..r + 4).flat_map(|r| (c..c + 4).map(move |c| r * columns + c)) {
+                    plane[at] = plane[at].max(near.score);
+                }
+            }
+        }
         Ok(())
     }
 
-    /// S2: the share of the feature cells, boundaries and background left out, that are nearer to another class. The map's classes
-    /// come from smoothed features, so a cell is judged by the mean of its region within [`REACH`] cells.
-    fn disagreeing(&self, m: &Manifold, f: &Planes, labels: &[u8], scores: &mut Planes) {
-        let stride = self.encoder.stride_px() as usize;
-        let asked = cell_labels(labels, f.width * stride, stride);
-        let k = CELL_PX / stride;
+    /// S5_CROP_COPY.
+    fn copied(&self, tile: &Scored<'_>, scores: &mut Planes) {
         let columns = scores.width;
-        let (mut wrong, mut judged) = (vec![0f32; scores.area()], vec![0f32; scores.area()]);
-        for (i, label) in asked.iter().enumerate() {
-            if label.class == 0 || around(f, i, 1).any(|j| asked[j].class != label.class || asked[j].purity < 1.0) {
-                continue;
-            }
-            let region: Vec<usize> = around(f, i, REACH).filter(|j| asked[*j].class == label.class).collect();
-            let mean = |c: usize| region.iter().map(|j| f.plane(c)[*j]).sum::<f32>() / region.len().max(1) as f32;
-            let row: Vec<f32> = (0..f.channels).map(mean).collect();
-            let cell = i / f.width / k * columns + i % f.width / k;
-            if let Some((class, _, _)) = m.nearest(&row, label.class) {
-                judged[cell] += 1.0;
-                wrong[cell] += f32::from(u8::from(class != label.class));
+        let plane = scores.plane_mut(index::CROP_COPY);
+        if !tile.crops.is_empty() {
+            plane.fill(0.0);
+        }
+        let small = copy::Tile::new(tile.rgb);
+        tile.crops.iter().filter_map(|i| self.map.crops.get(*i)).for_each(|crop| small.mark(&crop.rgb, plane, columns));
+    }
+
+    /// S7 and S8.
+    fn drawn(&self, rgb: &RgbImage, asked: &[CellLabel], scores: &mut Planes) {
+        let density = Density::of(rgb);
+        if let Some(grain) = &self.grain {
+            let deviations = grain.deviations(&density, asked);
+            for (i, d) in deviations.into_iter().enumerate() {
+                scores.plane_mut(index::SOFT)[i] = -d;
+                scores.plane_mut(index::GRAINY)[i] = d;
             }
         }
-        for (s, (w, n)) in scores.plane_mut(1).iter_mut().zip(wrong.iter().zip(judged)) {
-            *s = if n > 0.0 { w / n } else { f32::NAN };
-        }
+        scores.plane_mut(index::LATTICE).copy_from_slice(&density.lattice());
     }
 
     fn saturated(&self, rgb: &RgbImage, labels: &[u8], plane: &mut [f32], flags: &mut Vec<Flag>) {
+        plane.fill(0.0);
         let width = rgb.width() as usize;
         let columns = width / CELL_PX;
         let (mut clipped, mut tissue) = (0u32, 0u32);
@@ -150,20 +204,20 @@ impl<'a> Scorer<'a> {
         let share = clipped as f32 / tissue.max(1) as f32;
         if share > self.limits.saturation {
             let reason = format!("{:.0} % of the tissue's pixels are clipped to black or full colour.", 100.0 * share);
-            flags.push(Flag::tile("S6_SATURATED", reason).against(share, self.limits.saturation));
+            flags.push(Flag::tile(SCORES[index::SATURATION].code, reason).against(share, self.limits.saturation));
         }
     }
 
     fn stained(&self, rgb: &RgbImage, plane: &mut [f32], flags: &mut Vec<Flag>) {
         let od = densities();
         let columns = rgb.width() as usize / CELL_PX;
+        let of = &SCORES[index::STAIN];
         for (i, s) in plane.iter_mut().enumerate() {
             let (r, c) = (i / columns, i % columns);
             let stain = Stain::of(rgb, (c * CELL_PX) as u32, (r * CELL_PX) as u32, CELL_PX as u32, &od);
             *s = self.limits.outside(&stain);
             if *s > 0.0 {
-                let reason = "The colour of this cell lies outside the stains of the map's real tissue.";
-                flags.push(Flag::tile("S6_STAIN", reason).against(*s, 0.0).at(r, c));
+                flags.push(Flag::tile(of.code, of.reason).against(*s, 0.0).at(r, c));
             }
         }
     }
@@ -177,8 +231,8 @@ impl<'a> Scorer<'a> {
 pub fn withheld(size_px: u32) -> TileFlags {
     let side = size_px as usize / CELL_PX;
     let reason = "The network's latents were not finite numbers; the tile was withheld and its pixels are plain grey.";
-    let flags = vec![uncalibrated(), Flag::tile("S6_NON_FINITE", reason)];
-    TileFlags { scores: unjudged(side, side), names: names(), flags, calibrated: false }
+    let flags = vec![uncalibrated(None), Flag::tile("S6_NON_FINITE", reason)];
+    TileFlags { scores: unjudged(side, side), names: names(), tile_scores: None, flags, calibration: None, fused: None }
 }
 
 /// Score planes in which nothing was judged yet.
@@ -188,29 +242,20 @@ fn unjudged(rows: usize, columns: usize) -> Planes {
     scores
 }
 
-/// Cells up to `reach` rows and columns away from cell `i`, itself included.
-fn around(f: &Planes, i: usize, reach: usize) -> impl Iterator<Item = usize> + use<> {
-    let (r, c, width) = (i / f.width, i % f.width, f.width);
-    let rows = r.saturating_sub(reach)..(r + reach + 1).min(f.height);
-    let columns = c.saturating_sub(reach)..(c + reach + 1).min(f.width);
-    rows.flat_map(move |r| columns.clone().map(move |c| r * width + c))
-}
-
 fn names() -> Vec<String> {
-    SCORES.iter().map(|n| (*n).to_owned()).collect()
+    SCORES.iter().map(|s| s.name.to_owned()).collect()
 }
 
-fn uncalibrated() -> Flag {
+fn uncalibrated(why: Option<&str>) -> Flag {
+    let why = why.map_or(String::new(), |why| format!(" ({why})"));
     Flag::tile(
         "UNCALIBRATED",
-        "No calibration of this model and encoder exists: scores and thresholds are provisional and nothing is verified.",
+        format!("No calibration for this tile{why}: nothing says how likely a fault is to be caught, so it counts as flagged."),
     )
 }
 
-/// S3: logarithm of the mean variance of a cell's latents; 1e-8 keeps a settled cell finite.
-fn unstable(spread: &Planes, plane: &mut [f32]) {
+/// S3 by cell: logarithm of the mean variance of its latents `[1, size/8, size/8]`; 1e-8 keeps a settled cell finite.
+pub fn unstable(spread: &Planes) -> Vec<f32> {
     let k = CELL_PX / LATENT_PX as usize;
-    for (s, v) in plane.iter_mut().zip(pooled(spread, k)) {
-        *s = (v.first().copied().unwrap_or(0.0) + 1e-8).ln();
-    }
+    pooled(spread, k).iter().map(|v| (v.first().copied().unwrap_or(0.0) + 1e-8).ln()).collect()
 }

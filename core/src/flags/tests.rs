@@ -1,12 +1,19 @@
-use image::{Rgb, RgbImage};
+use image::{Rgb, RgbImage, imageops};
 
+use super::duplicates::{Duplicates, Index, Indexed};
+use super::score::index::*;
 use super::*;
-use crate::semantic_map::{Bank, SemanticMap};
+use crate::cluster::{Centroids, Hierarchy};
+use crate::semantic_map::{Bank, SemanticMap, Tree};
 use crate::synth::fakes::{Colors, PINK, PURPLE, map, tissue};
 use crate::{Encoder, Planes};
 
-fn spread(v: f32) -> Planes {
-    Planes::new(1, 32, 32, vec![v; 1024]).unwrap()
+fn of<'a>(rgb: &'a RgbImage, labels: &'a [u8]) -> Scored<'a> {
+    Scored { rgb, labels, unstable: None, disagree: None, crops: &[] }
+}
+
+fn scored(m: &SemanticMap, rgb: &RgbImage, labels: &[u8]) -> TileFlags {
+    Scorer::new(m, &Colors, Judge::default()).score(&of(rgb, labels)).unwrap()
 }
 
 fn codes(flags: &TileFlags) -> Vec<&str> {
@@ -43,28 +50,53 @@ fn inverse_realism_is_the_published_formula() {
 fn good_tissue_is_uncalibrated_and_nothing_else() {
     let m = map();
     let (rgb, labels) = halves();
-    let f = Scorer::new(&m, &Colors).score(&rgb, &labels, &spread(0.0)).unwrap();
-    let off = codes(&f).iter().filter(|c| **c == "S1_OFF_MANIFOLD").count();
+    let f = scored(&m, &rgb, &labels);
+    assert_eq!(codes(&f), ["UNCALIBRATED"]);
+    assert!(!f.calibrated() && f.fused.is_none());
+    assert!(f.scores.plane(MAP_DISAGREES).iter().all(|v| *v < 0.0) && f.scores.plane(STAIN).iter().all(|v| *v == 0.0));
+    let off = f.scores.plane(OFF_MANIFOLD).iter().filter(|v| **v > 1.0).count();
     assert!(off <= 16, "about 5 % of real cells lie above the 95th percentile: {off} of 64");
-    assert!(codes(&f).iter().all(|c| ["UNCALIBRATED", "S1_OFF_MANIFOLD"].contains(c)), "{:?}", codes(&f));
-    assert!(!f.calibrated && f.scores.plane(1).iter().all(|v| *v == 0.0) && f.scores.plane(4).iter().all(|v| *v == 0.0));
+    assert!(f.scores.plane(SEEDS_DISAGREE).iter().all(|v| v.is_nan()), "what nobody measured is not good");
 }
 
 #[test]
 fn a_swapped_class_raises_s1_and_s2_there_and_nowhere_else() {
     let m = map();
     let (rgb, mut labels) = halves();
-    for i in (0..256 * 256).filter(|i| i % 256 < 64 && i / 256 < 64) {
+    for i in (0..256 * 256).filter(|i| i % 256 < 96 && i / 256 < 96) {
         labels[i] = 2;
     }
-    let f = Scorer::new(&m, &Colors).score(&rgb, &labels, &spread(0.0)).unwrap();
-    for (i, (s1, s2)) in f.scores.plane(0).iter().zip(f.scores.plane(1)).enumerate() {
-        let swapped = i % 8 < 2 && i / 8 < 2;
+    let f = scored(&m, &rgb, &labels);
+    for (i, (s1, s2)) in f.scores.plane(OFF_MANIFOLD).iter().zip(f.scores.plane(MAP_DISAGREES)).enumerate() {
+        let swapped = i % 8 < 3 && i / 8 < 3;
         assert_eq!(*s2 > 0.5, swapped, "cell {i}: S2 {s2}");
         assert_eq!(*s1 > 8.0, swapped, "cell {i}: S1 {s1}");
     }
-    let cells: Vec<_> = f.flags.iter().filter(|f| f.score > Some(8.0)).map(|f| f.cell.unwrap()).collect();
-    assert_eq!(cells, [(0, 0), (0, 1), (1, 0), (1, 1)]);
+}
+
+#[test]
+fn prototypes_are_the_leaves_of_the_map_where_they_are_of_this_encoder() {
+    let (rgb, labels) = halves();
+    let plain = map();
+    let means = scored(&plain, &rgb, &labels);
+    let mut m = map();
+    let leaf = |c: [u8; 3]| [c.map(f32::from).to_vec(), vec![0.0; 13]].concat();
+    let leaves = Centroids { channels: 16, data: [leaf(PINK), leaf(PURPLE)].concat() };
+    // one leaf a class, but the second is called class 1 too: everything is class 1 then
+    m.tree = Some(Tree {
+        hierarchy: Hierarchy::of_leaves(leaves, vec![100, 100], 200.0 * 25.0),
+        leaves: m.labels.iter().map(|l| u8::from(*l > 0)).collect(),
+        readings: Vec::new(),
+    });
+    m.provenance = serde_json::json!({"encoder": {"sha256": Colors.sha256()}, "parameters": {"normalise": "none"}});
+    let mixed = scored(&m, &rgb, &labels);
+    assert_ne!(mixed.scores.plane(MAP_DISAGREES)[0].to_bits(), means.scores.plane(MAP_DISAGREES)[0].to_bits());
+    let tree = m.tree.as_mut().unwrap();
+    tree.leaves = m.labels.clone();
+    let own = scored(&m, &rgb, &labels);
+    assert!(own.scores.plane(MAP_DISAGREES).iter().all(|v| *v < 0.0));
+    m.provenance = serde_json::json!({"encoder": {"sha256": "another"}});
+    assert_eq!(scored(&m, &rgb, &labels).scores.plane(MAP_DISAGREES)[9].to_bits(), means.scores.plane(MAP_DISAGREES)[9].to_bits());
 }
 
 #[test]
@@ -76,10 +108,10 @@ fn a_wrong_stain_is_flagged_in_its_cell_and_glass_is_not() {
         rgb.put_pixel(i % 32, i / 32, Rgb([250, 250, 250])); // glass
         labels[(i / 32 * 256 + i % 32) as usize] = 0;
     }
-    let f = Scorer::new(&m, &Colors).score(&rgb, &labels, &spread(0.0)).unwrap();
+    let f = scored(&m, &rgb, &labels);
     let stained: Vec<_> = f.flags.iter().filter(|f| f.code == "S6_STAIN").collect();
     assert_eq!(stained.iter().map(|f| f.cell).collect::<Vec<_>>(), [Some((3, 2))]);
-    assert!(stained[0].score > Some(0.5) && f.scores.plane(0)[0].is_nan() && f.scores.plane(1)[0].is_nan());
+    assert!(stained[0].score > Some(0.5) && f.scores.plane(OFF_MANIFOLD)[0].is_nan() && f.scores.plane(MAP_DISAGREES)[0].is_nan());
 }
 
 #[test]
@@ -109,17 +141,17 @@ fn saturated_tissue_is_flagged() {
             p.0[0] = 255;
         }
     }
-    let f = Scorer::new(&m, &Colors).score(&rgb, &labels, &spread(0.0)).unwrap();
+    let f = scored(&m, &rgb, &labels);
     let flag = f.flags.iter().find(|f| f.code == "S6_SATURATED").unwrap();
     assert!((flag.score.unwrap() - 0.1).abs() < 0.001 && flag.threshold == Some(f64::from(0.05f32)), "{flag:?}");
-    assert!(f.scores.plane(3).iter().all(|v| (v - 0.1).abs() < 0.02));
+    assert!(f.scores.plane(SATURATION).iter().all(|v| (v - 0.1).abs() < 0.02));
 }
 
 #[test]
 fn a_crop_that_looks_like_another_class_is_a_bad_request() {
     let mut m = map();
     m.crops[2].rgb = tissue(PURPLE, 96, 3); // declared class 1
-    let mut s = Scorer::new(&m, &Colors);
+    let mut s = Scorer::new(&m, &Colors, Judge::default());
     assert_eq!(s.crop(0).unwrap(), None);
     let flag = s.crop(2).unwrap().unwrap();
     assert_eq!((flag.code.as_str(), flag.reason.as_str()), ("S6_BAD_CROP", "A crop shown as stroma looks more like tumour."));
@@ -131,15 +163,15 @@ fn without_a_bank_of_this_encoder_it_says_that_nothing_was_judged() {
     let (rgb, labels) = halves();
     for bank in [Bank::default(), Bank { channels: 2, classes: vec![1; 20], rows: vec![0.0; 40] }] {
         let m = SemanticMap { bank, ..map() };
-        let mut s = Scorer::new(&m, &Colors);
-        let f = s.score(&rgb, &labels, &spread(0.0)).unwrap();
+        let mut s = Scorer::new(&m, &Colors, Judge::default());
+        let f = s.score(&of(&rgb, &labels)).unwrap();
         assert_eq!(codes(&f), ["UNCALIBRATED", "NOT_SCORED"]);
         assert_eq!(s.crop(0).unwrap(), None);
     }
     let mut m = map();
     m.bank.classes.truncate(64 + 3);
     m.bank.rows.truncate(m.bank.channels * (64 + 3));
-    let f = Scorer::new(&m, &Colors).score(&rgb, &labels, &spread(0.0)).unwrap();
+    let f = scored(&m, &rgb, &labels);
     assert!(f.flags.iter().any(|f| f.code == "NOT_SCORED" && f.reason.contains("tumour")));
 }
 
@@ -147,12 +179,90 @@ fn without_a_bank_of_this_encoder_it_says_that_nothing_was_judged() {
 fn instability_is_a_logarithm_by_cell() {
     let m = map();
     let (rgb, labels) = halves();
-    let mut s = spread(0.0);
-    s.plane_mut(0)[5 * 32 + 9] = 16.0; // cell (1, 2), one of its 16 latents
-    let f = Scorer::new(&m, &Colors).score(&rgb, &labels, &s).unwrap();
-    assert!(f.scores.plane(2)[8 + 2].abs() < 1e-6 && f.scores.plane(2)[0] < -18.0);
+    let mut spread = Planes::zeros(1, 32, 32);
+    spread.plane_mut(0)[5 * 32 + 9] = 16.0; // cell (1, 2), one of its 16 latents
+    let s3 = unstable(&spread);
+    let tile = Scored { unstable: Some(&s3), ..of(&rgb, &labels) };
+    let f = Scorer::new(&m, &Colors, Judge::default()).score(&tile).unwrap();
+    assert!(f.scores.plane(UNSTABLE)[8 + 2].abs() < 1e-6 && f.scores.plane(UNSTABLE)[0] < -18.0);
     assert!(withheld(256).scores.height == 8 && codes(&withheld(128)) == ["UNCALIBRATED", "S6_NON_FINITE"]);
     assert!(withheld(128).scores.data.iter().all(|v| v.is_nan()), "nothing was judged");
+}
+
+#[test]
+fn blur_lies_below_the_crops_noise_above_and_a_lattice_is_seen_for_itself() {
+    let m = map();
+    let (rgb, labels) = halves();
+    let tile = |f: &TileFlags, i: usize| f.tile_scores.unwrap()[i];
+    let plain = scored(&m, &rgb, &labels);
+    let soft = scored(&m, &imageops::blur(&rgb, 2.0), &labels);
+    assert!(tile(&soft, SOFT) > tile(&plain, SOFT) + 2.0, "{} after {}", tile(&soft, SOFT), tile(&plain, SOFT));
+    assert!((tile(&soft, GRAINY) + tile(&soft, SOFT)).abs() < 1e-4);
+    let with = |of: &dyn Fn(u32, u32) -> i32| {
+        RgbImage::from_fn(256, 256, |x, y| Rgb(rgb.get_pixel(x, y).0.map(|v| (i32::from(v) + of(x, y)).clamp(0, 255) as u8)))
+    };
+    let noisy = scored(&m, &with(&|x, y| (x * 7919 + y * 104_729 + x * y * 31) as i32 % 41 - 20), &labels);
+    assert!(tile(&noisy, GRAINY) > tile(&plain, GRAINY) + 1.0);
+    let (lattice, none) = (with(&|x, y| if (x / 2 + y / 2) % 2 == 0 { 8 } else { -8 }), tile(&noisy, LATTICE));
+    assert!(tile(&scored(&m, &lattice, &labels), LATTICE) > none.max(-3.0), "{none}");
+}
+
+#[test]
+fn a_pasted_crop_is_found_where_it_lies_and_another_piece_of_the_same_tissue_is_not() {
+    let mut m = map();
+    // structure that survives half the resolution
+    let detailed = |seed: u64| {
+        let mut rgb = imageops::blur(&tissue(PINK, 256, seed), 2.0);
+        rgb.pixels_mut()
+            .for_each(|p| p.0 = [0, 1, 2].map(|c| (7.0 * (f32::from(p.0[c]) - f32::from(PINK[c])) + 120.0).clamp(20.0, 250.0) as u8));
+        rgb
+    };
+    let (tile, crop) = (detailed(1), imageops::crop_imm(&detailed(2), 10, 20, 128, 128).to_image());
+    m.crops[0].rgb = crop;
+    let labels = vec![1; 256 * 256];
+    let score = |rgb: &RgbImage| {
+        let s = Scorer::new(&m, &Colors, Judge::default());
+        s.score(&Scored { crops: &[0], ..of(rgb, &labels) }).unwrap()
+    };
+    let (clean, mut pasted) = (score(&tile), tile.clone());
+    let core = imageops::crop_imm(&m.crops[0].rgb, 16, 16, 96, 96).to_image();
+    imageops::replace(&mut pasted, &core, 133, 71);
+    let pasted = score(&pasted);
+    let of_tile = |f: &TileFlags| f.tile_scores.unwrap()[CROP_COPY];
+    assert!(of_tile(&clean) < 0.8 && of_tile(&pasted) > 0.95, "{} {}", of_tile(&clean), of_tile(&pasted));
+    let cells: Vec<usize> = (0..64).filter(|i| pasted.scores.plane(CROP_COPY)[*i] > 0.95).collect();
+    assert!(!cells.is_empty() && cells.iter().all(|i| (2..=5).contains(&(i / 8)) && (4..=7).contains(&(i % 8))), "{cells:?}");
+}
+
+#[test]
+fn a_copy_is_nearer_to_its_original_than_to_anything_else_in_any_orientation() {
+    let field = |seed: u64| imageops::blur(&tissue(PINK, 512, seed), 6.0);
+    let cells = |rgb: &RgbImage| {
+        let f = features(&Colors, rgb).unwrap();
+        let index = Index { encoder_sha256: Colors.sha256().into(), channels: 16, scale: 2.0, pictures: Vec::new() };
+        let row = |i: usize| {
+            (0..16)
+                .map(|c| index.packed((0..4).map(|n| f.at(c, i / 16 * 2 + n / 2, i % 16 * 2 + n % 2)).sum::<f32>() / 4.0))
+                .collect::<Vec<i8>>()
+        };
+        (0..256).flat_map(row).collect::<Vec<i8>>()
+    };
+    let picture = |i: u64| Indexed { id_sha256: format!("{i}"), mpp: 0.5, rows: 16, columns: 16, cells: cells(&field(i)) };
+    let index = Index { encoder_sha256: Colors.sha256().into(), channels: 16, scale: 2.0, pictures: (0..6).map(picture).collect() };
+    let d = Duplicates::new(index.clone(), &Colors).unwrap();
+    let nearest = |rgb: &RgbImage, without: Option<&str>| {
+        let found = d.nearest(&features(&Colors, rgb).unwrap(), 16, without);
+        found.into_iter().map(|(_, _, n)| n).reduce(|a, b| if b.score > a.score { b } else { a }).unwrap()
+    };
+    let part = imageops::crop_imm(&field(3), 64, 128, 256, 256).to_image();
+    let other = imageops::crop_imm(&field(9), 64, 128, 256, 256).to_image();
+    let ordinary = nearest(&other, None).score;
+    for turned in [part.clone(), imageops::rotate90(&part), imageops::flip_horizontal(&part)] {
+        let n = nearest(&turned, None);
+        assert!(n.picture == 3 && n.score > ordinary + 0.2, "{n:?} against {ordinary}");
+        assert!(nearest(&turned, Some("3")).score < n.score - 0.1, "left out, it is not found");
+    }
+    assert!(Duplicates::new(Index { encoder_sha256: "x".into(), ..index }, &Colors).is_none());
 }
 
 #[test]

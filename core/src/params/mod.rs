@@ -16,6 +16,7 @@ use serde_json::{Map, Value, json};
 use crate::{Error, Result, limits};
 
 mod atlas;
+mod calibrate;
 mod edit;
 mod eval;
 mod import;
@@ -23,6 +24,7 @@ mod presets;
 mod synth;
 
 pub use atlas::{AtlasFit, AtlasMerge, AtlasName, AtlasSample};
+pub use calibrate::{Calibrate, IndexSlide, Plant};
 pub use edit::Edit;
 pub use eval::Eval;
 pub use import::Import;

@@ -22,6 +22,8 @@ pub struct Synth {
     pub seed: u64,
     /// Seed of the noise alone: places, layouts and crops stay those of `seed`.
     pub noise_seed: Option<u64>,
+    /// Seeds that must agree on what each place shows (S4), 1 = not looked at.
+    pub seeds: u32,
     /// Index of the first tile, so that any single tile of a run can be made again.
     pub first: u32,
     /// A preset's name or TOML file; it stands in for what is not given.
@@ -70,6 +72,10 @@ pub struct Synth {
     pub mask: Option<String>,
     /// Publishes a preview every so many steps, 0 = none.
     pub preview_every: u32,
+    /// A calibration of the flags, instead of the one that ships with the models.
+    pub calibration: Option<String>,
+    /// Flagged tiles are listed among the others; else files of theirs go to a folder of their own.
+    pub keep_flagged: bool,
     /// Names of ops applied in this order.
     pub ops: Vec<String>,
     /// `auto`, `cpu`, `gpu` or `gpu:N`.
@@ -121,6 +127,12 @@ impl Params for Synth {
             field("from", Kind::Text, null, "Folder of a cluster run; not needed with a result handle"),
             field("n", Kind::Integer(1, limits::TILES as i64), || json!(4), "Number of tiles"),
             SEED,
+            field(
+                "seeds",
+                Kind::Integer(1, 8),
+                || json!(1),
+                "Seeds that must agree on what each place shows (flag S4): 1 = not looked at, 4 = as the design asks; each costs a tile",
+            ),
             field("noise_seed", Kind::Integer(0, i64::MAX), null, "Seed of the noise alone; places, layouts and crops stay those of seed"),
             field("first", Kind::Integer(0, limits::TILES as i64), || json!(0), "Index of the first tile of the run to make"),
             field("preset", Kind::Text, || json!("default"), "default, fast, paper, or a TOML file; stands in for what is not given"),
@@ -153,6 +165,13 @@ impl Params for Synth {
         fields.extend(Self::editing());
         fields.extend([
             field("preview_every", Kind::Integer(0, limits::STEPS as i64), || json!(0), "A preview every so many steps, 0 = none"),
+            field(
+                "keep_flagged",
+                Kind::Flag,
+                || json!(false),
+                "List flagged tiles among those for training; else their files go to `flagged`",
+            ),
+            field("calibration", Kind::Text, null, "Calibration of the flags, instead of the one that ships with the models"),
             field("ops", Kind::List, || json!(["gamut"]), "Names of the ops applied to each tile, in this order"),
             DEVICE,
             THREADS,

@@ -9,6 +9,7 @@ use super::plan::Plan;
 use super::run::Nets;
 use crate::condition::Chosen;
 use crate::diffuse::ddim::EpsDenoiser;
+use crate::flags::TileFlags;
 use crate::semantic_map::SemanticMap;
 use crate::{Error, Result, params};
 
@@ -71,10 +72,19 @@ impl Common {
         Self { shared, parameters: parameters.clone(), of_map: map.crops.len(), crop_files: crop_files.to_vec() }
     }
 
-    /// The provenance of one tile. `parameters` are those that make this tile alone, without folders, and without the number of
-    /// threads, which never changes it.
-    pub(super) fn of(&self, map: &SemanticMap, plan: &Plan, made: &Made<'_>) -> Result<Value> {
-        let parameters = params::Synth { n: 1, first: plan.index, from: None, out_dir: None, threads: 0, ..self.parameters.clone() };
+    /// The provenance of one tile. `parameters` are those that make this tile alone, without folders, and without what never
+    /// changes it: the number of threads, which calibration (its hash stands beside them) and where flagged tiles go.
+    pub(super) fn of(&self, map: &SemanticMap, plan: &Plan, flags: &TileFlags, made: &Made<'_>) -> Result<Value> {
+        let parameters = params::Synth {
+            n: 1,
+            first: plan.index,
+            from: None,
+            out_dir: None,
+            threads: 0,
+            calibration: None,
+            keep_flagged: false,
+            ..self.parameters.clone()
+        };
         let parameters = serde_json::to_value(&parameters).map_err(|e| Error::internal(e.to_string()))?;
         let mut out = self.shared.clone();
         out["index"] = json!(plan.index);
@@ -85,7 +95,7 @@ impl Common {
         out["classes_without_crop"] = json!(plan.choice.unknown);
         out["ops"] = json!(made.ops);
         out["withheld"] = json!(made.withheld);
-        out["calibrated"] = json!(false);
+        out["calibration_sha256"] = json!(flags.calibration);
         out["notes"] = json!(made.notes);
         Ok(out)
     }

@@ -17,12 +17,12 @@ pub(super) fn denoised(
     map: &SemanticMap,
     plans: &[Plan],
     p: &params::Synth,
+    seed: u64,
     job: &Job,
 ) -> Result<Vec<Denoised>> {
     let variant = network.variant();
     let conditions = plans.iter().map(|plan| condition(variant, map, plan)).collect::<Result<Vec<_>>>()?;
     let reduced = network.reduce(&conditions)?;
-    let seed = p.noise_seed.unwrap_or(p.seed);
     let tiles: Vec<(u64, u32)> = plans.iter().map(|plan| (seed, plan.index)).collect();
     let steps = ddim::schedule(p.steps as usize, p.eta)?;
     let out = ddim::denoise(network, &reduced, &tiles, &steps, job)?;

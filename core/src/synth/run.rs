@@ -15,7 +15,7 @@ use crate::condition::{CHANNELS, LATENT, LATENT_PX, TEXTURE};
 use crate::diffuse::ddim::{self, EpsDenoiser};
 use crate::diffuse::windows::{self, Windowed};
 use crate::diffuse::{Anchor, Batch, Denoised, Guidance, Sampler, Settings, Start, denoise, refine};
-use crate::flags::{CELL_PX, Flag, Scorer, TileFlags, withheld};
+use crate::flags::{CELL_PX, Flag, Judge, Networks, Scored, Scorer, TileFlags, unstable, withheld};
 use crate::ops::{Applied, apply};
 use crate::semantic_map::{Crop, SemanticMap};
 use crate::{Denoiser, Encoder, Error, Job, LatentCodec, Op, Planes, Result, limits, params};
@@ -44,6 +44,8 @@ pub struct Nets<'a> {
     pub device: Option<&'a str>,
     /// An imported network, used instead of `denoiser`; the codec is then its own.
     pub published: Option<&'a dyn EpsDenoiser>,
+    /// What the tiles are held against.
+    pub judge: Judge<'a>,
     /// Tiles denoised at once, at least 1. It changes memory and speed only, as long as a network's samples do not depend on
     /// their batch.
     pub batch: usize,
@@ -52,7 +54,7 @@ pub struct Nets<'a> {
 impl<'a> Nets<'a> {
     /// Networks on a device nobody named, four tiles at once.
     pub fn new(codec: &'a dyn LatentCodec, denoiser: &'a dyn Denoiser, encoder: &'a dyn Encoder) -> Self {
-        Self { codec, denoiser, refiner: None, encoder, published: None, device: None, batch: BATCH }
+        Self { codec, denoiser, refiner: None, encoder, published: None, device: None, judge: Judge::default(), batch: BATCH }
     }
 
     /// The same with an imported network and its own codec.
@@ -68,6 +70,21 @@ impl<'a> Nets<'a> {
     /// Names the device.
     pub fn on(self, device: &'a str) -> Self {
         Self { device: Some(device), ..self }
+    }
+
+    /// Sets what the tiles are held against.
+    pub fn judged(self, judge: Judge<'a>) -> Self {
+        Self { judge, ..self }
+    }
+
+    /// The hashes that a calibration is bound to.
+    pub fn hashes(&self, refine: bool) -> Networks {
+        Networks {
+            codec_sha256: self.codec.sha256().into(),
+            denoiser_sha256: self.published.map_or_else(|| self.denoiser.sha256(), EpsDenoiser::sha256).into(),
+            refiner_sha256: self.refiner.filter(|_| refine).map(|r| r.sha256().into()),
+            encoder_sha256: self.encoder.sha256().into(),
+        }
     }
 
     /// Sets how many tiles are denoised at once.
@@ -136,7 +153,7 @@ pub fn run(
         }
         (None, None) => steps,
     };
-    job.stage("denoise", u64::from(params.n) * steps as u64);
+    job.stage("denoise", u64::from(params.n) * u64::from(params.seeds.max(1)) * steps as u64);
     let inputs = Inputs::read(params, map)?;
     inputs.notes.iter().for_each(|n| job.note(n.clone()));
     run_with(map, nets, ops, inputs, job, sink)
@@ -167,14 +184,25 @@ pub(crate) fn run_with(
     for chunk in indices.chunks(batch) {
         let plan = |i: &u32| Ok(Plan::new(&extended, layout.of(params.seed, *i)?, &inputs.own, params, *i));
         let plans = chunk.iter().map(plan).collect::<Result<Vec<_>>>()?;
-        for (plan, latents) in plans.iter().zip(loom.denoised(&plans)?) {
+        let seed = params.noise_seed.unwrap_or(params.seed);
+        let mut others = Vec::new();
+        for i in 1..params.seeds {
+            others.push(loom.denoised(&plans, other_seed(seed, i))?);
+        }
+        for (i, (plan, latents)) in plans.iter().zip(loom.denoised(&plans, seed)?).enumerate() {
             job.check()?;
-            let tile = loom.finished(plan, &latents)?;
+            let others: Vec<&Denoised> = others.iter().filter_map(|of| of.get(i)).collect();
+            let tile = loom.finished(plan, &latents, &others)?;
             job.publish(image::DynamicImage::ImageRgb8(tile.rgb.clone()).into_rgba8());
             sink(tile)?;
         }
     }
     Ok(())
+}
+
+/// The seed of the noise of another tile of the same place (S4): an odd step, so that none of them meet.
+fn other_seed(seed: u64, i: u32) -> u64 {
+    seed.wrapping_add(u64::from(i).wrapping_mul(0x9E37_79B9_7F4A_7C15))
 }
 
 /// Where the layouts of a run come from.
@@ -275,23 +303,22 @@ impl<'a> Loom<'a> {
             log2_mpp: log2_mpp(map.work_mpp, job),
         };
         let encoded = Encoded::new(extended, nets.codec, nets.encoder);
-        let scorer = Scorer::new(extended, nets.encoder);
+        let scorer = Scorer::new(extended, nets.encoder, nets.judge);
         let real = inputs.init.as_ref().map(|i| windows::encode(nets.codec, &i.rgb, job)).transpose()?;
         let common = Common::new(map, nets, params, &inputs.crop_files);
         Ok(Self { map: extended, nets, ops, inputs, params, job, settings, encoded, scorer, real, common })
     }
 
     /// Latents of a few tiles.
-    fn denoised(&mut self, plans: &[Plan]) -> Result<Vec<Denoised>> {
+    fn denoised(&mut self, plans: &[Plan], seed: u64) -> Result<Vec<Denoised>> {
         if let Some(network) = self.nets.published {
-            return published::denoised(network, self.map, plans, self.params, self.job);
+            return published::denoised(network, self.map, plans, self.params, seed, self.job);
         }
         for index in plans.iter().flat_map(Plan::crops) {
             self.job.check()?;
             self.encoded.prepare(index)?;
         }
         let conditions = plans.iter().map(|p| p.condition(&self.encoded, self.params)).collect::<Result<Vec<_>>>()?;
-        let seed = self.params.noise_seed.unwrap_or(self.params.seed);
         let noise = plans.iter().map(|p| p.noise(seed)).collect::<Result<Vec<_>>>()?;
         let tiles: Vec<(u64, u32)> = plans.iter().map(|p| (seed, p.index)).collect();
         let start: Vec<Start> = plans.iter().filter_map(|p| self.start(p)).collect();
@@ -348,7 +375,7 @@ impl<'a> Loom<'a> {
     }
 
     /// A tile from its latents.
-    fn finished(&mut self, plan: &Plan, done: &Denoised) -> Result<SyntheticTile> {
+    fn finished(&mut self, plan: &Plan, done: &Denoised, others: &[&Denoised]) -> Result<SyntheticTile> {
         if !done.latents.data.iter().all(|v| v.is_finite()) {
             self.job.note(format!("tile {} was withheld: its latents are not finite numbers", plan.index));
             let grey = RgbImage::from_pixel(self.inputs.size_px, self.inputs.size_px, Rgb([128; 3]));
@@ -356,13 +383,19 @@ impl<'a> Loom<'a> {
         }
         let rgb = self.kept(plan, self.decoded(&done.latents)?);
         let labels = &plan.layout.labels;
-        let before = self.scorer.score(&rgb, labels, &done.spread)?;
+        let mut crops: Vec<usize> = plan.crops().collect();
+        crops.sort_unstable();
+        crops.dedup();
+        let unstable = unstable(&done.spread);
+        let disagree = self.disagreement(&rgb, labels, others)?;
+        let (unstable, disagree) = (Some(unstable.as_slice()), disagree.as_deref());
+        let before = self.scorer.score(&Scored { rgb: &rgb, labels, unstable, disagree, crops: &crops })?;
         let Applied { rgb, changed, flags: raised, records, mut notes } = apply(self.ops, rgb, labels, &before.scores, self.job)?;
         notes.iter().for_each(|n| self.job.note(format!("tile {}: {n}", plan.index)));
         let mut flags = before;
         if changed {
             // flags describe the pixels that are delivered; what an op cleared stays on record
-            let after = self.scorer.score(&rgb, labels, &done.spread)?;
+            let after = self.scorer.score(&Scored { rgb: &rgb, labels, unstable, disagree, crops: &crops })?;
             notes.extend(cleared(&flags.flags, &after.flags));
             flags = after;
         }
@@ -379,8 +412,6 @@ impl<'a> Loom<'a> {
         if self.inputs.init.as_ref().is_some_and(|i| i.rgb == rgb) {
             notes.push("nothing was made anew: this is the picture it began from (the mask or the classes to inpaint hold nothing)".into());
         }
-        let mut crops: Vec<usize> = plan.crops().collect();
-        crops.dedup();
         for index in crops {
             flags.flags.extend(self.scorer.crop(index)?);
         }
@@ -388,11 +419,24 @@ impl<'a> Loom<'a> {
         self.tile(plan, rgb, flags, &Made { ops: &records, withheld: false, notes: &notes })
     }
 
+    /// S4 by cell, where other seeds were asked for.
+    fn disagreement(&self, rgb: &RgbImage, labels: &[u8], others: &[&Denoised]) -> Result<Option<Vec<f32>>> {
+        if others.is_empty() {
+            return Ok(None);
+        }
+        let mut seen: Vec<Vec<u8>> = self.scorer.seen(rgb, labels)?.into_iter().collect();
+        for other in others.iter().filter(|o| o.latents.data.iter().all(|v| v.is_finite())) {
+            self.job.check()?;
+            seen.extend(self.scorer.seen(&self.decoded(&other.latents)?, labels)?);
+        }
+        Ok((seen.len() > 1).then(|| self.scorer.disagreement(&seen, rgb.width())))
+    }
+
     fn tile(&self, plan: &Plan, rgb: RgbImage, flags: TileFlags, made: &Made<'_>) -> Result<SyntheticTile> {
         let mut shown: Vec<usize> = plan.crops().collect();
         shown.dedup();
         let crops = shown.iter().filter_map(|i| self.map.crops.get(*i)).cloned().collect();
-        let provenance = self.common.of(self.map, plan, made)?;
+        let provenance = self.common.of(self.map, plan, &flags, made)?;
         Ok(SyntheticTile {
             index: plan.index,
             rgb,

@@ -1,11 +1,15 @@
 //! The command line. Defaults of job parameters are the library's own: an option that is not given is not passed on.
 
+mod flags;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::edits::Edits;
 use crate::error::EXIT_CODES;
+
+pub use flags::{Calibrate, Flags, Index, Planted};
 
 /// Pseudo-semantic maps and synthetic tissue tiles from whole-slide images, offline.
 #[derive(Debug, Parser)]
@@ -69,6 +73,12 @@ pub enum Command {
         /// What to do.
         #[command(subcommand)]
         command: Atlas,
+    },
+    /// How sure one can be that a fault is flagged
+    Flags {
+        /// What to do.
+        #[command(subcommand)]
+        command: Flags,
     },
     /// Models of others
     Models {
@@ -222,7 +232,7 @@ pub struct Where {
 }
 
 /// Options of `cluster`.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct Cluster {
     /// The slide: SVS, NDPI, MRXS, SCN, pyramidal TIFF, whatever OpenSlide opens; several slides, or folders of slides, get a map each
     /// in a folder of their own inside --out, those already made are skipped, and a summary ends it
@@ -349,6 +359,15 @@ pub struct Synth {
     /// What to show instead of what the map says.
     #[command(flatten)]
     pub edit: Edit,
+    /// Seeds that must agree on what each place shows (flag S4), 1 to 8; each costs a tile [default: 1]
+    #[arg(long, value_name = "N")]
+    pub seeds: Option<u32>,
+    /// A calibration of the flags, a folder made by `flags calibrate`, instead of the one that ships
+    #[arg(long, value_name = "DIR|FILE")]
+    pub calibration: Option<PathBuf>,
+    /// Put flagged tiles among those for training too, with their flags; else they go to a folder of their own, `flagged`
+    #[arg(long)]
+    pub keep_flagged: bool,
     /// Ops applied to each tile in this order, separated by commas; `none` for none [default: gamut]
     #[arg(long, value_delimiter = ',')]
     pub ops: Option<Vec<String>>,

@@ -112,13 +112,13 @@ fn rename(common: &Common, options: &AtlasName, report: &Arc<Report>) -> Result<
 }
 
 /// A job that reads no slide and needs no networks.
-fn on_files(common: &Common, kind: &str, given: Given, report: &Arc<Report>) -> Result<Value> {
+pub(super) fn on_files(common: &Common, kind: &str, given: Given, report: &Arc<Report>) -> Result<Value> {
     let library = library::find(common.library.as_deref())?;
     let context = library.context(Path::new("."), Some("cpu"), 1, Viewer::new(None, report.clone()))?;
     run::job(&context, kind, 0, &given.value(), report)
 }
 
-fn texts(paths: &[PathBuf]) -> Result<Vec<String>> {
+pub(super) fn texts(paths: &[PathBuf]) -> Result<Vec<String>> {
     let text = |path: &PathBuf| path.to_str().map(str::to_owned).ok_or_else(|| path.display().to_string());
     let texts: std::result::Result<_, _> = paths.iter().map(text).collect();
     texts.map_err(|shown| Failure::new(Kind::Usage, format!("`{shown}` is not UTF-8, which the library needs; rename it")))

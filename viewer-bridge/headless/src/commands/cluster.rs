@@ -112,7 +112,7 @@ pub fn ready(given: &mut Given, path: &Path, mpp: Option<f64>, roi: Option<&Path
 }
 
 /// An atlas: a file, or the name of one that ships with the weights, such as `he`.
-fn find_atlas(atlas: &Path, models: &Path) -> Result<PathBuf> {
+pub(super) fn find_atlas(atlas: &Path, models: &Path) -> Result<PathBuf> {
     let shipped = models.join(format!("{}_atlas.json", atlas.display()));
     let found = [atlas.to_path_buf(), shipped].into_iter().find(|p| p.is_file());
     found.ok_or_else(|| {

@@ -60,6 +60,10 @@ fn describe(found: &Value, lines: &mut Vec<String>, missing: &mut Vec<String>) {
             if w["ok"] == true { "loaded, sha-256 as in the manifest" } else { "NOT usable" }
         ));
     }
+    for (what, state) in found["flags"].as_object().into_iter().flatten() {
+        let why = state["missing"].as_str();
+        lines.push(why.map_or_else(|| format!("{what}: there"), |why| format!("{what}: none, so every tile counts as flagged ({why})")));
+    }
     let ops: Vec<String> = list(&found["ops"]["ops"]).iter().map(|o| text(&o["name"])).collect();
     lines.push(format!("ops: {}", ops.join(", ")));
     missing.extend(list(&found["missing"]).iter().map(text));

@@ -50,6 +50,7 @@ pub fn run(common: &Common, options: &Rerun, report: &Arc<Report>) -> Result<u8>
     inputs(&mut given.0, file.parent().unwrap_or(Path::new(".")))?;
     given.put("n", Some(1));
     given.put("first", provenance["index"].as_u64());
+    given.put("keep_flagged", Some(true));
     given.put_dir("from", &map)?;
     given.put_dir("out_dir", out)?;
     given.put_place(&options.place);
@@ -89,7 +90,8 @@ fn inputs(given: &mut serde_json::Map<String, Value>, beside: &Path) -> Result<(
             Err(Failure::input(why))
         }
         Some(name) => {
-            let path = beside.join(name);
+            // a flagged tile lies one folder deeper than the files of its data set
+            let path = [beside.join(name), beside.join("..").join(name)].into_iter().find(|p| p.is_file()).unwrap_or(beside.join(name));
             if !path.is_file() {
                 let why = format!("`{}` is missing: the tile was made with it; put it back from the data set", path.display());
                 return Err(Failure::input(why));
@@ -127,7 +129,8 @@ fn refuse_own_folder(file: &Path, out: &Path) -> Result<()> {
 /// The map's folder: as given, or where `./x demo` and most people put it.
 fn find_map(file: &Path, given: Option<&Path>) -> Result<PathBuf> {
     let beside = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let places = given.map_or_else(|| ["../map", "map", "..", "."].map(|p| beside.join(p)).to_vec(), |dir| vec![dir.to_path_buf()]);
+    let places = given
+        .map_or_else(|| ["../map", "map", "..", ".", "../../map", "../.."].map(|p| beside.join(p)).to_vec(), |dir| vec![dir.to_path_buf()]);
     places.into_iter().find(|p| p.join("map.json").is_file()).ok_or_else(|| {
         let shown = given.map_or_else(|| format!("beside `{}`", file.display()), |dir| format!("in `{}`", dir.display()));
         Failure::input(format!("there is no map {shown} (no map.json); give the folder the tile was made from with --from"))

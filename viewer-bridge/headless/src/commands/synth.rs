@@ -38,6 +38,11 @@ pub fn run(common: &Common, options: &Synth, report: &Arc<Report>) -> Result<u8>
     given.put("interval", options.interval.map(|i| i.to_vec()));
     given.put("sampler", options.sampler.clone());
     given.put("size_px", options.size);
+    given.put("seeds", options.seeds);
+    given.put("keep_flagged", options.keep_flagged.then_some(true));
+    if let Some(path) = &options.calibration {
+        given.put_dir("calibration", &if path.is_dir() { path.join("calibration.json") } else { path.clone() })?;
+    }
     let ops = options.ops.clone().map(|ops| ops.into_iter().filter(|o| o != "none").collect::<Vec<_>>());
     given.put("ops", ops);
     edited(&mut given, &options.edit)?;
@@ -53,7 +58,13 @@ pub fn run(common: &Common, options: &Synth, report: &Arc<Report>) -> Result<u8>
         lines.push(format!("tile {:>4}  {codes}", tile["index"].as_u64().unwrap_or(0) + 1));
     }
     lines.push(format!("device: {}", summary["device"]["name"].as_str().unwrap_or("unknown")));
+    let flagged = tiles.iter().filter(|t| t["flags"].as_u64() != Some(0)).count();
     lines.push(format!("{} SYNTHETIC tile(s) in {}; start with contact_sheet.png", tiles.len(), options.out.display()));
+    if flagged > 0 && !options.keep_flagged {
+        lines.push(format!(
+            "{flagged} of them flagged and kept apart in the folder `flagged` (--keep-flagged leaves them among the others)"
+        ));
+    }
     report.outcome(&lines, &ok(summary, "synth"));
     Ok(0)
 }

@@ -1,0 +1,301 @@
+//! Ranks, threshold and what they are worth. In: tables of slides to calibrate on and of slides to test on. Out: a [`Calibration`] with
+//! its [`Report`]. Fails where tables do not belong together or hold too little.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Fault, ORDINARY, PLANTED, REAL, RENDERED, Sample, Table};
+use crate::flags::calibration::{self, Calibration, Ranks};
+use crate::flags::score::Among;
+use crate::flags::{SCORES, bound};
+use crate::{Error, Result};
+
+/// Fewest real tiles (as scanned and rendered together) and ordinary tiles that a score is ranked among.
+const REFERENCE: usize = 60;
+/// Share of real tiles that lie nearer to another picture than a memorised tile may.
+const MEMORISED: f64 = 0.01;
+
+/// How many tiles of a kind were flagged.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Rate {
+    /// Tiles.
+    pub n: usize,
+    /// Flagged ones.
+    pub flagged: usize,
+    /// Share.
+    pub share: f64,
+}
+
+/// One kind of fault.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct KindReport {
+    /// Its name; `all` for all together.
+    pub kind: String,
+    /// Number on the slides calibrated on.
+    pub calibrated: usize,
+    /// Missed there.
+    pub calibrated_missed: usize,
+    /// Number on the other slides.
+    pub tested: usize,
+    /// Missed there.
+    pub missed: usize,
+    /// Upper end of the one-sided 95 % Clopper-Pearson interval of the share missed.
+    pub upper: f64,
+    /// Which score had the largest rank, of the tiles tested; `s6` where one that always flags did.
+    pub caught_by: BTreeMap<String, usize>,
+}
+
+/// What one score tells of each kind of fault.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Roc {
+    /// Name of the score.
+    pub score: String,
+    /// What it is ranked among.
+    pub among: String,
+    /// Area under the ROC curve of each kind against that, all slides; 0.5 = nothing.
+    pub area: BTreeMap<String, f64>,
+}
+
+/// How near tiles of the model come to training pictures.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Memory {
+    /// Distance below which 1 % of real tiles come to pictures other than their own (root mean square of embeddings).
+    pub real_quantile: f32,
+    /// Ordinary tiles measured.
+    pub n: usize,
+    /// Share of them that come nearer.
+    pub share: f64,
+    /// The same of planted copies: what the measure sees of true ones.
+    pub copies_share: f64,
+}
+
+/// What a calibration is worth.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// Slides calibrated on, hashed.
+    pub slides: Vec<String>,
+    /// Slides tested on, hashed.
+    pub tested_on: Vec<String>,
+    /// One line a kind of fault, then all.
+    pub kinds: Vec<KindReport>,
+    /// Flagged real tiles of the slides tested on.
+    pub real: Rate,
+    /// The same through the autoencoder.
+    pub rendered: Rate,
+    /// Flagged tiles of the model with nothing planted, of the slides tested on.
+    pub ordinary: Rate,
+    /// The three on the slides calibrated on.
+    pub calibrated: [Rate; 3],
+    /// Of each score.
+    pub scores: Vec<Roc>,
+    /// Memorisation; none without an index.
+    pub memory: Option<Memory>,
+    /// What the bound means.
+    pub meaning: String,
+}
+
+/// A tile's largest rank and the score that has it; infinite where a flag needs no calibration.
+pub fn caught(c: &Calibration, s: &Sample) -> (f32, String) {
+    if let Some(code) = s.hard.first() {
+        return (f32::INFINITY, code.split('_').next().unwrap_or(code).to_lowercase());
+    }
+    c.fused(&s.scores()).map_or((f32::INFINITY, "not scored".into()), |(rank, i)| (rank, SCORES[i].name.into()))
+}
+
+/// Calibrates on some slides, tests on others.
+pub fn fit(tables: &[Table], tests: &[Table], alpha: f64, software: &str) -> Result<Calibration> {
+    let first = check(tables, tests)?;
+    let ranks = references(tables)?;
+    let mut atlases: Vec<Option<String>> = tables.iter().map(|t| t.atlas.clone()).collect();
+    atlases.sort();
+    atlases.dedup();
+    let mut out = Calibration {
+        format: calibration::FORMAT.into(),
+        version: calibration::VERSION,
+        software: software.into(),
+        networks: first.networks.clone(),
+        atlases,
+        index_sha256: first.index_sha256.clone(),
+        alpha,
+        confidence: bound::CONFIDENCE,
+        n: 0,
+        k: 0,
+        tau: f32::MAX,
+        ranks,
+        report: serde_json::Value::Null,
+    };
+    threshold(&mut out, tables)?;
+    let report = report(&out, tables, tests);
+    out.report = serde_json::to_value(report).map_err(|e| Error::internal(e.to_string()))?;
+    Ok(out)
+}
+
+fn wrong(why: impl Into<String>) -> Error {
+    Error::parameter("calibrate", why.into(), "give folders that `flags plant` made with one set of models, each slide once")
+}
+
+/// Tables of one set of networks, every slide once.
+fn check<'a>(tables: &'a [Table], tests: &[Table]) -> Result<&'a Table> {
+    let first = tables.first().ok_or_else(|| wrong("there is no slide to calibrate on"))?;
+    let mut seen = BTreeSet::new();
+    for t in tables.iter().chain(tests) {
+        if t.format != PLANTED || t.version != calibration::VERSION {
+            return Err(wrong("a table is of another version"));
+        }
+        if t.networks != first.networks || t.index_sha256 != first.index_sha256 || t.preset != first.preset {
+            return Err(wrong("the tables were made with different networks, indices or presets"));
+        }
+        if !seen.insert((&t.slide_id_sha256, &t.atlas)) {
+            return Err(wrong("a slide is given twice"));
+        }
+    }
+    if let Some(both) = tests.iter().find(|t| tables.iter().any(|o| o.slide_id_sha256 == t.slide_id_sha256)) {
+        let id = both.slide_id_sha256.get(..12).unwrap_or_default();
+        return Err(wrong(format!("slide {id}... is on both sides: a test on it would say nothing")));
+    }
+    Ok(first)
+}
+
+fn of<'a>(tables: &'a [Table], kinds: &'a [&str]) -> impl Iterator<Item = &'a Sample> {
+    tables.iter().flat_map(|t| &t.samples).filter(move |s| kinds.contains(&s.kind.as_str()))
+}
+
+fn kinds_of(among: Among) -> &'static [&'static str] {
+    match among {
+        Among::Real => &[REAL, RENDERED],
+        Among::Ordinary => &[ORDINARY],
+        Among::Nothing => &[],
+    }
+}
+
+/// What each score is ranked among; scores that nothing was measured for have none.
+fn references(tables: &[Table]) -> Result<Vec<Ranks>> {
+    let mut out = Vec::new();
+    for (i, score) in SCORES.iter().enumerate().filter(|(_, s)| s.among != Among::Nothing) {
+        let mut values: Vec<f32> = of(tables, kinds_of(score.among)).map(|s| s.scores()[i]).filter(|v| v.is_finite()).collect();
+        values.sort_by(f32::total_cmp);
+        if values.len() < REFERENCE {
+            if values.is_empty() {
+                continue;
+            }
+            return Err(wrong(format!("{} tiles to rank {} among; {REFERENCE} are needed", values.len(), score.name)));
+        }
+        out.push(Ranks { name: score.name.into(), values });
+    }
+    Ok(out)
+}
+
+/// The threshold: the bound's order statistic of all faults together, or, where that is lower, what leaves a share alpha of one kind below
+/// it. The bound holds for all kinds together; the second part keeps a numerous easy kind from hiding a hard one.
+fn threshold(c: &mut Calibration, tables: &[Table]) -> Result<()> {
+    let of_kinds = |kinds: &[&str]| {
+        let mut ranks: Vec<f32> = of(tables, kinds).map(|s| caught(c, s).0).collect();
+        ranks.sort_by(f32::total_cmp);
+        ranks
+    };
+    let names = Fault::ALL.map(Fault::name);
+    let all = of_kinds(&names);
+    let k = bound::order_statistic(all.len(), c.alpha);
+    if all.len() < calibration::FEWEST || k == 0 {
+        return Err(wrong(format!("{} faults are too few; {} give a bound", all.len(), calibration::FEWEST)));
+    }
+    let mut tau = all[k - 1];
+    for name in names {
+        let own = of_kinds(&[name]);
+        let k = ((own.len() as f64 * c.alpha).floor() as usize).max(1);
+        if let Some(lowest) = own.get(k - 1) {
+            tau = tau.min(*lowest);
+        }
+    }
+    (c.n, c.k, c.tau) = (all.len(), all.iter().filter(|r| **r <= tau).count().clamp(1, k), tau.min(f32::MAX));
+    Ok(())
+}
+
+fn rate(c: &Calibration, tables: &[Table], kind: &str) -> Rate {
+    let ranks: Vec<f32> = of(tables, &[kind]).map(|s| caught(c, s).0).collect();
+    let flagged = ranks.iter().filter(|r| **r >= c.tau).count();
+    Rate { n: ranks.len(), flagged, share: flagged as f64 / ranks.len().max(1) as f64 }
+}
+
+fn kind(c: &Calibration, name: &str, kinds: &[&str], tables: &[Table], tests: &[Table]) -> KindReport {
+    let missed = |tables| of(tables, kinds).filter(|s| caught(c, s).0 < c.tau).count();
+    let mut caught_by = BTreeMap::new();
+    of(tests, kinds).map(|s| caught(c, s)).filter(|(rank, _)| *rank >= c.tau).for_each(|(_, by)| *caught_by.entry(by).or_default() += 1);
+    let tested = of(tests, kinds).count();
+    KindReport {
+        kind: name.into(),
+        calibrated: of(tables, kinds).count(),
+        calibrated_missed: missed(tables),
+        tested,
+        missed: missed(tests),
+        upper: bound::upper(missed(tests), tested),
+        caught_by,
+    }
+}
+
+fn report(c: &Calibration, tables: &[Table], tests: &[Table]) -> Report {
+    let names = Fault::ALL.map(Fault::name);
+    let mut kinds: Vec<KindReport> = names.iter().map(|n| kind(c, n, &[n], tables, tests)).collect();
+    kinds.push(kind(c, "all", &names, tables, tests));
+    let ids = |tables: &[Table]| tables.iter().map(|t| t.slide_id_sha256.clone()).collect();
+    let everything: Vec<Table> = tables.iter().chain(tests).cloned().collect();
+    Report {
+        slides: ids(tables),
+        tested_on: ids(tests),
+        kinds,
+        real: rate(c, tests, REAL),
+        rendered: rate(c, tests, RENDERED),
+        ordinary: rate(c, tests, ORDINARY),
+        calibrated: [REAL, RENDERED, ORDINARY].map(|k| rate(c, tables, k)),
+        scores: rocs(&everything),
+        memory: memory(&everything),
+        meaning: format!(
+            "with {:.0} % confidence at most {:.0} % of faults exchangeable with those planted pass unflagged; it says nothing of other faults",
+            100.0 * c.confidence,
+            100.0 * c.alpha
+        ),
+    }
+}
+
+fn rocs(tables: &[Table]) -> Vec<Roc> {
+    let values = |kinds: &[&str], i: usize| -> Vec<f32> { of(tables, kinds).map(|s| s.scores()[i]).filter(|v| v.is_finite()).collect() };
+    let one = |(i, score): (usize, &crate::flags::score::Score)| {
+        let (among, reference) = match score.among {
+            Among::Ordinary => ("ordinary tiles", &[ORDINARY][..]),
+            _ => ("real tiles", &[REAL, RENDERED][..]),
+        };
+        let reference = values(reference, i);
+        let area = Fault::ALL.iter().filter_map(|f| Some((f.name().to_owned(), area(&values(&[f.name()], i), &reference)?))).collect();
+        Roc { score: score.name.into(), among: among.into(), area }
+    };
+    SCORES.iter().enumerate().map(one).filter(|r| !r.area.is_empty()).collect()
+}
+
+/// Area under the ROC curve (Mann and Whitney's U over the number of pairs); none without values on either side.
+fn area(bad: &[f32], good: &[f32]) -> Option<f64> {
+    let wins = |b: &f32| {
+        good.iter()
+            .map(|g| {
+                if b > g {
+                    1.0
+                } else if b < g {
+                    0.0
+                } else {
+                    0.5
+                }
+            })
+            .sum::<f64>()
+    };
+    let pairs = (bad.len() * good.len()) as f64;
+    (pairs > 0.0).then(|| (1e4 * bad.iter().map(wins).sum::<f64>() / pairs).round() / 1e4)
+}
+
+fn memory(tables: &[Table]) -> Option<Memory> {
+    let of = |kind: &str| -> Vec<f32> { of(tables, &[kind]).filter_map(|s| s.nearest).collect() };
+    let (mut real, ordinary, copies) = (of(REAL), of(ORDINARY), of(Fault::Copied.name()));
+    real.sort_by(f32::total_cmp);
+    let real_quantile = *real.get(((real.len() as f64 * MEMORISED).ceil() as usize).saturating_sub(1))?;
+    let share = |v: &[f32]| v.iter().filter(|d| **d < real_quantile).count() as f64 / v.len().max(1) as f64;
+    Some(Memory { real_quantile, n: ordinary.len(), share: share(&ordinary), copies_share: share(&copies) })
+}

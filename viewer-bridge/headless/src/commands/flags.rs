@@ -1,0 +1,186 @@
+//! `histoloom flags`: slides in, a calibration of the flags out, and what it is worth.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::atlas::{on_files, texts};
+use super::cluster::{find_atlas, name, one};
+use super::{Given, make_out, ok, opened};
+use crate::callbacks::Viewer;
+use crate::cli::{self, Cluster, Common, Flags, Planted};
+use crate::error::{Failure, Result};
+use crate::report::Report;
+use crate::{library, run, slide};
+
+/// Runs it.
+pub fn run(common: &Common, command: &Flags, report: &Arc<Report>) -> Result<u8> {
+    match command {
+        Flags::Calibrate(options) => calibrate(common, options, report),
+        Flags::Plant(options) => {
+            let summary = plant(common, &options.slide, &options.from, &options.out, &options.planted, report)?;
+            let of = |(kind, n): (&String, &Value)| format!("{n:>5}  {kind}");
+            let mut lines: Vec<String> = summary["tiles"].as_object().into_iter().flatten().map(of).collect();
+            lines.push(format!("scored tiles in {}", options.out.display()));
+            report.outcome(&lines, &ok(summary, "flags plant"));
+            Ok(0)
+        }
+        Flags::Report { calibration } => told(common, calibration.as_deref(), report),
+        Flags::Index(options) => index(common, options, report),
+    }
+}
+
+/// The step of one slide.
+fn plant(common: &Common, path: &Path, map: &Path, out: &Path, planted: &Planted, report: &Arc<Report>) -> Result<Value> {
+    if !map.join("map.json").is_file() {
+        let hint = "give the --out folder of `histoloom cluster`";
+        return Err(Failure::input(format!("there is no map in `{}` (no map.json); {hint}", map.display())));
+    }
+    let slide = slide::Slide::open(path)?;
+    let (library, models) = opened(common)?;
+    let mut given = Given::default();
+    given.put_dir("from", map)?;
+    given.put_dir("out_dir", out)?;
+    given.put("n", planted.n);
+    given.put("real", planted.real);
+    given.put("ordinary", planted.ordinary);
+    given.put("seed", planted.seed);
+    given.put_place(&planted.place);
+    let (device, threads) = (planted.place.device.as_deref(), planted.place.threads.unwrap_or(0));
+    let context = library.context(&models, device, threads, Viewer::new(Some(slide), report.clone()))?;
+    let handle = context.open_slide(&name(path))?;
+    run::job(&context, "flags_plant", handle, &given.value(), report)
+}
+
+/// All steps; a slide's folder that is whole is taken as it is.
+fn calibrate(common: &Common, options: &cli::Calibrate, report: &Arc<Report>) -> Result<u8> {
+    make_out(&options.out)?;
+    let (_, models) = opened(common)?;
+    let atlas = options.atlas.as_deref().map(|a| find_atlas(a, &models)).transpose()?;
+    let side = |slides: &[PathBuf]| -> Result<Vec<PathBuf>> {
+        let mut folders = Vec::new();
+        for slide in slides {
+            for atlas in [None, atlas.as_deref()].into_iter().enumerate().filter(|(i, a)| *i == 0 || a.is_some()).map(|(_, a)| a) {
+                folders.push(slide_step(common, options, slide, atlas, report)?);
+            }
+        }
+        Ok(folders)
+    };
+    let (on, test) = (side(&options.on)?, side(&options.test)?);
+    let mut given = Given::default();
+    given.put("calibrate", Some(texts(&on)?));
+    given.put("test", Some(texts(&test)?));
+    given.put("alpha", options.alpha);
+    given.put_dir("out_dir", &options.out)?;
+    let summary = on_files(common, "flags_calibrate", given, report)?;
+    let mut lines = lines(&summary);
+    lines.push(format!("calibration.json and calibration.png, a sheet of the worst, in {}", options.out.display()));
+    report.outcome(&lines, &ok(summary, "flags calibrate"));
+    Ok(0)
+}
+
+/// Map and planted tiles of one slide; the folder comes back.
+fn slide_step(common: &Common, options: &cli::Calibrate, slide: &Path, atlas: Option<&Path>, report: &Arc<Report>) -> Result<PathBuf> {
+    let stem = slide.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
+    let folder = options.out.join(if atlas.is_some() { format!("{stem}_atlas") } else { stem });
+    let (map, planted) = (folder.join("map"), folder.join("planted"));
+    if planted.join("planted.json").is_file() {
+        report.say(&format!("{}: planted already", planted.display()));
+        return Ok(planted);
+    }
+    if !map.join("map.json").is_file() {
+        let mpp = options.mpp.filter(|_| slide::Slide::open(slide).is_ok_and(|s| s.mpp.is_none()));
+        let cluster = Cluster { mpp, atlas: atlas.map(Path::to_path_buf), place: options.planted.place.clone(), ..Cluster::default() };
+        one(common, &cluster, slide, &map, false, report)?;
+    }
+    plant(common, slide, &map, &planted, &options.planted, report)?;
+    Ok(planted)
+}
+
+fn index(common: &Common, options: &cli::Index, report: &Arc<Report>) -> Result<u8> {
+    let mut last = Value::Null;
+    for path in &options.slides {
+        let slide = slide::Slide::open(path)?;
+        let (library, models) = opened(common)?;
+        let mut given = Given::default();
+        if options.out.is_file() {
+            given.put_dir("add_to", &options.out)?;
+        }
+        given.put_dir("file", &options.out)?;
+        given.put("mpp", options.mpp.filter(|_| slide.mpp.is_none()));
+        given.put_place(&options.place);
+        let (device, threads) = (options.place.device.as_deref(), options.place.threads.unwrap_or(0));
+        let context = library.context(&models, device, threads, Viewer::new(Some(slide), report.clone()))?;
+        let handle = context.open_slide(&name(path))?;
+        last = run::job(&context, "flags_index", handle, &given.value(), report)?;
+    }
+    let lines = [format!("{} picture(s) in {}", last["pictures"], options.out.display())];
+    report.outcome(&lines, &ok(last, "flags index"));
+    Ok(0)
+}
+
+/// A calibration that is there.
+fn told(common: &Common, given: Option<&Path>, report: &Arc<Report>) -> Result<u8> {
+    let path = match given {
+        Some(path) if path.is_dir() => path.join("calibration.json"),
+        Some(path) => path.to_path_buf(),
+        None => library::find_models(common.models.as_deref())?.join("he_calibration.json"),
+    };
+    if !path.is_file() {
+        let hint = "give a folder made by `histoloom flags calibrate`";
+        return Err(Failure::input(format!("there is no calibration at `{}`; {hint}", path.display())));
+    }
+    let found = library::find(common.library.as_deref())?.inspect(&path)?;
+    if found["format"] != "histoloom-calibration" {
+        return Err(Failure::input(format!("`{}` is no calibration", path.display())));
+    }
+    let mut lines = lines(&found);
+    let sheet = path.with_extension("png");
+    if sheet.is_file() {
+        lines.push(format!("the worst missed and the worst false ones: {}", sheet.display()));
+    }
+    report.outcome(&lines, &ok(found, "flags report"));
+    Ok(0)
+}
+
+/// A calibration in lines.
+fn lines(c: &Value) -> Vec<String> {
+    let r = &c["report"];
+    let number = |v: &Value| v.as_f64().unwrap_or(f64::NAN);
+    let mut lines = vec![
+        format!("threshold {:.4}: {} of {} faults may lie at it or below (alpha {})", number(&c["tau"]), c["k"], c["n"], c["alpha"]),
+        String::new(),
+        format!("{:<20}{:>11}{:>8}{:>9}{:>9}{:>9}  caught by", "planted fault", "calibrated", "missed", "tested", "missed", "at most"),
+    ];
+    for k in r["kinds"].as_array().into_iter().flatten() {
+        let mut by: Vec<(String, u64)> =
+            k["caught_by"].as_object().into_iter().flatten().map(|(name, n)| (name.clone(), n.as_u64().unwrap_or(0))).collect();
+        by.sort_by_key(|(name, n)| (std::cmp::Reverse(*n), name.clone()));
+        let by: Vec<String> = by.iter().take(3).map(|(name, n)| format!("{name} {n}")).collect();
+        lines.push(format!(
+            "{:<20}{:>11}{:>8}{:>9}{:>9}{:>8.1}%  {}",
+            k["kind"].as_str().unwrap_or(""),
+            k["calibrated"],
+            k["calibrated_missed"],
+            k["tested"],
+            k["missed"],
+            100.0 * number(&k["upper"]),
+            by.join(", ")
+        ));
+    }
+    lines.push(String::new());
+    let rate = |name: &str, v: &Value| format!("{name}: {} of {} flagged ({:.1} %)", v["flagged"], v["n"], 100.0 * number(&v["share"]));
+    lines.push(rate("real tiles of the slides tested on", &r["real"]));
+    lines.push(rate("the same through the autoencoder", &r["rendered"]));
+    lines.push(rate("tiles of the model with nothing planted", &r["ordinary"]));
+    if let Some(memory) = r["memory"].as_object() {
+        let (n, share) = (&memory["n"], 100.0 * number(&memory["share"]));
+        lines.push(format!(
+            "memorisation: {share:.1} % of {n} tiles lie nearer to a training picture than 1 % of real tiles to others' (of planted copies {:.1} %)",
+            100.0 * number(&memory["copies_share"])
+        ));
+    }
+    lines.push(format!("meaning: {}", r["meaning"].as_str().unwrap_or("")));
+    lines
+}
