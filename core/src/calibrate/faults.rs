@@ -31,7 +31,7 @@ pub enum Fault {
     Stained,
     /// One of the shown crops pasted in.
     Pasted,
-    /// Real tissue of the index, moved by some pixels, lightened, with noise.
+    /// Real tissue of the index, moved by some pixels, lightened, with noise, through the autoencoder as any tile.
     Copied,
 }
 

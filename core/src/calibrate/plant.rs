@@ -82,8 +82,8 @@ pub fn plant(
         p,
         job,
         duplicates: &duplicates,
-        real: Scorer::new(&white, encoder, judged(Some(&id))),
-        synthetic: Scorer::new(&white, encoder, judged(None)),
+        real: Scorer::new(&white, encoder, Some(networks.nets.codec), judged(Some(&id)))?,
+        synthetic: Scorer::new(&white, encoder, Some(networks.nets.codec), judged(None))?,
         own: &id,
         samples: Vec::new(),
         sink,
@@ -160,12 +160,9 @@ impl Field<'_, '_> {
         for (i, place) in (0..self.p.real).zip(black) {
             let d = self.real_at(place, (0.0, 0.0))?;
             let crops = self.crops_for(place, &d.labels);
-            let scored = |rgb| Scored { rgb, labels: &d.labels, unstable: None, disagree: None, crops: &crops };
-            self.take(REAL, i, &scored(&d.rgb), true)?;
-            let codec = self.networks.nets.codec;
-            let again = codec.decode(&codec.encode(std::slice::from_ref(&d.rgb))?)?;
-            let again = again.first().ok_or_else(|| Error::internal("the codec decoded nothing"))?;
-            self.take(RENDERED, i, &scored(again), true)?;
+            let scored = |rgb, generated| Scored { rgb, labels: &d.labels, unstable: None, disagree: None, crops: &crops, generated };
+            self.take(REAL, i, &scored(&d.rgb, false), true)?;
+            self.take(RENDERED, i, &scored(&self.rendered(&d.rgb)?, true), true)?;
         }
         Ok(())
     }
@@ -177,6 +174,13 @@ impl Field<'_, '_> {
         present.dedup();
         let of = |class: &u8| condition::available(self.map, Some(place), *class).into_iter().take(2);
         present.iter().filter(|c| **c != 0).flat_map(of).collect()
+    }
+
+    /// A picture through the autoencoder and back.
+    fn rendered(&self, rgb: &RgbImage) -> Result<RgbImage> {
+        let codec = self.networks.nets.codec;
+        let again = codec.decode(&codec.encode(std::slice::from_ref(rgb))?)?;
+        again.into_iter().next().ok_or_else(|| Error::internal("the codec decoded nothing"))
     }
 
     /// A tile of some networks at a place.
@@ -195,7 +199,7 @@ impl Field<'_, '_> {
 
     fn ordinary(&mut self, black: &[Place]) -> Result<Vec<Made>> {
         let p = self.p.tiles()?;
-        self.job.stage("ordinary tiles", u64::from(self.p.ordinary));
+        self.job.stage("ordinary tiles", 0);
         let mut all = Vec::new();
         for i in 0..self.p.ordinary {
             let one = params::Synth { first: i, ..p.clone() };
@@ -245,7 +249,8 @@ impl Field<'_, '_> {
                 Fault::Copied => {
                     let mut moved = || (2.0 * dice.uniform() - 1.0) * MOVED;
                     let moved = (moved(), moved());
-                    Some(self.real_at(&black[i as usize % black.len()], moved)?.jittered(&mut dice))
+                    let copy = self.real_at(&black[i as usize % black.len()], moved)?.jittered(&mut dice);
+                    Some(Drawn { rgb: self.rendered(&copy.rgb)?, labels: copy.labels })
                 }
             };
             match drawn {
@@ -282,5 +287,5 @@ impl Field<'_, '_> {
 }
 
 fn scored<'m>(made: &'m Made, drawn: &'m Drawn) -> Scored<'m> {
-    Scored { rgb: &drawn.rgb, labels: &drawn.labels, unstable: Some(&made.unstable), disagree: None, crops: &made.crops }
+    Scored { rgb: &drawn.rgb, labels: &drawn.labels, unstable: Some(&made.unstable), disagree: None, crops: &made.crops, generated: true }
 }

@@ -14,7 +14,6 @@ use image::RgbImage;
 use super::cells::{CELL_PX, CellLabel};
 use super::hard::densities;
 use crate::condition::MARGIN_PX;
-use crate::semantic_map::SemanticMap;
 
 /// Standard deviations of the Gaussians, in pixels: the finest band lies above the first, the coarse one between the last two.
 const SIGMAS: [f32; 3] = [0.7, 3.2, 6.5];
@@ -133,15 +132,14 @@ pub struct Grain {
 }
 
 impl Grain {
-    /// From the crops of a map, their margins left out; none if no class has enough.
-    pub fn of(map: &SemanticMap) -> Option<Self> {
+    /// From crops with their classes, their margins left out; none if no class has enough.
+    pub fn of<'a>(crops: impl Iterator<Item = (u8, &'a RgbImage)>) -> Option<Self> {
         let mut classes: BTreeMap<u8, Vec<f32>> = BTreeMap::new();
-        for crop in &map.crops {
-            let (w, h) = crop.rgb.dimensions();
-            let inner = (w.saturating_sub(2 * MARGIN_PX), h.saturating_sub(2 * MARGIN_PX));
-            let core = image::imageops::crop_imm(&crop.rgb, MARGIN_PX, MARGIN_PX, inner.0, inner.1).to_image();
+        for (class, rgb) in crops {
+            let inner = (rgb.width().saturating_sub(2 * MARGIN_PX), rgb.height().saturating_sub(2 * MARGIN_PX));
+            let core = image::imageops::crop_imm(rgb, MARGIN_PX, MARGIN_PX, inner.0, inner.1).to_image();
             if inner.0.min(inner.1) >= CELL_PX as u32 {
-                classes.entry(crop.class).or_default().extend(Density::of(&core).fineness());
+                classes.entry(class).or_default().extend(Density::of(&core).fineness());
             }
         }
         classes.retain(|_, v| v.len() >= FEWEST);

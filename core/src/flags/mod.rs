@@ -30,6 +30,7 @@ pub mod duplicates;
 mod grain;
 mod hard;
 mod manifold;
+mod rendering;
 pub mod score;
 mod scorer;
 #[cfg(test)]

@@ -13,11 +13,12 @@ use super::duplicates::Duplicates;
 use super::grain::{Density, Grain};
 use super::hard::{Stain, StainLimits, densities, is_saturated};
 use super::manifold::Manifold;
+use super::rendering::Rendering;
 use super::score::{self, SCORES, index};
 use super::{Flag, TileFlags};
 use crate::condition::LATENT_PX;
 use crate::semantic_map::SemanticMap;
-use crate::{Encoder, Planes, Result};
+use crate::{Encoder, LatentCodec, Planes, Result};
 
 /// A cell is judged as one class when this share of its pixels asks for it; the rest is boundary.
 const PURE: f32 = 0.9;
@@ -48,6 +49,8 @@ pub struct Scored<'a> {
     pub disagree: Option<&'a [f32]>,
     /// Indices of the map's crops that it was shown.
     pub crops: &'a [usize],
+    /// Whether it came through the autoencoder: what that does to any tissue is not held against the tile.
+    pub generated: bool,
 }
 
 /// Scores the tiles of one map with one encoder.
@@ -57,19 +60,27 @@ pub struct Scorer<'a> {
     manifold: Option<Manifold>,
     prototypes: Option<Prototypes>,
     grain: Option<Grain>,
+    rendering: Rendering,
     limits: StainLimits,
     judge: Judge<'a>,
     crops: BTreeMap<usize, Option<Flag>>,
 }
 
 impl<'a> Scorer<'a> {
-    /// Prepares the real tissue of the map: spheres of S1, prototypes of S2, crops of S7, limits of S6.
-    pub fn new(map: &'a SemanticMap, encoder: &'a dyn Encoder, judge: Judge<'a>) -> Self {
+    /// Prepares the real tissue of the map: spheres of S1, prototypes of S2, crops of S7, limits of S6; and, with the autoencoder through
+    /// which generated tiles come, what it does to tissue by itself.
+    pub fn new(map: &'a SemanticMap, encoder: &'a dyn Encoder, codec: Option<&dyn LatentCodec>, judge: Judge<'a>) -> Result<Self> {
         let stride = encoder.stride_px() as usize;
         let raster = stride > 0 && CELL_PX.is_multiple_of(stride);
         let manifold = Manifold::new(&map.bank).filter(|m| raster && m.channels() == encoder.channels());
         let prototypes = manifold.as_ref().and_then(|_| Prototypes::of(map, encoder));
-        Self { map, encoder, manifold, prototypes, grain: Grain::of(map), limits: StainLimits::of(map), judge, crops: BTreeMap::new() }
+        let rendering = match codec {
+            Some(codec) if manifold.is_some() => Rendering::of(map, encoder, codec)?,
+            _ => Rendering::default(),
+        };
+        let crops = map.crops.iter().map(|c| (c.class, &c.rgb));
+        let (grain, limits) = (Grain::of(crops), StainLimits::of(map));
+        Ok(Self { map, encoder, manifold, prototypes, grain, rendering, limits, judge, crops: BTreeMap::new() })
     }
 
     /// Scores of a tile and the flags they raise. Without a calibration `UNCALIBRATED` comes first and only S6 raises others.
@@ -88,7 +99,7 @@ impl<'a> Scorer<'a> {
             values.into_iter().for_each(|v| scores.plane_mut(plane).copy_from_slice(v));
         }
         self.copied(tile, &mut scores);
-        self.drawn(rgb, &asked, &mut scores);
+        self.drawn(tile, &asked, &mut scores);
         self.saturated(rgb, labels, scores.plane_mut(index::SATURATION), &mut flags);
         self.stained(rgb, scores.plane_mut(index::STAIN), &mut flags);
         let tile_scores = score::of_tile(&scores);
@@ -101,10 +112,12 @@ impl<'a> Scorer<'a> {
         Ok(TileFlags { scores, names: names(), tile_scores: Some(tile_scores), flags, calibration, fused })
     }
 
-    /// The class that each feature cell of a picture looks most like, 0 where `labels` ask for none; none without prototypes.
+    /// The class that each feature cell of a generated picture looks most like, 0 where `labels` ask for none; none without prototypes.
     pub fn seen(&self, rgb: &RgbImage, labels: &[u8]) -> Result<Option<Vec<u8>>> {
         let Some(p) = &self.prototypes else { return Ok(None) };
-        Ok(Some(p.seen(&features(self.encoder, rgb)?, labels, self.encoder.stride_px() as usize)))
+        let mut f = features(self.encoder, rgb)?;
+        self.rendering.taken_off(&mut f);
+        Ok(Some(p.seen(&f, labels, self.encoder.stride_px() as usize)))
     }
 
     /// S4 by cell of the raster, of pictures `width` pixels wide: entropy in nats of the classes that several pictures show.
@@ -132,7 +145,10 @@ impl<'a> Scorer<'a> {
 
     /// S1, S2 and near duplicates.
     fn embedded(&self, m: &Manifold, tile: &Scored<'_>, asked: &[CellLabel], scores: &mut Planes, flags: &mut Vec<Flag>) -> Result<()> {
-        let f = features(self.encoder, tile.rgb)?;
+        let mut f = features(self.encoder, tile.rgb)?;
+        if tile.generated {
+            self.rendering.taken_off(&mut f);
+        }
         let stride = self.encoder.stride_px() as usize;
         let mut unknown = BTreeSet::new();
         for (i, (row, label)) in pooled(&f, CELL_PX / stride).iter().zip(asked).enumerate() {
@@ -176,9 +192,10 @@ impl<'a> Scorer<'a> {
     }
 
     /// S7 and S8.
-    fn drawn(&self, rgb: &RgbImage, asked: &[CellLabel], scores: &mut Planes) {
-        let density = Density::of(rgb);
-        if let Some(grain) = &self.grain {
+    fn drawn(&self, tile: &Scored<'_>, asked: &[CellLabel], scores: &mut Planes) {
+        let density = Density::of(tile.rgb);
+        let rendered = self.rendering.grain.as_ref().filter(|_| tile.generated);
+        if let Some(grain) = rendered.or(self.grain.as_ref()) {
             let deviations = grain.deviations(&density, asked);
             for (i, d) in deviations.into_iter().enumerate() {
                 scores.plane_mut(index::SOFT)[i] = -d;

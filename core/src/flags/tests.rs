@@ -9,11 +9,11 @@ use crate::synth::fakes::{Colors, PINK, PURPLE, map, tissue};
 use crate::{Encoder, Planes};
 
 fn of<'a>(rgb: &'a RgbImage, labels: &'a [u8]) -> Scored<'a> {
-    Scored { rgb, labels, unstable: None, disagree: None, crops: &[] }
+    Scored { rgb, labels, unstable: None, disagree: None, crops: &[], generated: false }
 }
 
 fn scored(m: &SemanticMap, rgb: &RgbImage, labels: &[u8]) -> TileFlags {
-    Scorer::new(m, &Colors, Judge::default()).score(&of(rgb, labels)).unwrap()
+    Scorer::new(m, &Colors, None, Judge::default()).unwrap().score(&of(rgb, labels)).unwrap()
 }
 
 fn codes(flags: &TileFlags) -> Vec<&str> {
@@ -151,7 +151,7 @@ fn saturated_tissue_is_flagged() {
 fn a_crop_that_looks_like_another_class_is_a_bad_request() {
     let mut m = map();
     m.crops[2].rgb = tissue(PURPLE, 96, 3); // declared class 1
-    let mut s = Scorer::new(&m, &Colors, Judge::default());
+    let mut s = Scorer::new(&m, &Colors, None, Judge::default()).unwrap();
     assert_eq!(s.crop(0).unwrap(), None);
     let flag = s.crop(2).unwrap().unwrap();
     assert_eq!((flag.code.as_str(), flag.reason.as_str()), ("S6_BAD_CROP", "A crop shown as stroma looks more like tumour."));
@@ -163,7 +163,7 @@ fn without_a_bank_of_this_encoder_it_says_that_nothing_was_judged() {
     let (rgb, labels) = halves();
     for bank in [Bank::default(), Bank { channels: 2, classes: vec![1; 20], rows: vec![0.0; 40] }] {
         let m = SemanticMap { bank, ..map() };
-        let mut s = Scorer::new(&m, &Colors, Judge::default());
+        let mut s = Scorer::new(&m, &Colors, None, Judge::default()).unwrap();
         let f = s.score(&of(&rgb, &labels)).unwrap();
         assert_eq!(codes(&f), ["UNCALIBRATED", "NOT_SCORED"]);
         assert_eq!(s.crop(0).unwrap(), None);
@@ -183,7 +183,7 @@ fn instability_is_a_logarithm_by_cell() {
     spread.plane_mut(0)[5 * 32 + 9] = 16.0; // cell (1, 2), one of its 16 latents
     let s3 = unstable(&spread);
     let tile = Scored { unstable: Some(&s3), ..of(&rgb, &labels) };
-    let f = Scorer::new(&m, &Colors, Judge::default()).score(&tile).unwrap();
+    let f = Scorer::new(&m, &Colors, None, Judge::default()).unwrap().score(&tile).unwrap();
     assert!(f.scores.plane(UNSTABLE)[8 + 2].abs() < 1e-6 && f.scores.plane(UNSTABLE)[0] < -18.0);
     assert!(withheld(256).scores.height == 8 && codes(&withheld(128)) == ["UNCALIBRATED", "S6_NON_FINITE"]);
     assert!(withheld(128).scores.data.iter().all(|v| v.is_nan()), "nothing was judged");
@@ -221,7 +221,7 @@ fn a_pasted_crop_is_found_where_it_lies_and_another_piece_of_the_same_tissue_is_
     m.crops[0].rgb = crop;
     let labels = vec![1; 256 * 256];
     let score = |rgb: &RgbImage| {
-        let s = Scorer::new(&m, &Colors, Judge::default());
+        let s = Scorer::new(&m, &Colors, None, Judge::default()).unwrap();
         s.score(&Scored { crops: &[0], ..of(rgb, &labels) }).unwrap()
     };
     let (clean, mut pasted) = (score(&tile), tile.clone());

@@ -303,7 +303,9 @@ impl<'a> Loom<'a> {
             log2_mpp: log2_mpp(map.work_mpp, job),
         };
         let encoded = Encoded::new(extended, nets.codec, nets.encoder);
-        let scorer = Scorer::new(extended, nets.encoder, nets.judge);
+        // an imported network's own autoencoder is large, and its tiles have no calibration
+        let codec = Some(nets.codec).filter(|_| nets.published.is_none());
+        let scorer = Scorer::new(extended, nets.encoder, codec, nets.judge)?;
         let real = inputs.init.as_ref().map(|i| windows::encode(nets.codec, &i.rgb, job)).transpose()?;
         let common = Common::new(map, nets, params, &inputs.crop_files);
         Ok(Self { map: extended, nets, ops, inputs, params, job, settings, encoded, scorer, real, common })
@@ -389,13 +391,13 @@ impl<'a> Loom<'a> {
         let unstable = unstable(&done.spread);
         let disagree = self.disagreement(&rgb, labels, others)?;
         let (unstable, disagree) = (Some(unstable.as_slice()), disagree.as_deref());
-        let before = self.scorer.score(&Scored { rgb: &rgb, labels, unstable, disagree, crops: &crops })?;
+        let before = self.scorer.score(&Scored { rgb: &rgb, labels, unstable, disagree, crops: &crops, generated: true })?;
         let Applied { rgb, changed, flags: raised, records, mut notes } = apply(self.ops, rgb, labels, &before.scores, self.job)?;
         notes.iter().for_each(|n| self.job.note(format!("tile {}: {n}", plan.index)));
         let mut flags = before;
         if changed {
             // flags describe the pixels that are delivered; what an op cleared stays on record
-            let after = self.scorer.score(&Scored { rgb: &rgb, labels, unstable, disagree, crops: &crops })?;
+            let after = self.scorer.score(&Scored { rgb: &rgb, labels, unstable, disagree, crops: &crops, generated: true })?;
             notes.extend(cleared(&flags.flags, &after.flags));
             flags = after;
         }
