@@ -81,7 +81,7 @@ fn a_c_host_runs_cluster_and_synth_on_a_real_slide() {
     let said = run(Command::new(&host)
         .args([root().join("models/weights"), histoloom_tests::sample(), out.clone()])
         .arg(r#""k": 4, "roi": [[[600, 900], [1500, 900], [1500, 1800], [600, 1800]]]"#)
-        .arg(r#""n": 2, "steps": 3, "size_px": 128, "seed": 5"#));
+        .arg(r#""n": 2, "steps": 3, "size_px": 128, "seed": 5, "keep_flagged": true"#));
     let lines: Vec<serde_json::Value> =
         String::from_utf8_lossy(&said.stdout).lines().map(|l| serde_json::from_str(l).expect("a summary a line")).collect();
     assert_eq!(lines.len(), 6, "{lines:?}");

@@ -47,7 +47,7 @@ fn the_main_job_runs_and_a_tile_is_made_again_byte_for_byte_on_any_number_of_thr
     assert!(labels.pixels().all(|p| p.0[0] <= 4) && (0..=4).all(|l| labels.pixels().any(|p| p.0[0] == l)), "grey value = class");
 
     run(histoloom()
-        .args(["synth", "--device", "cpu", "-n", "2", "--steps", "3", "--size", "128", "--seed", "3"])
+        .args(["synth", "--device", "cpu", "-n", "2", "--steps", "3", "--size", "128", "--seed", "3", "--keep-flagged"])
         .arg("--from")
         .arg(&map)
         .arg("--out")
@@ -65,7 +65,8 @@ fn the_main_job_runs_and_a_tile_is_made_again_byte_for_byte_on_any_number_of_thr
     // tiles of the same run join, tiles of another run are refused and nothing is lost
     let more = |first: &str, seed: &str| {
         let mut c = histoloom();
-        c.args(["synth", "--device", "cpu", "-n", "1", "--steps", "3", "--size", "128", "--seed", seed, "--first", first, "--from"]);
+        c.args(["synth", "--device", "cpu", "-n", "1", "--steps", "3", "--size", "128", "--seed", seed, "--first", first, "--keep-flagged"]);
+        c.arg("--from");
         c.arg(&map).arg("--out").arg(&tiles);
         c
     };
@@ -118,11 +119,17 @@ fn drawings_crops_and_pictures_of_the_users_make_tiles_that_can_be_made_again() 
         .expect("saved");
     let real = image::open(at("map/crops/class_03_1.png")).expect("a crop").into_rgb8();
     real.save(at("real.png")).expect("saved");
-    let synth = |out: &str, more: &[&str]| {
+    let flagged_apart = |out: &str, more: &[&str]| {
         let mut c = histoloom();
         c.current_dir(dir.path()).args(["synth", "--from", "map", "--device", "cpu", "-n", "1", "--steps", "2", "--out", out]).args(more);
         c
     };
+    let synth = |out: &str, more: &[&str]| {
+        let mut c = flagged_apart(out, more);
+        c.arg("--keep-flagged");
+        c
+    };
+    run(&mut flagged_apart("apart", &["--labels", "drawing.png", "--crop", "2=real.png"]));
     run(&mut synth(
         "drawn",
         &["--labels", "drawing.png", "--crop", "2=real.png", "--mix", "1:3:0.5", "--ask", "1:nuclei=0.4", "--noise-seed", "9"],
@@ -141,7 +148,10 @@ fn drawings_crops_and_pictures_of_the_users_make_tiles_that_can_be_made_again() 
     without(&at("shares/tile_0001.png"), "\"refine\":false,");
     let same = json(&run(histoloom().args(["rerun", "--json", "--from"]).arg(at("map")).arg(at("shares/tile_0001.png"))));
     assert_eq!((same["same_pixels"].as_bool(), same["same_file"].as_bool()), (Some(true), Some(false)), "{same}");
-    for out in ["drawn", "anew", "place"] {
+    // two steps are too few, which is flagged; a flagged tile lies apart, is listed apart and can be made again all the same
+    let manifest: Value = serde_json::from_slice(&std::fs::read(at("apart/manifest.json")).expect("a manifest")).expect("JSON");
+    assert_eq!((manifest["tiles"].as_array().map(Vec::len), &manifest["flagged"][0]["image"]), (Some(0), &"flagged/tile_0001.png".into()));
+    for out in ["drawn", "anew", "place", "apart/flagged"] {
         let same = json(&run(histoloom().args(["rerun", "--json", "--from"]).arg(at("map")).arg(at(out).join("tile_0001.png"))));
         assert_eq!((same["same_file"].as_bool(), same["same_labels"].as_bool()), (Some(true), Some(true)), "{out}: {same}");
     }
@@ -326,7 +336,8 @@ fn a_published_checkpoint_is_imported_and_another_file_is_refused() {
         .arg(sample()));
     let synth = |more: &[&str]| {
         let mut c = histoloom();
-        c.args(["synth", "--device", "cpu", "-n", "1", "--steps", "5", "--from"]).arg(at("map")).arg("--out").arg(at("tiles")).args(more);
+        c.args(["synth", "--device", "cpu", "-n", "1", "--steps", "5", "--keep-flagged", "--from"]).arg(at("map"));
+        c.arg("--out").arg(at("tiles")).args(more);
         c.arg("--model").arg(&out);
         c
     };
@@ -377,7 +388,7 @@ fn an_encoder_of_the_users_finds_the_classes_and_tiles_are_made_of_its_map() {
     assert!(!written.to_string().contains(&dir.path().display().to_string()), "no folder is written");
     assert_eq!(written["bank"]["channels"], p["bank_encoder"]["channels"]);
     run(histoloom()
-        .args(["synth", "--device", "cpu", "-n", "1", "--steps", "2", "--size", "128", "--from"])
+        .args(["synth", "--device", "cpu", "-n", "1", "--steps", "2", "--size", "128", "--keep-flagged", "--from"])
         .arg(at("map"))
         .arg("--out")
         .arg(at("tiles")));
