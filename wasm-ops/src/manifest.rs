@@ -113,6 +113,12 @@ impl Manifest {
         self.params.iter().map(number).collect()
     }
 
+    /// The same as JSON: what the provenance keeps.
+    pub fn resolved(&self, params: &str) -> Result<Map<String, Value>> {
+        let value = |p: &Parameter, x: f64| if p.integer { json!(x as i64) } else { json!(x) };
+        Ok(self.resolve(params)?.into_iter().zip(&self.params).map(|(x, p)| (p.name.clone(), value(p, x))).collect())
+    }
+
     /// JSON Schema of the parameters, for a host's dialog.
     pub fn schema(&self) -> Value {
         let mut properties = Map::new();

@@ -232,7 +232,7 @@ fn bad_codes_names_and_numbers_are_refused() {
 
 #[test]
 fn return_codes_outside_the_contract_are_faults() {
-    faulty(&op("i32.const 2", ""), "returned 2");
+    faulty(&op("i32.const 4", ""), "returned 4");
     faulty(&op("i32.const -7", ""), "own code -7");
     faulty(&load(&wat("i32.const 0", "").replace(ABI, r#"(func (export "hl_op_abi") (result i32) i32.const 9)"#)).unwrap(), "version 9");
 }
@@ -409,7 +409,7 @@ fn the_input_arrives_as_the_contract_says() {
     *t.labels.last_mut().unwrap() = 77;
     let out = t.run(&op(&body, &names), "").unwrap();
     let values: Vec<f64> = out.metrics.iter().map(|m| m.1).collect();
-    assert_eq!(values, [64.0, 64.0, 77.0, 3.0, 32.0, 64.0]);
+    assert_eq!(values, [64.0, 64.0, 77.0, 3.0, 32.0, 96.0]);
     assert!(out.rgb.is_none());
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use super::op::{OPS, OPS_DIR, OpStep};
 use super::{DEVICE, Kind, OUT_DIR, Params, SEED, THREADS, Table, field, presets};
 use crate::{Error, Result, limits};
 
@@ -70,8 +71,10 @@ pub struct Synth {
     pub mask: Option<String>,
     /// Publishes a preview every so many steps, 0 = none.
     pub preview_every: u32,
-    /// Names of ops applied in this order.
-    pub ops: Vec<String>,
+    /// Ops applied in this order.
+    pub ops: Vec<OpStep>,
+    /// Folder with the user's own ops, `*.wasm`.
+    pub ops_dir: Option<String>,
     /// `auto`, `cpu`, `gpu` or `gpu:N`.
     pub device: String,
     /// Worker threads, 0 = one a core. Never changes the result on the CPU.
@@ -153,7 +156,8 @@ impl Params for Synth {
         fields.extend(Self::editing());
         fields.extend([
             field("preview_every", Kind::Integer(0, limits::STEPS as i64), || json!(0), "A preview every so many steps, 0 = none"),
-            field("ops", Kind::List, || json!(["gamut"]), "Names of the ops applied to each tile, in this order"),
+            OPS,
+            OPS_DIR,
             DEVICE,
             THREADS,
             OUT_DIR,

@@ -21,6 +21,7 @@ mod plan;
 mod provenance;
 mod published;
 mod run;
+mod shown;
 #[cfg(test)]
 mod tests;
 

@@ -74,7 +74,8 @@ impl Common {
     /// The provenance of one tile. `parameters` are those that make this tile alone, without folders, and without the number of
     /// threads, which never changes it.
     pub(super) fn of(&self, map: &SemanticMap, plan: &Plan, made: &Made<'_>) -> Result<Value> {
-        let parameters = params::Synth { n: 1, first: plan.index, from: None, out_dir: None, threads: 0, ..self.parameters.clone() };
+        let parameters =
+            params::Synth { n: 1, first: plan.index, from: None, out_dir: None, ops_dir: None, threads: 0, ..self.parameters.clone() };
         let parameters = serde_json::to_value(&parameters).map_err(|e| Error::internal(e.to_string()))?;
         let mut out = self.shared.clone();
         out["index"] = json!(plan.index);

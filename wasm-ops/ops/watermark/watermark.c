@@ -42,5 +42,5 @@ HL_OP_EXPORT(hl_op_run) int32_t hl_op_run(hl_op_input *in) {
         }
     }
     hl_op_metric(HL_TEXT("watermark_px"), written);
-    return strength_256 ? HL_OP_CHANGED : HL_OP_UNCHANGED;
+    return strength_256 ? HL_OP_PIXELS : HL_OP_UNCHANGED;
 }
