@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use histoloom_core::params::{self, AtlasFit, AtlasMerge, AtlasName, AtlasSample, Cluster, Edit, Eval, Import, Params, Synth};
+use histoloom_core::params::{self, AtlasFit, AtlasMerge, AtlasName, AtlasSample, Cluster, Edit, Eval, Import, OpJob, Params, Synth};
 use histoloom_core::semantic_map::{self, Encoders, SemanticMap, edit};
 use histoloom_core::synth::{Nets, SyntheticTile};
 use histoloom_core::{Encoder, Error, Job, eval, export, synth};
@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use crate::atlas::{self, AtlasWork};
 use crate::failure::{Failure, Result};
 use crate::host::HostSource;
+use crate::ops;
 use crate::results::{ResultData, k_summary, map_summary, tile_summary};
 use crate::selftest::{self, Selftest};
 use crate::types::{HL_ABI_VERSION, HL_E_ARGUMENT, HL_E_UNSUPPORTED};
@@ -27,7 +28,7 @@ const KEPT_BYTES: u64 = 256 << 20;
 const ENGINES: usize = 2;
 
 /// The job kinds for hosts.
-const KINDS: [&str; 9] = [
+const KINDS: [&str; 10] = [
     Cluster::KIND,
     Edit::KIND,
     Synth::KIND,
@@ -37,6 +38,7 @@ const KINDS: [&str; 9] = [
     AtlasMerge::KIND,
     AtlasFit::KIND,
     AtlasName::KIND,
+    OpJob::KIND,
 ];
 
 /// What a job does, with checked parameters.
@@ -53,6 +55,8 @@ pub enum Work {
     Eval(Eval),
     /// Slides to an atlas, step by step.
     Atlas(AtlasWork),
+    /// A picture through a chain of ops.
+    Op(OpJob),
     /// Callbacks only.
     Selftest(Selftest),
 }
@@ -127,6 +131,7 @@ pub fn prepare(kind: &str, text: &str, engines: &Engines, slide: bool, result: b
             let p: Synth = params::parse(&engines.completed(text))?;
             check_from(p.from.is_some(), result)?;
             check_memory(&p)?;
+            ops::chain(&p.ops, p.ops_dir.as_deref(), None)?;
             let resolved = params::resolved(&p)?;
             Ok((Work::Synth(Box::new(p)), resolved))
         }
@@ -157,6 +162,13 @@ pub fn prepare(kind: &str, text: &str, engines: &Engines, slide: bool, result: b
             let completed = if kind == AtlasSample::KIND { engines.completed(text) } else { text.to_owned() };
             let (work, resolved) = atlas::prepare(kind, &completed)?;
             Ok((Work::Atlas(work), resolved))
+        }
+        "op" if slide || result => wrong("reads a picture; pass 0 for slide and input"),
+        "op" => {
+            let p: OpJob = params::parse(text)?;
+            ops::chain(&p.ops, p.ops_dir.as_deref(), p.file.as_deref())?;
+            let resolved = params::resolved(&p)?;
+            Ok((Work::Op(p), resolved))
         }
         "selftest" => {
             let p = selftest::parse(text)?;
@@ -215,6 +227,7 @@ pub fn run(work: Work, engines: &Engines, source: Option<HostSource>, from: Opti
             None => return Err(Failure::argument("slide", "is 0")),
         },
         Work::Atlas(work) => atlas::run(&work, job)?,
+        Work::Op(p) => ops::run(&p, job)?,
         Work::Eval(p) => match source {
             Some(source) => evaluate(&p, engines, &source, job)?,
             None => return Err(Failure::argument("slide", "is 0")),
@@ -352,8 +365,7 @@ fn evaluate(p: &Eval, engines: &Engines, source: &HostSource, job: &Job) -> hist
 fn synthesise(p: &Synth, engines: &Engines, from: Option<&ResultData>, job: &Job) -> Result<ResultData> {
     let engine = engine(engines, &p.device, p.threads, job)?;
     let map = map_of(from, p.from.as_deref())?;
-    let registry = Registry::shipped()?;
-    let ops = p.ops.iter().map(|name| registry.get(name)).collect::<histoloom_core::Result<Vec<_>>>()?;
+    let ops = ops::chain(&p.ops, p.ops_dir.as_deref(), None)?;
     let (codec, denoiser, encoder) = (engine.codec()?, engine.denoiser()?, engine.encoder()?);
     let refiner = if p.refine { Some(engine.refiner()?) } else { None };
     let nets = Nets::new(&*codec, &*denoiser, &*encoder).refined(refiner.as_deref()).on(&engine.device().name);
@@ -411,7 +423,7 @@ fn device_json(report: &DeviceReport) -> Value {
 }
 
 /// Paths as the host gave their folder.
-fn names(files: &[PathBuf]) -> Vec<String> {
+pub fn names(files: &[PathBuf]) -> Vec<String> {
     files.iter().map(|f| f.display().to_string()).collect()
 }
 
@@ -427,6 +439,7 @@ pub fn schema(kind: &str) -> Result<Value> {
         "atlas_merge" => Ok(params::schema::<AtlasMerge>()),
         "atlas_fit" => Ok(params::schema::<AtlasFit>()),
         "atlas_name" => Ok(params::schema::<AtlasName>()),
+        "op" => Ok(params::schema::<OpJob>()),
         _ => Err(unknown(kind)),
     }
 }
@@ -434,11 +447,6 @@ pub fn schema(kind: &str) -> Result<Value> {
 /// Adapters, and why one is refused.
 pub fn devices() -> Value {
     histoloom_models::devices_json()
-}
-
-/// The ops that ship.
-pub fn ops() -> Result<Value> {
-    Ok(Registry::shipped()?.list_json())
 }
 
 /// What a file of ours says of itself; a folder of weight files: its manifest.

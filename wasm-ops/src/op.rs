@@ -138,17 +138,29 @@ impl SandboxedOp {
         Ok([compiled, made])
     }
 
+    /// A run, and how long `hl_op_run` itself took.
+    pub fn measured(&self, input: &OpInput<'_>) -> Result<(OpOutput, Duration)> {
+        if let Some(why) = self.disabled() {
+            return Err(self.fault(why));
+        }
+        let params = self.manifest.resolve(input.params)?;
+        let layout = Layout::new(input, params.len())?;
+        let outcome = self.attempt(input, &layout, &params);
+        self.remember(&outcome);
+        outcome
+    }
+
     /// One run in a fresh instance.
-    fn attempt(&self, input: &OpInput<'_>, layout: &Layout, params: &[f64]) -> Result<OpOutput> {
+    fn attempt(&self, input: &OpInput<'_>, layout: &Layout, params: &[f64]) -> Result<(OpOutput, Duration)> {
         let sandbox = Sandbox::get().map_err(Error::internal)?;
         let ready = self.ready(sandbox)?;
         let (w, h) = input.rgb.dimensions();
         let pixels = u64::from(w) * u64::from(h);
         let (mut store, running) =
             sandbox.store(Outbox::new(w, h), &self.limits, pixels, input.cancelled.clone()).map_err(|e| self.failed("starting it", &e))?;
-        let (rgb, labels) = self.call(&mut store, ready, input, layout, params)?;
+        let (rgb, labels, took) = self.call(&mut store, ready, input, layout, params)?;
         drop(running);
-        Ok(OpOutput { rgb, labels, ..store.into_data().inner.finish() })
+        Ok((OpOutput { rgb, labels, ..store.into_data().inner.finish() }, took))
     }
 
     /// A fresh instance that speaks our version.
@@ -171,7 +183,7 @@ impl SandboxedOp {
         input: &OpInput<'_>,
         layout: &Layout,
         params: &[f64],
-    ) -> Result<(Option<RgbImage>, Option<Vec<u8>>)> {
+    ) -> Result<(Option<RgbImage>, Option<Vec<u8>>, Duration)> {
         let failed = |doing: &'static str| move |e: wasmtime::Error| self.failed(doing, &e);
         let instance = self.begun(store, ready)?;
         let alloc = instance.get_typed_func::<i32, i32>(&mut *store, "hl_op_alloc").map_err(failed("hl_op_alloc"))?;
@@ -180,8 +192,11 @@ impl SandboxedOp {
         let base = alloc.call(&mut *store, layout.bytes as i32).map_err(failed("hl_op_alloc"))?;
         let fault = |f: Fault| self.fault(format!("{f}; the tile stays as it was, tell the op's author"));
         layout.write(memory.data_mut(&mut *store), base as u32, input, params).map_err(fault)?;
+        let began = Instant::now();
         let code = run.call(&mut *store, base).map_err(failed("hl_op_run"))?;
-        self.taken(code, memory.data(&*store), base as u32, input, layout)
+        let took = began.elapsed();
+        let (rgb, labels) = self.taken(code, memory.data(&*store), base as u32, input, layout)?;
+        Ok((rgb, labels, took))
     }
 
     /// What a run that returned `code` left in its memory.
@@ -214,7 +229,7 @@ impl SandboxedOp {
     }
 
     /// Counts failures in a row and says when they became too many.
-    fn remember(&self, outcome: &Result<OpOutput>) {
+    fn remember<T>(&self, outcome: &Result<T>) {
         let mut r = self.record.lock();
         match outcome {
             Ok(_) => r.strikes = 0,
@@ -248,13 +263,6 @@ impl Op for SandboxedOp {
     }
 
     fn run(&self, input: &OpInput<'_>) -> Result<OpOutput> {
-        if let Some(why) = self.disabled() {
-            return Err(self.fault(why));
-        }
-        let params = self.manifest.resolve(input.params)?;
-        let layout = Layout::new(input, params.len())?;
-        let outcome = self.attempt(input, &layout, &params);
-        self.remember(&outcome);
-        outcome
+        Ok(self.measured(input)?.0)
     }
 }

@@ -132,6 +132,12 @@ impl Registry {
         Err(Error::Op { op: sanitise(name, 64), why })
     }
 
+    /// An op's parameters where none are given, in the order it gets them.
+    pub fn defaults(&self, name: &str) -> Option<Vec<f64>> {
+        let entry = self.entries.iter().find(|e| e.op.name() == name)?;
+        Some(entry.op.manifest().params.iter().map(|p| p.default).collect())
+    }
+
     /// The ops as JSON for a host's dialog: `{"ops": [{name, version, summary, sha256, source, disabled, params}], "refused": [{file,
     /// why}]}`; `params` is a JSON Schema.
     pub fn list_json(&self) -> Value {

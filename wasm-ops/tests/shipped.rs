@@ -213,7 +213,10 @@ fn a_folder_adds_ops_and_tells_what_it_refuses() {
     assert!(list["refused"][2]["why"].as_str().unwrap().contains("taken"));
     Tile::plain(32, 32, [1, 2, 3]).run(&*registry.get("test").unwrap(), "").unwrap();
     let why = registry.get("tset").err().unwrap().to_string();
-    assert!(why.contains("known: gamut, macenko, nuclei, reinhard, seams, sharpness, smooth, watermark, test") && why.contains("broken.wasm"), "{why}");
+    assert!(
+        why.contains("known: gamut, macenko, nuclei, reinhard, seams, sharpness, smooth, watermark, test") && why.contains("broken.wasm"),
+        "{why}"
+    );
     assert!(Registry::with_folder(&folder.path().join("none")).is_err());
 }
 

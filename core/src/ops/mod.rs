@@ -12,6 +12,7 @@ use crate::{Planes, Result};
 
 mod chain;
 mod nuclei;
+pub mod picture;
 
 pub use chain::{Applied, Step, apply, foreign};
 pub use nuclei::{CONTRAST, count as count_nuclei};

@@ -26,7 +26,7 @@ mod shown;
 mod tests;
 
 pub use inputs::InputFile;
-pub(crate) use inputs::Inputs;
+pub(crate) use inputs::{Inputs, rgb_png};
 pub use provenance::fingerprint;
 pub(crate) use run::run_with;
 pub use run::{Nets, run};

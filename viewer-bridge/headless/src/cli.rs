@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::edits::Edits;
 use crate::error::EXIT_CODES;
+use crate::ops_cli::Ops;
 
 /// Pseudo-semantic maps and synthetic tissue tiles from whole-slide images, offline.
 #[derive(Debug, Parser)]
@@ -53,6 +54,12 @@ pub enum Command {
     /// Make synthetic tiles with labels and flags from a map
     #[command(after_help = EXIT_CODES)]
     Synth(Box<Synth>),
+    /// List, check, try and measure ops: small programs in a sandbox that look at finished tiles
+    Ops {
+        /// What to do.
+        #[command(subcommand)]
+        command: Ops,
+    },
     /// Measure how good the tiles of a slide's map are: distances to its real tissue with parts of the condition left out
     #[command(after_help = EXIT_CODES)]
     Eval(Eval),
@@ -349,9 +356,13 @@ pub struct Synth {
     /// What to show instead of what the map says.
     #[command(flatten)]
     pub edit: Edit,
-    /// Ops applied to each tile in this order, separated by commas; `none` for none [default: gamut]
-    #[arg(long, value_delimiter = ',')]
-    pub ops: Option<Vec<String>>,
+    /// Ops applied to each tile in this order: names separated by commas, or a JSON list of names and objects such as {"name":
+    /// "sharpness", "params": {"min_variance": 9}}; `none` for none [default: gamut]
+    #[arg(long, value_name = "NAMES|JSON")]
+    pub ops: Option<String>,
+    /// Folder with ops of your own (*.wasm), which --ops may then name
+    #[arg(long, value_name = "DIR")]
+    pub ops_dir: Option<PathBuf>,
     /// Where to run.
     #[command(flatten)]
     pub place: Where,
@@ -485,6 +496,9 @@ pub struct Rerun {
     /// The folder of the imported model, where one made the tile
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
+    /// Folder with the ops of your own that the tile was made with
+    #[arg(long, value_name = "DIR")]
+    pub ops_dir: Option<PathBuf>,
     /// Folder for the new tile; without it nothing is kept
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,

@@ -33,7 +33,11 @@ impl Host for Outside {
 /// Whole new pages; 0 where there are none.
 pub fn alloc(bytes: u32) -> u32 {
     let pages = memory_grow(0, (bytes as usize + 0xffff) >> 16);
-    if pages == usize::MAX { 0 } else { (pages << 16) as u32 }
+    if pages == usize::MAX {
+        0
+    } else {
+        (pages << 16) as u32
+    }
 }
 
 /// New memory of at least so many words.

@@ -8,7 +8,7 @@
 #![allow(unused_attributes)] // natively this file is a module
 
 use histoloom_op::math::{exp, ln, sqrt};
-use histoloom_op::{op, Host, Tile, PIXELS, UNCHANGED};
+use histoloom_op::{Host, PIXELS, Tile, UNCHANGED, op};
 
 op! {
     manifest: r#"{"name": "macenko", "version": 1, "summary": "Normalises the stain to a reference by its two dyes (Macenko)", "params": [
@@ -159,8 +159,8 @@ fn plane(covariance: &Matrix) -> [[f32; 3]; 2] {
 }
 
 fn rotate(m: &mut Matrix, v: &mut Matrix, p: usize, q: usize) {
-    if m[p][q] == 0.0 {
-        return;
+    if m[p][q].max(-m[p][q]) <= 1e-14 * (m[p][p] + m[q][q]) {
+        return; // as good as 0, and its inverse is not
     }
     let theta = (m[q][q] - m[p][p]) / (2.0 * m[p][q]);
     let size = theta.max(-theta) + sqrt(theta * theta + 1.0);

@@ -7,8 +7,8 @@
 #![no_std]
 #![allow(unused_attributes)] // natively this file is a module
 
-use histoloom_op::math::{sqrt, OD};
-use histoloom_op::{op, Class, Host, Text, Tile, NO_ROOM, UNCHANGED};
+use histoloom_op::math::{OD, sqrt};
+use histoloom_op::{Class, Host, NO_ROOM, Text, Tile, UNCHANGED, op};
 
 op! {
     manifest: r#"{"name": "nuclei", "version": 1, "summary": "Counts nuclei and flags classes with far more or fewer than their real crops", "params": [
@@ -165,7 +165,13 @@ fn highest(peaks: &[f32], w: usize, h: usize, x: usize, y: usize, reach: usize) 
     let (left, right) = (x.saturating_sub(reach), (x + reach + 1).min(w));
     for r in y.saturating_sub(reach)..(y + reach + 1).min(h) {
         let line = &peaks[r * w + left..r * w + right];
-        let here = if r == y { x - left } else if r < y { line.len() } else { 0 };
+        let here = if r == y {
+            x - left
+        } else if r < y {
+            line.len()
+        } else {
+            0
+        };
         let (earlier, later) = line.split_at(here);
         if earlier.iter().any(|q| *q >= p) || later.iter().any(|q| *q > p) {
             return false;

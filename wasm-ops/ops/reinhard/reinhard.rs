@@ -4,12 +4,12 @@
 //!
 //! The default reference is the one that HistomicsTK's users take: slide TCGA-A2-A3XS-DX1 of Amgad et al. (Bioinformatics 2019;35:3461-7,
 //! doi:10.1093/bioinformatics/btz083), with natural logarithms of responses to grey values from 0 to 255. Statistics are of tissue only
-//! (label not 0, optical density of the channels together from 0.45 on), and the paler a pixel is, the less it is changed, so glass stays glass.
+//! (label not 0, optical density of the channels together from 0.25 on), and the paler a pixel is, the less it is changed, so glass stays glass.
 #![no_std]
 #![allow(unused_attributes)] // natively this file is a module
 
-use histoloom_op::math::{exp, ln, sqrt, OD};
-use histoloom_op::{op, Host, Tile, NO_ROOM, PIXELS, UNCHANGED};
+use histoloom_op::math::{OD, exp, ln, sqrt};
+use histoloom_op::{Host, NO_ROOM, PIXELS, Tile, UNCHANGED, op};
 
 op! {
     manifest: r#"{"name": "reinhard", "version": 1, "summary": "Normalises the stain to a reference by means and deviations (Reinhard)", "params": [
@@ -28,8 +28,8 @@ const TO_RGB: [[f32; 3]; 3] = [[4.46867, -3.588676, 0.1196044], [-1.219717, 2.38
 /// 1 / sqrt of 3, 6 and 2.
 const SCALE: [f32; 3] = [0.577_350_3, 0.408_248_3, 0.707_106_8];
 /// Optical density (thousandths, channels together) below which a pixel is glass, and from which it is tissue.
-const GLASS: u32 = 150;
-const TISSUE: u32 = 450;
+const GLASS: u32 = 100;
+const TISSUE: u32 = 250;
 /// Fewer tissue pixels have no statistics.
 const LEAST: u32 = 500;
 

@@ -6,7 +6,7 @@
 #![no_std]
 #![allow(unused_attributes)] // natively this file is a module
 
-use histoloom_op::{op, Host, Text, Tile, NO_ROOM, UNCHANGED};
+use histoloom_op::{Host, NO_ROOM, Text, Tile, UNCHANGED, op};
 
 op! {
     manifest: r#"{"name": "seams", "version": 1, "summary": "Flags visible seams between windows and along label boundaries", "params": [

@@ -5,7 +5,7 @@
 #![no_std]
 #![allow(unused_attributes)] // natively this file is a module
 
-use histoloom_op::{op, Host, Text, Tile, LABELS, NO_ROOM, UNCHANGED};
+use histoloom_op::{Host, LABELS, NO_ROOM, Text, Tile, UNCHANGED, op};
 
 op! {
     manifest: r#"{"name": "smooth", "version": 1, "summary": "Smooths the boundaries of the label map", "params": [

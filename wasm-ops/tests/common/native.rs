@@ -3,11 +3,13 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may")]
 
+use std::time::{Duration, Instant};
+
 use histoloom_core::ops::OpFlag;
 use histoloom_op::{Class, Host, Room};
 use image::RgbImage;
 
-use super::Tile;
+use super::common::Tile;
 use super::ports;
 
 #[path = "../../ops/macenko/macenko.rs"]
@@ -71,6 +73,11 @@ impl Native {
 
     /// Runs an op; the result is what its module would return.
     pub fn run(&mut self, name: &str, tile: &Tile, params: &[f64], heard: &mut Heard) -> i32 {
+        self.timed(name, tile, params, heard).0
+    }
+
+    /// The same, and how long the op itself took, without the copy of the tile.
+    pub fn timed(&mut self, name: &str, tile: &Tile, params: &[f64], heard: &mut Heard) -> (i32, Duration) {
         self.rgb.clone_from(tile.rgb.as_raw());
         self.labels.clone_from(&tile.labels);
         let mut t = histoloom_op::Tile {
@@ -89,7 +96,8 @@ impl Native {
             seams: &tile.seams,
             room: Room::new(&mut self.room),
         };
-        match name {
+        let began = Instant::now();
+        let code = match name {
             "gamut" => ports::gamut(&mut t, heard),
             "macenko" => macenko::run(&mut t, heard),
             "nuclei" => nuclei::run(&mut t, heard),
@@ -99,7 +107,8 @@ impl Native {
             "smooth" => smooth::run(&mut t, heard),
             "watermark" => ports::watermark(&mut t, heard),
             _ => panic!("no op {name}"),
-        }
+        };
+        (code, began.elapsed())
     }
 
     pub fn picture(&self, tile: &Tile) -> RgbImage {

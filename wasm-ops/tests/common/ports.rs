@@ -35,12 +35,7 @@ fn outside(p: &[u8]) -> bool {
     let [r, g, b] = [0, 1, 2].map(|c| i32::from(OD[usize::from(p[c])]));
     let s = r + g + b;
     s >= 450
-        && (s > 4600
-            || 1000 * r > 520 * s
-            || 1000 * g > 880 * s
-            || 1000 * b < 80 * s
-            || 1000 * b > 480 * s
-            || 1000 * b + 700 * r > 560 * s)
+        && (s > 4600 || 1000 * r > 520 * s || 1000 * g > 880 * s || 1000 * b < 80 * s || 1000 * b > 480 * s || 1000 * b + 700 * r > 560 * s)
 }
 
 pub fn sharpness(tile: &mut Tile<'_>, host: &mut impl Host) -> i32 {

@@ -8,6 +8,7 @@ mod edit;
 mod eval;
 mod inspect;
 mod models;
+mod ops;
 mod rerun;
 mod synth;
 
@@ -32,6 +33,7 @@ pub fn run(cli: Cli, report: &Arc<Report>) -> Result<u8> {
         Command::Inspect { file } => inspect::run(&cli.common, &file, report),
         Command::Rerun(options) => rerun::run(&cli.common, &options, report),
         Command::Atlas { command } => atlas::run(&cli.common, &command, report),
+        Command::Ops { command } => ops::run(&cli.common, &command, report),
         Command::Models { command: Models::List { folders } } => models::list(&cli.common, &folders, report),
         Command::Models { command: Models::Import { file, out } } => models::import(&cli.common, &file, &out, report),
         Command::Completions { shell } => {

@@ -38,8 +38,8 @@ pub fn run(common: &Common, options: &Synth, report: &Arc<Report>) -> Result<u8>
     given.put("interval", options.interval.map(|i| i.to_vec()));
     given.put("sampler", options.sampler.clone());
     given.put("size_px", options.size);
-    let ops = options.ops.clone().map(|ops| ops.into_iter().filter(|o| o != "none").collect::<Vec<_>>());
-    given.put("ops", ops);
+    given.put("ops", options.ops.as_deref().map(super::ops::chain).transpose()?);
+    options.ops_dir.as_ref().map_or(Ok(()), |dir| given.put_dir("ops_dir", dir))?;
     edited(&mut given, &options.edit)?;
     given.put_place(&options.place);
     let context =
