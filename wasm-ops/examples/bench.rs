@@ -96,7 +96,7 @@ fn tile(file: Option<&String>) -> Tile {
     let made = || {
         image::RgbImage::from_fn(SIDE, SIDE, |x, y| {
             let nucleus = (x % 24).abs_diff(12).pow(2) + (y % 24).abs_diff(12).pow(2) < 36;
-            let base: [u8; 3] = if nucleus { [90, 60, 140] } else { [215, 150, 190] };
+            let base: [u8; 3] = if nucleus { [90, 60, 140] } else { [190, 115, 160] };
             let n = noise.get_pixel(x, y).0;
             Rgb([0, 1, 2].map(|c| base[c] + n[c] / 16))
         })

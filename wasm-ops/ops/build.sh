@@ -7,13 +7,15 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 out=${1:-$here}
 cc=${CLANG:-clang-16} rustc=${RUSTC_1_63:-/usr/bin/rustc} ld=${WASM_LD:-wasm-ld-16}
+# all the memory an op may have from the start: a size that never changes is compared with faster, and what is not touched costs nothing
+memory=--initial-memory=67108864,--max-memory=67108864
 cd "$here"
 for source in */*.c; do
     name=$(basename "$source" .c)
     mkdir -p "$out/$name"
     "$cc" --target=wasm32 -std=c11 -O2 -msimd128 -mbulk-memory -mno-reference-types -ffreestanding -nostdlib -fno-ident \
         -ffile-prefix-map="$here"=. -I../guest -Wall -Wextra -Werror -Wno-unused-function \
-        -Wl,--no-entry,--strip-all,--stack-first,-z,stack-size=65536 -o "$out/$name/$name.wasm" "$source"
+        -Wl,--no-entry,--strip-all,--stack-first,-z,stack-size=65536,$memory -o "$out/$name/$name.wasm" "$source"
 done
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -27,7 +29,7 @@ for source in */*.rs; do
     mkdir -p "$out/$name"
     # shellcheck disable=SC2086
     "$rustc" $flags --remap-path-prefix "$here"=. -C lto=fat -C linker="$ld" -C linker-flavor=wasm-ld -C strip=symbols \
-        -C link-arg=--stack-first -C link-arg=-zstack-size=65536 --extern histoloom_op="$work/libhistoloom_op.rlib" \
+        -C link-arg=--stack-first -C link-arg=-zstack-size=65536 $(for m in $(echo $memory | tr , ' '); do echo "-C link-arg=$m"; done) --extern histoloom_op="$work/libhistoloom_op.rlib" \
         --crate-name "$name" --crate-type cdylib -o "$out/$name/$name.wasm" "$source"
 done
 sha256sum "$out"/*/*.wasm 2>/dev/null || true

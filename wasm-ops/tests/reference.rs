@@ -394,7 +394,10 @@ fn chains_are_checked_before_anything_runs_and_name_op_and_parameter() {
         (r#"["gamut", "blur"]"#, "there is no op `blur`"),
         (r#"[{"name": "sharpness", "params": {"min_variance": -1}}]"#, "`sharpness.min_variance`: the value -1 will not do"),
         (r#"[{"name": "sharpness", "params": {"min_varianze": 9}}]"#, "`sharpness.min_varianze`: unknown"),
-        (r#"[{"name": "smooth", "params": {"radius": 2.5}}]"#, "`smooth.radius`: the value 2.5 will not do; give a whole number from 1 to 32"),
+        (
+            r#"[{"name": "smooth", "params": {"radius": 2.5}}]"#,
+            "`smooth.radius`: the value 2.5 will not do; give a whole number from 1 to 32",
+        ),
     ] {
         let e = chain(bad).err().unwrap().to_string();
         assert!(e.contains(words), "{e}");

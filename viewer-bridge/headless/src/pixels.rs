@@ -46,7 +46,7 @@ pub fn stained(path: &Path, side: u32) -> Result<()> {
     };
     let mut pixel = |x: u32, y: u32| {
         let nucleus = (x % 24).abs_diff(12).pow(2) + (y % 24).abs_diff(12).pow(2) < 36;
-        let base: [u8; 3] = if nucleus { [90, 60, 140] } else { [215, 150, 190] };
+        let base: [u8; 3] = if nucleus { [90, 60, 140] } else { [190, 115, 160] };
         base.map(|v| v + noise())
     };
     let data: Vec<u8> = (0..side * side).flat_map(|i| pixel(i % side, i / side)).collect();

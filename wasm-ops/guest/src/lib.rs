@@ -91,6 +91,19 @@ pub struct Tile<'a> {
     pub room: Room<'a>,
 }
 
+/// The colours of four pixels, read three words at a time: in the sandbox each access of memory is checked, so few and wide ones are fast.
+#[inline(always)]
+pub fn quad(p: &[u8; 12]) -> [[usize; 3]; 4] {
+    let word = |i: usize| u32::from_le_bytes([p[i], p[i + 1], p[i + 2], p[i + 3]]) as usize;
+    let (a, b, c) = (word(0), word(4), word(8));
+    [
+        [a & 255, a >> 8 & 255, a >> 16 & 255],
+        [a >> 24 & 255, b & 255, b >> 8 & 255],
+        [b >> 16 & 255, b >> 24 & 255, c & 255],
+        [c >> 8 & 255, c >> 16 & 255, c >> 24 & 255],
+    ]
+}
+
 /// To whom an op speaks.
 pub trait Host {
     /// Flags a cell (row, column) of the raster, or the whole tile. `code` holds A-Z, 0-9 and _, `reason` is one sentence.

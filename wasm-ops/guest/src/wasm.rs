@@ -1,8 +1,9 @@
 //! The glue between an op and its host on WebAssembly: memory, the tile, and what the op says. All of it is `unsafe` underneath, and
 //! stays inside the sandbox: whatever is wrong here harms the op's own memory and nothing else.
 
-use core::arch::wasm32::memory_grow;
+use core::arch::wasm32::{memory_grow, memory_size};
 use core::slice::{from_raw_parts, from_raw_parts_mut};
+use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use crate::{Class, Host, Room, Tile};
 
@@ -30,22 +31,34 @@ impl Host for Outside {
     }
 }
 
-/// Whole new pages; 0 where there are none.
+extern "C" {
+    /// Set by the linker: the first free byte.
+    static __heap_base: u8;
+}
+
+/// The end of what was given away; 0 before the first time. There is one thread.
+static END: AtomicUsize = AtomicUsize::new(0);
+
+/// Room for so many bytes, at a multiple of 16; 0 where there is none. Memory grows where it may.
 pub fn alloc(bytes: u32) -> u32 {
-    let pages = memory_grow(0, (bytes as usize + 0xffff) >> 16);
-    if pages == usize::MAX {
-        0
-    } else {
-        (pages << 16) as u32
+    // the address of a symbol of the linker
+    let start = END.load(Relaxed).max(unsafe { &__heap_base } as *const u8 as usize);
+    let at = (start + 15) & !15;
+    let have = memory_size(0) << 16;
+    match at.checked_add(bytes as usize) {
+        Some(end) if end <= have || memory_grow(0, (end - have + 0xffff) >> 16) != usize::MAX => {
+            END.store(end, Relaxed);
+            at as u32
+        }
+        _ => 0,
     }
 }
 
-/// New memory of at least so many words.
+/// New memory of so many words.
 pub fn words(words: usize) -> Option<&'static mut [u64]> {
-    let bytes = u32::try_from(words * 8).ok()?;
-    let at = alloc(bytes);
-    // pages that nobody else knows of
-    (at != 0).then(|| unsafe { from_raw_parts_mut(at as *mut u64, (bytes as usize + 0xffff >> 16 << 16) / 8) })
+    let at = alloc(u32::try_from(words.checked_mul(8)?).ok()?);
+    // memory that nobody else knows of
+    (at != 0).then(|| unsafe { from_raw_parts_mut(at as *mut u64, words) })
 }
 
 /// The input as the contract lays it out.

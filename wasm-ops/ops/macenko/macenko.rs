@@ -7,8 +7,8 @@
 #![no_std]
 #![allow(unused_attributes)] // natively this file is a module
 
-use histoloom_op::math::{exp, ln, sqrt};
-use histoloom_op::{Host, PIXELS, Tile, UNCHANGED, op};
+use histoloom_op::math::{exp, ln, sqrt, whole};
+use histoloom_op::{Host, PIXELS, Tile, UNCHANGED, op, quad};
 
 op! {
     manifest: r#"{"name": "macenko", "version": 1, "summary": "Normalises the stain to a reference by its two dyes (Macenko)", "params": [
@@ -23,10 +23,15 @@ op! {
     run: run
 }
 
+/// Optical densities are whole numbers of this size where the stains are told: every sum of floats costs the sandbox a look for NaN.
+const ONE: i32 = 2048;
+/// The same of directions, and of what gives amounts.
+const WAY: f64 = 16_384.0;
+const ROW: f64 = 4096.0;
 /// Grey value of glass, of the tile and of the reference.
 const GLASS: f32 = 240.0;
 /// Pixels with a channel below this optical density are too pale to tell (beta of the paper).
-const PALE: f32 = 0.15;
+const PALE: i32 = (0.15 * ONE as f64) as i32;
 /// Share cut off at either end of the angles and at the upper end of the amounts (alpha of the paper).
 const CUT: f64 = 0.01;
 /// Fewer tissue pixels say nothing.
@@ -35,7 +40,7 @@ const LEAST: u32 = 500;
 const APART: f64 = 0.15;
 const BINS: usize = 2048;
 /// Upper end of the histogram of amounts.
-const MOST: f32 = 8.0;
+const MOST: f64 = 8.0;
 /// Least 99th percentile of a dye that is there.
 const LEAST_AMOUNT: f64 = 0.15;
 
@@ -44,11 +49,12 @@ type Stains = [[f64; 3]; 2];
 
 pub fn run(tile: &mut Tile<'_>, host: &mut impl Host) -> i32 {
     let mut od = [0f32; 256];
-    for (v, od) in od.iter_mut().enumerate() {
-        let shown = if (v as f32) < GLASS - 1.0 { v as f32 + 1.0 } else { GLASS };
-        *od = ln(GLASS / shown);
+    let mut fixed = [0i32; 256];
+    for (v, (od, fixed)) in od.iter_mut().zip(&mut fixed).enumerate() {
+        *od = ln(GLASS / (v as f32 + 1.0).min(GLASS));
+        *fixed = (*od * ONE as f32 + 0.5) as i32;
     }
-    let Told { stains, most } = match told(tile, &od) {
+    let Told { stains, most } = match told(tile, &fixed) {
         Ok(told) => told,
         Err(why) => {
             host.flag("STAIN_NOT_TOLD", why, None);
@@ -78,25 +84,26 @@ struct Told {
     most: [f64; 2],
 }
 
-fn told(tile: &Tile<'_>, od: &[f32; 256]) -> Result<Told, &'static str> {
+fn told(tile: &Tile<'_>, od: &[i32; 256]) -> Result<Told, &'static str> {
     let (n, covariance) = covariance(tile, od);
     if n < LEAST {
         return Err("This tile shows too little tissue to tell its stain, so its colours were left as they are");
     }
     let [first, second] = plane(&covariance);
     let (mut angles, mut total) = ([0u32; BINS], 0);
-    for p in tissue(tile, od) {
-        let (a, b) = (dot(&p, &first), dot(&p, &second));
-        let size = a + if b < 0.0 { -b } else { b };
-        // a measure that grows with the angle, from -1 to 1; a is never negative, for the first direction is that of all colours
-        let t = if size > 0.0 { b / size } else { 0.0 };
-        angles[(((t + 1.0) * (BINS as f32 / 2.0)) as usize).min(BINS - 1)] += 1;
+    let (along, across) = (first.map(|v| (v * WAY) as i32), second.map(|v| (v * WAY) as i32));
+    tissue(tile, od, |d| {
+        let (a, b) = (dot(d, along), dot(d, across));
+        // a measure that grows with the angle, from -1 to 1; a is hardly ever below 0, for the first direction is that of all colours
+        let size = (a + b.max(-b)).max(1) as f32;
+        let t = b as f32 / size + 1.0;
+        angles[(whole(t * (BINS as f32 / 2.0)) as usize).min(BINS - 1)] += 1;
         total += 1;
-    }
+    });
     let end = |share: f64| 2.0 * percentile(&angles, total, share) - 1.0;
     let direction = |t: f64| {
         let (a, b) = (1.0 - t.max(-t), t);
-        unit([0, 1, 2].map(|c| a * f64::from(first[c]) + b * f64::from(second[c])))
+        unit([0, 1, 2].map(|c| a * first[c] + b * second[c]))
     };
     let (low, high) = (direction(end(CUT)), direction(end(1.0 - CUT)));
     let across = cross(&low, &high);
@@ -112,33 +119,41 @@ fn told(tile: &Tile<'_>, od: &[f32; 256]) -> Result<Told, &'static str> {
     Ok(Told { stains, most })
 }
 
-/// Optical densities of the tissue.
-fn tissue<'t>(tile: &'t Tile<'_>, od: &'t [f32; 256]) -> impl Iterator<Item = [f32; 3]> + 't {
-    tile.rgb.chunks_exact(3).zip(tile.labels.iter()).filter_map(move |(p, label)| {
-        let d = [od[p[0] as usize], od[p[1] as usize], od[p[2] as usize]];
-        ((*label != 0) & (d[0] > PALE) & (d[1] > PALE) & (d[2] > PALE)).then(|| d)
-    })
-}
-
-/// Number of tissue pixels and the covariance of their densities.
-fn covariance(tile: &Tile<'_>, od: &[f32; 256]) -> (u32, Matrix) {
-    let (mut n, mut sum, mut product) = (0u32, [0f64; 3], [[0f64; 3]; 3]);
-    for d in tissue(tile, od) {
-        n += 1;
-        for i in 0..3 {
-            sum[i] += f64::from(d[i]);
-            for j in i..3 {
-                product[i][j] += f64::from(d[i] * d[j]);
+/// Optical densities of the tissue, of some 65 000 pixels in whole rows: more of them tell no more.
+#[inline(always)]
+fn tissue(tile: &Tile<'_>, od: &[i32; 256], mut each: impl FnMut([i32; 3])) {
+    let w = tile.width;
+    let every = (w * tile.height / 65_536).max(1);
+    for (rgb, labels) in tile.rgb.chunks_exact(3 * w).zip(tile.labels.chunks_exact(w)).step_by(every) {
+        for (p, label) in rgb.chunks_exact(3).zip(labels) {
+            let d = [od[p[0] as usize], od[p[1] as usize], od[p[2] as usize]];
+            if (*label != 0) & (d[0] > PALE) & (d[1] > PALE) & (d[2] > PALE) {
+                each(d);
             }
         }
     }
-    let count = f64::from(n.max(1));
-    let entry = |i: usize, j: usize| product[i.min(j)][i.max(j)] / count - sum[i] * sum[j] / (count * count);
+}
+
+/// Number of tissue pixels and the covariance of their densities.
+fn covariance(tile: &Tile<'_>, od: &[i32; 256]) -> (u32, Matrix) {
+    let (mut n, mut sum, mut product) = (0u32, [0i64; 3], [[0i64; 3]; 3]);
+    tissue(tile, od, |d| {
+        n += 1;
+        for i in 0..3 {
+            sum[i] += i64::from(d[i]);
+            for j in i..3 {
+                product[i][j] += i64::from(d[i] * d[j]);
+            }
+        }
+    });
+    let (count, one) = (f64::from(n.max(1)), f64::from(ONE));
+    let mean = sum.map(|s| s as f64 / count / one);
+    let entry = |i: usize, j: usize| product[i.min(j)][i.max(j)] as f64 / count / (one * one) - mean[i] * mean[j];
     (n, [0, 1, 2].map(|i| [0, 1, 2].map(|j| entry(i, j))))
 }
 
 /// The two eigenvectors of the largest eigenvalues, by Jacobi's rotations; the first points to where densities are positive.
-fn plane(covariance: &Matrix) -> [[f32; 3]; 2] {
+fn plane(covariance: &Matrix) -> Stains {
     let (mut m, mut v) = (*covariance, [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]);
     for _ in 0..12 {
         for (p, q) in [(0, 1), (0, 2), (1, 2)] {
@@ -154,7 +169,7 @@ fn plane(covariance: &Matrix) -> [[f32; 3]; 2] {
     [order[0], order[1]].map(|k| {
         let column = [v[0][k], v[1][k], v[2][k]];
         let sign = if column[0] + column[1] + column[2] < 0.0 { -1.0 } else { 1.0 };
-        column.map(|x| (sign * x) as f32)
+        column.map(|x: f64| sign * x)
     })
 }
 
@@ -183,17 +198,18 @@ fn rotate(m: &mut Matrix, v: &mut Matrix, p: usize, q: usize) {
 }
 
 /// 99th percentiles of the amounts of both stains.
-fn amounts(tile: &Tile<'_>, od: &[f32; 256], stains: &Stains) -> [f64; 2] {
-    let rows = inverse(stains).map(|row| row.map(|v| v as f32));
+fn amounts(tile: &Tile<'_>, od: &[i32; 256], stains: &Stains) -> [f64; 2] {
+    let rows = inverse(stains).map(|row| row.map(|v| (v * ROW) as i32));
     let (mut counts, mut total) = ([[0u32; BINS]; 2], 0);
-    for d in tissue(tile, od) {
+    // densities by rows are amounts of this size; a bin has this many of them
+    let bin = ONE * ROW as i32 / (BINS as i32 / MOST as i32);
+    tissue(tile, od, |d| {
         for (counts, row) in counts.iter_mut().zip(&rows) {
-            let amount = dot(&d, row).max(0.0) * (BINS as f32 / MOST);
-            counts[(amount as usize).min(BINS - 1)] += 1;
+            counts[((dot(d, *row).max(0) / bin) as usize).min(BINS - 1)] += 1;
         }
         total += 1;
-    }
-    [0, 1].map(|s| percentile(&counts[s], total, 1.0 - CUT) * f64::from(MOST))
+    });
+    [0, 1].map(|s| percentile(&counts[s], total, 1.0 - CUT) * MOST)
 }
 
 /// Where in a histogram, from 0 to 1, a share of the values lies below.
@@ -226,24 +242,41 @@ fn matrix(wanted: &Stains, wanted_most: [f64; 2], stains: &Stains, most: [f64; 2
 
 /// New colours. A sum of densities is a product of transmissions, so each channel is the product of three table entries.
 fn recolour(rgb: &mut [u8], od: &[f32; 256], matrix: &Matrix) {
-    let mut tables = [[[0f32; 3]; 256]; 3];
+    // of four, so that an entry is one vector; no darker than what is black, for products of less are slow
+    let mut tables = [[[0f32; 4]; 256]; 3];
     for (from, table) in tables.iter_mut().enumerate() {
         for (entry, od) in table.iter_mut().zip(od) {
-            *entry = [0, 1, 2].map(|to| exp(-(matrix[to][from] as f32) * od));
+            *entry = [0, 1, 2, 2].map(|to| exp((-(matrix[to][from] as f32) * od).max(-20.0)));
         }
     }
     let [red, green, blue] = &tables;
-    for p in rgb.chunks_exact_mut(3) {
-        let (r, g, b) = (&red[p[0] as usize], &green[p[1] as usize], &blue[p[2] as usize]);
-        for c in 0..3 {
-            let v = GLASS * r[c] * g[c] * b[c] + 0.5;
-            p[c] = (if v < 255.0 { v } else { 255.0 }) as i32 as u8;
+    let new = |[r, g, b]: [usize; 3]| {
+        let (r, g, b) = (&red[r & 255], &green[g & 255], &blue[b & 255]);
+        [0, 1, 2, 3].map(|c| {
+            let v = GLASS * r[c] * g[c] * b[c];
+            whole(if v < 255.0 { v } else { 255.0 })
+        })
+    };
+    let mut quads = rgb.chunks_exact_mut(12);
+    for p in &mut quads {
+        if let Ok(p) = <&mut [u8; 12]>::try_from(p) {
+            let [a, b, c, d] = quad(p).map(new);
+            let words = [
+                a[0] | a[1] << 8 | a[2] << 16 | b[0] << 24,
+                b[1] | b[2] << 8 | c[0] << 16 | c[1] << 24,
+                c[2] | d[0] << 8 | d[1] << 16 | d[2] << 24,
+            ];
+            p.chunks_exact_mut(4).zip(words).for_each(|(to, w)| to.copy_from_slice(&w.to_le_bytes()));
         }
+    }
+    for p in quads.into_remainder().chunks_exact_mut(3) {
+        let v = new([p[0] as usize, p[1] as usize, p[2] as usize]);
+        p.iter_mut().zip(v).for_each(|(to, v)| *to = v as u8);
     }
 }
 
-fn dot(a: &[f32; 3], b: &[f32; 3]) -> f32 {
-    a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+fn dot(d: [i32; 3], row: [i32; 3]) -> i32 {
+    d[0] * row[0] + d[1] * row[1] + d[2] * row[2]
 }
 
 fn square(a: &[f64; 3], b: &[f64; 3]) -> f64 {

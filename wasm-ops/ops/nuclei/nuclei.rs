@@ -8,7 +8,7 @@
 #![allow(unused_attributes)] // natively this file is a module
 
 use histoloom_op::math::{OD, sqrt};
-use histoloom_op::{Class, Host, NO_ROOM, Text, Tile, UNCHANGED, op};
+use histoloom_op::{Class, Host, NO_ROOM, Text, Tile, UNCHANGED, op, quad};
 
 op! {
     manifest: r#"{"name": "nuclei", "version": 1, "summary": "Counts nuclei and flags classes with far more or fewer than their real crops", "params": [
@@ -66,9 +66,16 @@ fn haematoxylin(rgb: &[u8], stain: &mut [i16]) {
         table.iter_mut().zip(&OD).for_each(|(a, od)| *a = i32::from(*od) * weight);
     }
     let [red, green, blue] = &amounts;
-    for (p, s) in rgb.chunks_exact(3).zip(stain) {
-        let sum = red[p[0] as usize] + green[p[1] as usize] + blue[p[2] as usize];
-        *s = (sum >> 10).max(0).min(2000) as i16;
+    let amount = |[r, g, b]: [usize; 3]| ((red[r & 255] + green[g & 255] + blue[b & 255]) >> 10).max(0).min(2000) as i16;
+    let (quads, fours) = (rgb.chunks_exact(12), stain.chunks_exact_mut(4));
+    for (p, s) in quads.zip(fours) {
+        if let Ok(p) = <&[u8; 12]>::try_from(p) {
+            s.copy_from_slice(&quad(p).map(amount));
+        }
+    }
+    let done = rgb.len() / 12 * 4;
+    for (p, s) in rgb[3 * done..].chunks_exact(3).zip(&mut stain[done..]) {
+        *s = amount([p[0] as usize, p[1] as usize, p[2] as usize]);
     }
 }
 

@@ -8,7 +8,7 @@
 #![no_std]
 #![allow(unused_attributes)] // natively this file is a module
 
-use histoloom_op::math::{OD, exp, ln, sqrt};
+use histoloom_op::math::{OD, exp, ln, sqrt, whole};
 use histoloom_op::{Host, NO_ROOM, PIXELS, Tile, UNCHANGED, op};
 
 op! {
@@ -157,9 +157,9 @@ fn write(rgb: &mut [u8], rows: &Rows<'_>, weights: &[f32]) {
         for (v, k) in p.iter_mut().zip(TO_RGB) {
             let new = k[0] * l + k[1] * m + k[2] * s;
             let old = f32::from(*v);
-            let mixed = old + w * (new - old) + 0.5;
+            let mixed = old + w * (new - old);
             let mixed = if mixed > 0.0 { mixed } else { 0.0 };
-            *v = (if mixed < 255.0 { mixed } else { 255.0 }) as i32 as u8;
+            *v = whole(if mixed < 255.0 { mixed } else { 255.0 }) as u8;
         }
     }
 }
