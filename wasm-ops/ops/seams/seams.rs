@@ -3,6 +3,9 @@
 //! A line: the mean difference of grey values across it, over the whole length of the tile, against the mean of the lines beside it (12 px to
 //! either side, the two nearest left out). Boundaries: the mean difference of neighbours with different labels, both tissue, against that of
 //! neighbours with the same label within the tissue. Luma is (77 R + 150 G + 29 B) / 256. Whole numbers until the last division.
+//!
+//! On real tissue, with lines and boundaries laid where nothing is: the largest line ratio of 49 tiles of NCT-CRC is 1.63 (6 lines each), of
+//! 24 of BreCaHAD 1.57 (14 lines); the boundary ratio is at most 1.28 and 1.17, of 45 tiles of osteosarcoma 1.58.
 #![no_std]
 #![allow(unused_attributes)] // natively this file is a module
 
@@ -10,8 +13,8 @@ use histoloom_op::{Host, NO_ROOM, Text, Tile, UNCHANGED, op};
 
 op! {
     manifest: r#"{"name": "seams", "version": 1, "summary": "Flags visible seams between windows and along label boundaries", "params": [
-        {"name": "line_ratio", "min": 1, "max": 100, "default": 1.5, "doc": "How many times larger than beside it the difference across a line may be"},
-        {"name": "boundary_ratio", "min": 1, "max": 100, "default": 2.5, "doc": "How many times larger than elsewhere the difference across label boundaries may be"},
+        {"name": "line_ratio", "min": 1, "max": 100, "default": 2, "doc": "How many times larger than beside it the difference across a line may be"},
+        {"name": "boundary_ratio", "min": 1, "max": 100, "default": 2, "doc": "How many times larger than elsewhere the difference across label boundaries may be"},
         {"name": "every", "integer": true, "min": 0, "max": 2048, "default": 0, "doc": "Looks for lines at multiples of so many pixels too; 0 = only where windows of this tile meet"}]}"#,
     run: run
 }
@@ -19,6 +22,8 @@ op! {
 /// Lines to either side that are compared with, and how many of the nearest are left out.
 const REACH: usize = 12;
 const NEAR: usize = 2;
+/// Grey values by which the mean difference across a line must be larger than beside it: less is not seen.
+const VISIBLE: f64 = 2.0;
 /// Fewer pairs of pixels across boundaries say nothing.
 const LEAST_PAIRS: u32 = 64;
 
@@ -104,10 +109,12 @@ fn below(above: &[i16], here: &[i16], upper: &[u8], lower: &[u8], within: &mut (
 fn lines(tile: &Tile<'_>, sums: &Sums<'_>, host: &mut impl Host) {
     let every = tile.params[2] as usize;
     let (mut worst, mut seen, mut told) = (0f64, 0u32, 0u32);
-    for (side, sums, n) in [(" px from the left", &*sums.columns, tile.width), (" px from the top", &*sums.rows, tile.height)] {
+    for (side, sums, n, across) in
+        [(" px from the left", &*sums.columns, tile.width, tile.height), (" px from the top", &*sums.rows, tile.height, tile.width)]
+    {
         let asked = |at: usize| (every > 0 && at % every == 0) || tile.seams.iter().any(|s| *s as usize == at);
         for at in (1..n).filter(|at| asked(*at)) {
-            let ratio = ratio(sums, at);
+            let ratio = ratio(sums, at, across);
             seen += 1;
             worst = if ratio > worst { ratio } else { worst };
             if ratio <= tile.params[0] || told == 16 {
@@ -123,8 +130,8 @@ fn lines(tile: &Tile<'_>, sums: &Sums<'_>, host: &mut impl Host) {
     host.metric("worst_line_ratio", worst);
 }
 
-/// The difference across a line against those beside it; 1 where there is nothing to compare.
-fn ratio(sums: &[u32], at: usize) -> f64 {
+/// The difference across a line of so many pixels against those beside it; 1 where there is nothing to compare, or to see.
+fn ratio(sums: &[u32], at: usize, pixels: usize) -> f64 {
     let (mut sum, mut n) = (0u64, 0u32);
     for other in at.saturating_sub(REACH).max(1)..(at + REACH + 1).min(sums.len()) {
         if other + NEAR < at || other > at + NEAR {
@@ -132,7 +139,8 @@ fn ratio(sums: &[u32], at: usize) -> f64 {
             n += 1;
         }
     }
-    if sum == 0 { 1.0 } else { f64::from(sums[at]) * f64::from(n) / sum as f64 }
+    let (here, beside) = (f64::from(sums[at]), sum as f64 / f64::from(n.max(1)));
+    if beside > 0.0 && (here < beside || here - beside >= VISIBLE * pixels as f64) { here / beside } else { 1.0 }
 }
 
 fn boundaries(tile: &Tile<'_>, sums: &Sums<'_>, host: &mut impl Host) {

@@ -40,13 +40,16 @@ HL_OP_EXPORT(hl_op_run) int32_t hl_op_run(hl_op_input *in) {
         return HL_OP_UNCHANGED;
     }
     uint32_t left = in->width - width - MARGIN_PX, top = in->height - height - MARGIN_PX;
-    for (uint32_t row = 0; row < ROWS; row++) {
-        for (uint32_t column = 0; column < COLUMNS; column++) {
-            if (column % 6 == 5 || !(FONT[column / 6][row] >> (4 - column % 6) & 1)) continue;
-            uint8_t *dot = in->rgb + 3 * ((top + row * scale) * in->width + left + column * scale);
-            for (uint32_t y = 0; y < scale; y++, dot += 3 * in->width)
-                for (uint32_t x = 0; x < scale; x++) mix(dot + 3 * x, strength_256);
-            written += (int32_t)(scale * scale);
+    for (uint32_t letter = 0; letter < LETTERS; letter++) {
+        for (uint32_t row = 0; row < ROWS; row++) {
+            uint8_t *dot = in->rgb + 3 * ((top + row * scale) * in->width + left + 6 * letter * scale);
+            for (uint32_t bits = FONT[letter][row]; bits & 31; bits <<= 1, dot += 3 * scale) {
+                if (!(bits & 16)) continue;
+                uint8_t *line = dot;
+                for (uint32_t y = 0; y < scale; y++, line += 3 * in->width)
+                    for (uint32_t x = 0; x < scale; x++) mix(line + 3 * x, strength_256);
+                written += (int32_t)(scale * scale);
+            }
         }
     }
     hl_op_metric(HL_TEXT("watermark_px"), written);
