@@ -51,7 +51,7 @@ pub fn whole(x: f32) -> u32 {
 
 /// Square root of x from 0 to 1e300 (Newton, from half the exponent).
 pub fn sqrt(x: f64) -> f64 {
-    if !(x > 1e-300) {
+    if x.is_nan() || x <= 1e-300 {
         return 0.0;
     }
     let x = if x > 1e300 { 1e300 } else { x };
