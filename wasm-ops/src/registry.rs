@@ -1,6 +1,6 @@
 //! Finds ops. In: what ships inside the library, a folder of .wasm files or a single one that a user names. Out: ops by name, chains of
-//! them, a list for a host's dialog. Fails: an unknown name, a wrong parameter, a folder that cannot be read. A file that is refused does not hide the others: it stands
-//! in the list with the reason.
+//! them, a list for a host's dialog. Fails: an unknown name, a wrong parameter, a folder that cannot be read. A file of a folder that is
+//! refused does not hide the others: it stands in the list with the reason.
 
 use std::fs::File;
 use std::io::Read;
