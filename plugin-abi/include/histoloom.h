@@ -326,6 +326,15 @@ int32_t hl_devices_json(char *dst, uint64_t cap, uint64_t *needed);
 // Errors: HL_E_ARGUMENT, HL_E_OP, HL_E_BUFFER.
 int32_t hl_ops_json(char *dst, uint64_t cap, uint64_t *needed);
 
+// What an op's .wasm file says of itself, once everything was checked that is checked before it runs: name, version, summary, sha256,
+// params (a JSON schema), bytes, compile_ms, instance_ms. Of a folder with .wasm files: as hl_ops_json, with the ops that ship. Nothing of
+// the op is run but the function that tells its version. [any thread]
+// Errors: HL_E_ARGUMENT, HL_E_UTF8, HL_E_FILE, HL_E_LIMIT (files), HL_E_OP (refused, with the reason), HL_E_OP_LIMIT, HL_E_BUFFER.
+int32_t hl_op_check_json(const char *path,
+                         char *dst,
+                         uint64_t cap,
+                         uint64_t *needed);
+
 // What a file that the library wrote (tile PNG, map folder, JSON) says of itself, as JSON; of a folder of weight files: its
 // manifest, {"models": [{"id", "kind", "licence", "sha256", ...}]}. [any thread]
 // Errors: HL_E_ARGUMENT, HL_E_UTF8, HL_E_FILE, HL_E_BUFFER.
@@ -361,7 +370,8 @@ int32_t hl_slide_release(hl_slide slide);
 // "edit" (map -> the map with other classes; with no edits it opens the folder of a map), "synth" (map -> tiles), "eval" (slide and the
 // folder of its map -> how good the tiles are), "import" (a published checkpoint -> weight files), or a step to an atlas, which gives
 // labels one meaning on many slides: "atlas_sample" (slide -> sample file), "atlas_merge" (sample files -> one), "atlas_fit" (sample
-// files -> atlas file, for "atlas" in the params of cluster), "atlas_name" (atlas file -> with names and colours). params: a JSON object,
+// files -> atlas file, for "atlas" in the params of cluster), "atlas_name" (atlas file -> with names and colours), or "op" (a PNG -> the
+// picture after a chain of ops, which hl_result_tile_* give as tile 0). params: a JSON object,
 // NULL or "" for the defaults; see hl_params_schema_json. slide: for cluster, eval and atlas_sample, else 0. input: for edit and synth the
 // result of a cluster or edit job, or 0 when params name a folder in "from"; else 0. The handle is the caller's to release.
 // Errors: HL_E_HANDLE, HL_E_POISONED, HL_E_ARGUMENT, HL_E_UTF8, HL_E_UNSUPPORTED (kind), HL_E_PARAMETER, HL_E_LIMIT, HL_E_BUSY,
@@ -404,12 +414,12 @@ int32_t hl_job_result(hl_job job, hl_result *result);
 int32_t hl_job_release(hl_job job);
 
 // Summary as JSON: kind, map (rows, columns, cell_px, classes with names, colours and shares), device used, notes for the user,
-// files written, parameters, provenance; of synth jobs each tile with its flags, and "kept", the number of tiles that
+// files written, parameters, provenance; of synth and op jobs each tile with its flags, and "kept", the number of tiles that
 // hl_result_tile_* have. [any thread] Errors: HL_E_HANDLE, HL_E_ARGUMENT, HL_E_BUFFER.
 int32_t hl_result_json(hl_result result, char *dst, uint64_t cap, uint64_t *needed);
 
-// The map as GeoJSON that QuPath imports, in level-0 pixels. [any thread] Errors: HL_E_HANDLE, HL_E_ARGUMENT (also: an import's
-// or atlas job's result, which has no map), HL_E_BUFFER.
+// The map as GeoJSON that QuPath imports, in level-0 pixels. [any thread] Errors: HL_E_HANDLE, HL_E_ARGUMENT (also: an import's,
+// atlas or op job's result, which has no map), HL_E_BUFFER.
 int32_t hl_result_geojson(hl_result result, char *dst, uint64_t cap, uint64_t *needed);
 
 // The map's labels, one byte a cell, row by row, 0 = background; of synth jobs the map the tiles were made from. [any thread]

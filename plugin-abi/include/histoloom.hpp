@@ -286,6 +286,9 @@ private:
 inline std::string build_info_json() { return detail::text(hl_build_info_json); }
 inline std::string devices_json() { return detail::text(hl_devices_json); }
 inline std::string ops_json() { return detail::text(hl_ops_json); }
+inline std::string op_check_json(const std::string &path) {
+    return detail::text([&](char *d, uint64_t c, uint64_t *n) { return hl_op_check_json(path.c_str(), d, c, n); });
+}
 inline std::string params_schema_json(const std::string &kind) {
     return detail::text([&](char *d, uint64_t c, uint64_t *n) { return hl_params_schema_json(kind.c_str(), d, c, n); });
 }

@@ -10,6 +10,7 @@
 //! | `host` | callbacks as a `TileSource` |
 //! | `logging` | log lines and progress towards the host |
 //! | `jobs` | threads, queue, cancel |
+//! | `ops` | what hosts ask about ops, and op jobs |
 //! | `located` | the weights that came with the library |
 //! | `pipeline` | calls the other rooms |
 #![allow(clippy::missing_safety_doc, reason = "the comments are the C header's; what callers promise stands in its preamble")]
@@ -28,6 +29,7 @@ mod jobs;
 mod located;
 mod logging;
 mod memory;
+mod ops;
 mod pipeline;
 mod results;
 mod selftest;
@@ -151,7 +153,20 @@ pub unsafe extern "C" fn hl_ops_json(dst: *mut c_char, cap: u64, needed: *mut u6
     boundary::call(|_| {
         // SAFETY: the header obliges the caller.
         let to = unsafe { Buffer::text(dst, cap, needed) }?;
-        costly_text(&to, "ops", pipeline::ops)
+        costly_text(&to, "ops", ops::list)
+    })
+}
+
+/// What an op's .wasm file says of itself, once everything was checked that is checked before it runs: name, version, summary, sha256,
+/// params (a JSON schema), bytes, compile_ms, instance_ms. Of a folder with .wasm files: as hl_ops_json, with the ops that ship. Nothing of
+/// the op is run but the function that tells its version. [any thread]
+/// Errors: HL_E_ARGUMENT, HL_E_UTF8, HL_E_FILE, HL_E_LIMIT (files), HL_E_OP (refused, with the reason), HL_E_OP_LIMIT, HL_E_BUFFER.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hl_op_check_json(path: *const c_char, dst: *mut c_char, cap: u64, needed: *mut u64) -> i32 {
+    boundary::call(|_| {
+        // SAFETY: the header obliges the caller.
+        let (path, to) = unsafe { (text(path, TEXT_BYTES, "path")?, Buffer::text(dst, cap, needed)?) };
+        costly_text(&to, &format!("op {path}"), || ops::check(&path))
     })
 }
 
@@ -257,7 +272,7 @@ pub extern "C" fn hl_slide_release(slide: hl_slide) -> i32 {
 /// files -> atlas file, for "atlas" in the params of cluster), "atlas_name" (atlas file -> with names and colours); or a step to a
 /// calibration of the flags: "flags_plant" (slide and the folder of its map -> scored tiles, many with faults), "flags_calibrate" (folders
 /// of such tiles -> calibration, for "calibration" in the params of synth), "flags_index" (slide -> index of pictures that tiles must not
-/// repeat). params: a JSON object, NULL or "" for the defaults; see hl_params_schema_json. slide: for cluster, eval, atlas_sample,
+/// repeat); or "op" (a PNG -> the picture after a chain of ops, which hl_result_tile_* give as tile 0). params: a JSON object, NULL or "" for the defaults; see hl_params_schema_json. slide: for cluster, eval, atlas_sample,
 /// flags_plant and flags_index, else 0. input: for edit and synth the result of a cluster or edit job, or 0 when params name a folder in
 /// "from"; else 0. The handle is the caller's to release.
 /// Errors: HL_E_HANDLE, HL_E_POISONED, HL_E_ARGUMENT, HL_E_UTF8, HL_E_UNSUPPORTED (kind), HL_E_PARAMETER, HL_E_LIMIT, HL_E_BUSY,
@@ -373,7 +388,7 @@ pub extern "C" fn hl_job_release(job: hl_job) -> i32 {
 }
 
 /// Summary as JSON: kind, map (rows, columns, cell_px, classes with names, colours and shares), device used, notes for the user,
-/// files written, parameters, provenance; of synth jobs each tile with its flags, and "kept", the number of tiles that
+/// files written, parameters, provenance; of synth and op jobs each tile with its flags, and "kept", the number of tiles that
 /// hl_result_tile_* have. [any thread] Errors: HL_E_HANDLE, HL_E_ARGUMENT, HL_E_BUFFER.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hl_result_json(result: hl_result, dst: *mut c_char, cap: u64, needed: *mut u64) -> i32 {
@@ -384,8 +399,8 @@ pub unsafe extern "C" fn hl_result_json(result: hl_result, dst: *mut c_char, cap
     })
 }
 
-/// The map as GeoJSON that QuPath imports, in level-0 pixels. [any thread] Errors: HL_E_HANDLE, HL_E_ARGUMENT (also: an import's
-/// or atlas job's result, which has no map), HL_E_BUFFER.
+/// The map as GeoJSON that QuPath imports, in level-0 pixels. [any thread] Errors: HL_E_HANDLE, HL_E_ARGUMENT (also: an import's,
+/// atlas or op job's result, which has no map), HL_E_BUFFER.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hl_result_geojson(result: hl_result, dst: *mut c_char, cap: u64, needed: *mut u64) -> i32 {
     boundary::call(|entry| {

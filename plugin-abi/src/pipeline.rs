@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use histoloom_core::flags::Judge;
 use histoloom_core::params::{
-    self, AtlasFit, AtlasMerge, AtlasName, AtlasSample, Calibrate, Cluster, Edit, Eval, Import, IndexSlide, Params, Plant, Synth,
+    self, AtlasFit, AtlasMerge, AtlasName, AtlasSample, Calibrate, Cluster, Edit, Eval, Import, IndexSlide, OpJob, Params, Plant, Synth,
 };
 use histoloom_core::semantic_map::{self, Encoders, SemanticMap, edit};
 use histoloom_core::synth::{Nets, SyntheticTile};
@@ -20,6 +20,7 @@ use crate::atlas::{self, AtlasWork};
 use crate::failure::{Failure, Result};
 use crate::flags::{self, FlagsWork};
 use crate::host::HostSource;
+use crate::ops;
 use crate::results::{ResultData, k_summary, map_summary, tile_summary};
 use crate::selftest::{self, Selftest};
 use crate::types::{HL_ABI_VERSION, HL_E_ARGUMENT, HL_E_UNSUPPORTED};
@@ -31,7 +32,7 @@ const KEPT_BYTES: u64 = 256 << 20;
 const ENGINES: usize = 2;
 
 /// The job kinds for hosts.
-const KINDS: [&str; 12] = [
+const KINDS: [&str; 13] = [
     Cluster::KIND,
     Edit::KIND,
     Synth::KIND,
@@ -44,6 +45,7 @@ const KINDS: [&str; 12] = [
     Plant::KIND,
     Calibrate::KIND,
     IndexSlide::KIND,
+    OpJob::KIND,
 ];
 
 /// What a job does, with checked parameters.
@@ -62,6 +64,8 @@ pub enum Work {
     Atlas(AtlasWork),
     /// Slides to a calibration of flags, step by step.
     Flags(FlagsWork),
+    /// A picture through a chain of ops.
+    Op(OpJob),
     /// Callbacks only.
     Selftest(Selftest),
 }
@@ -136,6 +140,7 @@ pub fn prepare(kind: &str, text: &str, engines: &Engines, slide: bool, result: b
             let p: Synth = params::parse(&engines.completed(text))?;
             check_from(p.from.is_some(), result)?;
             check_memory(&p)?;
+            ops::chain(&p.ops, p.ops_dir.as_deref(), None)?;
             let resolved = params::resolved(&p)?;
             Ok((Work::Synth(Box::new(p)), resolved))
         }
@@ -174,6 +179,13 @@ pub fn prepare(kind: &str, text: &str, engines: &Engines, slide: bool, result: b
             let completed = if kind == Calibrate::KIND { text.to_owned() } else { engines.completed(text) };
             let (work, resolved) = flags::prepare(kind, &completed)?;
             Ok((Work::Flags(work), resolved))
+        }
+        "op" if slide || result => wrong("reads a picture; pass 0 for slide and input"),
+        "op" => {
+            let p: OpJob = params::parse(text)?;
+            ops::chain(&p.ops, p.ops_dir.as_deref(), p.file.as_deref())?;
+            let resolved = params::resolved(&p)?;
+            Ok((Work::Op(p), resolved))
         }
         "selftest" => {
             let p = selftest::parse(text)?;
@@ -237,6 +249,7 @@ pub fn run(work: Work, engines: &Engines, source: Option<HostSource>, from: Opti
             let engine = device.map(|(device, threads)| engine(engines, device, threads, job)).transpose()?;
             flags::run(&work, engine.as_deref(), source.as_ref(), job)?
         }
+        Work::Op(p) => ops::run(&p, job)?,
         Work::Eval(p) => match source {
             Some(source) => evaluate(&p, engines, &source, job)?,
             None => return Err(Failure::argument("slide", "is 0")),
@@ -374,8 +387,7 @@ fn evaluate(p: &Eval, engines: &Engines, source: &HostSource, job: &Job) -> hist
 fn synthesise(p: &Synth, engines: &Engines, from: Option<&ResultData>, job: &Job) -> Result<ResultData> {
     let engine = engine(engines, &p.device, p.threads, job)?;
     let map = map_of(from, p.from.as_deref())?;
-    let registry = Registry::shipped()?;
-    let ops = p.ops.iter().map(|name| registry.get(name)).collect::<histoloom_core::Result<Vec<_>>>()?;
+    let ops = ops::chain(&p.ops, p.ops_dir.as_deref(), None)?;
     let (codec, denoiser, encoder) = (engine.codec()?, engine.denoiser()?, engine.encoder()?);
     let refiner = if p.refine { Some(engine.refiner()?) } else { None };
     let nets = Nets::new(&*codec, &*denoiser, &*encoder).refined(refiner.as_deref()).on(&engine.device().name);
@@ -461,6 +473,7 @@ pub fn schema(kind: &str) -> Result<Value> {
         "flags_plant" => Ok(params::schema::<Plant>()),
         "flags_calibrate" => Ok(params::schema::<Calibrate>()),
         "flags_index" => Ok(params::schema::<IndexSlide>()),
+        "op" => Ok(params::schema::<OpJob>()),
         _ => Err(unknown(kind)),
     }
 }
@@ -468,11 +481,6 @@ pub fn schema(kind: &str) -> Result<Value> {
 /// Adapters, and why one is refused.
 pub fn devices() -> Value {
     histoloom_models::devices_json()
-}
-
-/// The ops that ship.
-pub fn ops() -> Result<Value> {
-    Ok(Registry::shipped()?.list_json())
 }
 
 /// What a file of ours says of itself; a folder of weight files: its manifest.

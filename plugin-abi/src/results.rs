@@ -20,9 +20,9 @@ use crate::types::{
 
 /// A job's result.
 pub struct ResultData {
-    /// The map made, or the one the tiles were made from; import and atlas jobs have none.
+    /// The map made, or the one the tiles were made from; import, atlas and op jobs have none.
     pub map: Option<Arc<SemanticMap>>,
-    /// Tiles of a synth job that are kept in memory.
+    /// Tiles of a synth or op job that are kept in memory.
     pub tiles: Vec<SyntheticTile>,
     /// What `hl_result_json` says.
     pub summary: Value,
@@ -40,7 +40,7 @@ impl ResultData {
     pub fn map(&self) -> Result<&Arc<SemanticMap>> {
         self.map
             .as_ref()
-            .ok_or_else(|| Failure::new(HL_E_ARGUMENT, "the result of an import or atlas job holds no map; pass that of a cluster job"))
+            .ok_or_else(|| Failure::new(HL_E_ARGUMENT, "the result of an import, atlas or op job holds no map; pass that of a cluster job"))
     }
 
     /// Columns, rows and one RGBA pixel a cell in legend colours.
@@ -123,7 +123,7 @@ impl ResultData {
         let scores: serde_json::Map<String, Value> =
             tile.flags.names.iter().take(s.channels).enumerate().map(|(c, name)| (name.clone(), json!(s.plane(c)))).collect();
         let value = json!({
-            "synthetic": true,
+            "synthetic": tile.provenance.get("synthetic").unwrap_or(&Value::Bool(true)),
             "index": tile.index,
             "width_px": tile.rgb.width(),
             "height_px": tile.rgb.height(),

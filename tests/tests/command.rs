@@ -65,7 +65,22 @@ fn the_main_job_runs_and_a_tile_is_made_again_byte_for_byte_on_any_number_of_thr
     // tiles of the same run join, tiles of another run are refused and nothing is lost
     let more = |first: &str, seed: &str| {
         let mut c = histoloom();
-        c.args(["synth", "--device", "cpu", "-n", "1", "--steps", "3", "--size", "128", "--seed", seed, "--first", first, "--keep-flagged"]);
+        c.args([
+            "synth",
+            "--device",
+            "cpu",
+            "-n",
+            "1",
+            "--steps",
+            "3",
+            "--size",
+            "128",
+            "--seed",
+            seed,
+            "--first",
+            first,
+            "--keep-flagged",
+        ]);
         c.arg("--from");
         c.arg(&map).arg("--out").arg(&tiles);
         c
@@ -259,7 +274,10 @@ fn the_doctor_finds_everything_here() {
     assert_eq!(found["doctor"]["ok"], true, "{found}");
     assert_eq!(found["doctor"]["weights"].as_array().map(Vec::len), Some(4));
     let told = run(histoloom().arg("doctor")).stdout;
-    assert!(String::from_utf8_lossy(&told).contains("ops: gamut, sharpness, watermark"), "the ops that ship are named");
+    assert!(
+        String::from_utf8_lossy(&told).contains("ops: gamut, macenko, nuclei, reinhard, seams, sharpness, smooth, watermark"),
+        "the ops that ship are named"
+    );
     let said = refused(histoloom().args(["doctor", "--models", "/nowhere"]), 1);
     assert!(!said.contains("panicked"), "{said}");
 }
@@ -422,6 +440,49 @@ fn a_model_is_evaluated_against_the_real_tissue_of_a_slide() {
     assert_eq!((lines.len(), found["report"]["patches"].as_u64()), (6, Some(40)), "{found}");
     assert!(lines.iter().all(|l| l["frechet"].as_f64().is_some_and(f64::is_finite)), "{found}");
     assert!(at("eval/eval.png").is_file() && at("eval/eval.json").is_file());
+}
+
+#[test]
+fn ops_are_listed_checked_tried_and_measured() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| dir.path().join(name);
+    let listed = json(&run(histoloom().args(["ops", "list", "--json"])));
+    let names: Vec<&str> = listed["ops"].as_array().into_iter().flatten().filter_map(|op| op["name"].as_str()).collect();
+    assert_eq!(names, ["gamut", "macenko", "nuclei", "reinhard", "seams", "sharpness", "smooth", "watermark"]);
+    let module = root().join("wasm-ops/ops/smooth/smooth.wasm");
+    let checked = json(&run(histoloom().args(["ops", "check", "--json"]).arg(&module)));
+    assert_eq!((&checked["ok"], &checked["name"], &checked["op_abi"]), (&true.into(), &"smooth".into(), &1.into()));
+    assert!(refused(histoloom().args(["ops", "check"]).arg(root().join("README.md")), 3).contains("no WebAssembly module"));
+    assert!(refused(histoloom().args(["ops", "check"]).arg(at("none.wasm")), 3).contains("cannot read the op"));
+
+    image::RgbImage::from_fn(96, 64, |x, y| image::Rgb([200 - (x % 7) as u8 * 9, 120, 170 - (y % 5) as u8 * 9]))
+        .save(at("tile.png"))
+        .expect("a PNG");
+    let stair = |x: u32, y: u32| if x / 16 > y / 16 { 2 } else { 1 };
+    image::GrayImage::from_fn(96, 64, |x, y| image::Luma([stair(x, y)])).save(at("labels.png")).expect("a PNG");
+    let ops_run = |op: &Path, rest: &[&str]| {
+        let mut c = histoloom();
+        c.args(["ops", "run", "--json"]).arg(op).arg("--tile").arg(at("tile.png")).arg("--labels").arg(at("labels.png")).args(rest);
+        c
+    };
+    let out = at("out");
+    let tried = json(&run(ops_run(&module, &["--params", r#"{"radius": 4}"#, "--out"]).arg(&out)));
+    assert_eq!(
+        (&tried["ops"][0]["params"]["radius"], &tried["synthetic"]),
+        (&4.into(), &Value::Null),
+        "a picture that does not say is not called synthetic"
+    );
+    let labels = image::open(out.join("labels.png")).expect("a PNG").into_luma8();
+    let moved = labels.enumerate_pixels().filter(|(x, y, p)| p.0[0] != stair(*x, *y)).count();
+    assert!(moved > 0 && tried["ops"][0]["changed_labels"] == moved);
+    let said = refused(&mut ops_run(&module, &["--params", r#"{"radius": 99}"#]), 2);
+    assert!(said.contains("`smooth.radius`") && said.contains("from 1 to 32"), "{said}");
+    assert!(refused(&mut ops_run(Path::new("blur"), &[]), 2).contains("there is no op `blur`"));
+    let measured = json(&run(histoloom().args(["ops", "bench", "--json", "-n", "2"])));
+    assert!(
+        measured["ops"].as_array().is_some_and(|ops| ops.len() == 8 && ops.iter().all(|op| op["median_ms"].as_f64() > Some(0.0))),
+        "{measured}"
+    );
 }
 
 /// The command passes on only what was given, so its help must state the library's defaults.

@@ -25,6 +25,7 @@ fn rooms_depend_only_on_the_rooms_the_table_allows() {
         ("histoloom-core", &[][..]),
         ("histoloom-models", &["histoloom-core"][..]),
         ("histoloom-wasm-ops", &["histoloom-core"][..]),
+        ("histoloom-op", &[][..]),
         ("histoloom", &["histoloom-core", "histoloom-models", "histoloom-wasm-ops"][..]),
         ("histoloom-headless", &[][..]),
         ("histoloom-validate", &[][..]),

@@ -40,6 +40,8 @@ static void part_null(hl_context context, hl_slide slide, hl_job job) {
     CODE(hl_job_result(job, NULL), HL_E_ARGUMENT);
     CODE(hl_params_schema_json(NULL, o.text, 64, &o.needed), HL_E_ARGUMENT);
     CODE(hl_params_schema_json("what", o.text, 64, &o.needed), HL_E_UNSUPPORTED);
+    CODE(hl_op_check_json(NULL, o.text, 64, &o.needed), HL_E_ARGUMENT);
+    CODE(hl_op_check_json("/no/such/op.wasm", o.text, 64, &o.needed), HL_E_FILE);
     CODE(hl_inspect_json(NULL, o.text, 64, &o.needed), HL_E_ARGUMENT);
     CODE(hl_inspect_json("/no/such/file.png", o.text, 64, &o.needed), HL_E_FILE);
     CHECK(all_a5(&o, sizeof o));

@@ -13,25 +13,44 @@
 
 #define HL_OP_ABI 1
 
-/* What hl_op_run returns; below 0 is the op's own failure code. */
+/* What hl_op_run returns: a sum of what the host is to take; below 0 is the op's own failure code. */
 #define HL_OP_UNCHANGED 0
-#define HL_OP_CHANGED 1
+#define HL_OP_PIXELS 1
+#define HL_OP_LABELS 2
 
-/* 64 bytes, little-endian; pointers are 32-bit offsets into the op's memory, each a multiple of 16. */
+/* What the real crops of a class measure that the tile was made from. */
+typedef struct hl_op_class {
+    uint32_t label;
+    uint32_t crops;           /* number of crops */
+    float haematoxylin, eosin; /* mean amounts, about 0 to 1 */
+    float nuclei;             /* share of the area */
+    uint32_t counted;         /* nuclei counted */
+    float area_mm2;           /* on this area */
+    uint32_t reserved;
+} hl_op_class;
+
+/* 96 bytes, little-endian; pointers are 32-bit offsets into the op's memory, each a multiple of 16. */
 typedef struct hl_op_input {
-    uint32_t size;            /* 64; later versions only append */
+    uint32_t size;            /* 96; later versions only append */
     uint32_t width, height;   /* of the tile in pixels */
     uint8_t *rgb;             /* [height][width][3], may be rewritten */
-    const uint8_t *labels;    /* [height][width], one class a pixel, 0 = background */
-    const float *scores;      /* [score_planes][score_rows][score_columns], higher is worse */
+    uint8_t *labels;          /* [height][width], one class a pixel, 0 = background; may be rewritten with classes it holds, or 0 */
+    const float *scores;      /* [score_planes][score_rows][score_columns], higher is worse, NaN = not judged */
     uint32_t score_planes, score_rows, score_columns;
     const double *params;     /* in the order of the manifest, defaults filled in, ranges checked */
     uint32_t param_count;
     uint32_t cell_px;         /* side of a cell of the flag raster: 32 */
-    uint32_t reserved[4];     /* 0 */
+    float mpp;                /* micrometres a pixel, 0 = not known */
+    const float *spread;      /* [spread_rows][spread_columns]: spread of the predicted latents near the end of sampling */
+    uint32_t spread_rows, spread_columns;
+    const hl_op_class *classes; /* of the tile's classes those of which crops were shown, by label */
+    uint32_t class_count, class_bytes;
+    const uint32_t *seams;    /* where windows of the networks meet: pixels from the left, and the same from the top */
+    uint32_t seam_count;
+    uint32_t reserved[3];     /* 0 */
 } hl_op_input;
 
-_Static_assert(sizeof(hl_op_input) == 64 && offsetof(hl_op_input, params) == 36, "wasm32 only");
+_Static_assert(sizeof(hl_op_class) == 32 && sizeof(hl_op_input) == 96 && offsetof(hl_op_input, seams) == 76, "wasm32 only");
 
 /* Flags one cell of the raster, or the whole tile with row = column = -1. code: A-Z, 0-9, _; reason: one sentence in UTF-8. */
 __attribute__((import_module("histoloom"), import_name("flag"))) void hl_op_flag(const char *code, uint32_t code_len,

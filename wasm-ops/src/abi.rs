@@ -1,10 +1,10 @@
-//! The contract between host and op, version 1; for authors it is told in `OPS.md` and `guest/histoloom_op.h`. In: a tile laid out in
-//! the op's memory. Out: what it wrote there and said through two imports. Fails: [`Fault`], a sentence about what the op did
+//! The contract between host and op, version 1; for authors it is told in `OPS.md`, `guest/histoloom_op.h` and `guest/src`. In: a tile
+//! laid out in the op's memory. Out: what it wrote there and said through two imports. Fails: [`Fault`], a sentence about what the op did
 //! wrong. Nothing an op hands over is believed: pointers, lengths, cells and numbers are checked, text is cleaned, counts are capped.
 
 use std::fmt;
 
-use histoloom_core::ops::{OpFlag, OpInput, OpOutput};
+use histoloom_core::ops::{OpFlag, OpInput, OpOutput, RealClass, foreign};
 use histoloom_core::{Error, Result};
 use wasmparser::ValType;
 use wasmtime::{Caller, Extern, Linker};
@@ -76,16 +76,25 @@ impl std::error::Error for Fault {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
     rgb: usize,
-    rgb_bytes: usize,
+    pixels: usize,
     labels: usize,
     scores: usize,
     params: usize,
+    spread: usize,
+    classes: usize,
+    seams: usize,
     /// Size of the whole block.
     pub bytes: usize,
 }
 
-/// Size of the input structure: 16 words.
-const HEADER_BYTES: usize = 64;
+/// Size of the input structure: 24 words.
+pub const HEADER_BYTES: usize = 96;
+/// Size of what is told of a class: 8 words.
+pub const CLASS_BYTES: usize = 32;
+/// Bits of the result of `hl_op_run`: take the pixels, take the labels.
+pub const PIXELS: i32 = 1;
+/// See [`PIXELS`].
+pub const LABELS: i32 = 2;
 
 impl Layout {
     /// Lays out a tile; an error if its parts contradict each other or it is too large.
@@ -110,9 +119,12 @@ impl Layout {
             end = (at + bytes).next_multiple_of(16);
             at
         };
+        let seen = &input.seen;
         let (rgb, labels) = (place(pixels * 3), place(pixels));
         let (scores, params) = (place(s.data.len() * 4), place(params * 8));
-        Ok(Self { rgb, rgb_bytes: pixels * 3, labels, scores, params, bytes: end })
+        let spread = place(seen.spread.map_or(0, |s| s.data.len() * 4));
+        let (classes, seams) = (place(seen.classes.len() * CLASS_BYTES), place(seen.seams.len() * 4));
+        Ok(Self { rgb, pixels, labels, scores, params, spread, classes, seams, bytes: end })
     }
 
     /// Writes the input into `memory` at `base`; `Err` if the block does not lie inside.
@@ -127,11 +139,25 @@ impl Layout {
         let start = base as usize;
         let block =
             start.checked_add(self.bytes).and_then(|end| memory.get_mut(start..end)).ok_or_else(|| alloc("lies outside its memory"))?;
-        block.iter_mut().take(HEADER_BYTES).for_each(|b| *b = 0);
+        self.header(block, base, input, params.len());
+        let seen = &input.seen;
+        copy(block, self.rgb, input.rgb.as_raw());
+        copy(block, self.labels, input.labels);
+        put(block, self.scores, input.scores.data.iter().flat_map(|v| v.to_le_bytes()));
+        put(block, self.params, params.iter().flat_map(|v| v.to_le_bytes()));
+        put(block, self.spread, seen.spread.iter().flat_map(|s| &s.data).flat_map(|v| v.to_le_bytes()));
+        put(block, self.classes, seen.classes.iter().flat_map(class_bytes));
+        put(block, self.seams, seen.seams.iter().flat_map(|v| v.to_le_bytes()));
+        Ok(())
+    }
+
+    /// The input structure.
+    fn header(&self, block: &mut [u8], base: u32, input: &OpInput<'_>, params: usize) {
         let at = |offset: usize| base + offset as u32;
         let (w, h) = input.rgb.dimensions();
-        let s = input.scores;
-        let header = [
+        let (s, seen) = (input.scores, &input.seen);
+        let (rows, columns) = seen.spread.map_or((0, 0), |s| (s.height as u32, s.width as u32));
+        let header: [u32; HEADER_BYTES / 4] = [
             HEADER_BYTES as u32,
             w,
             h,
@@ -142,22 +168,48 @@ impl Layout {
             s.height as u32,
             s.width as u32,
             at(self.params),
-            params.len() as u32,
+            params as u32,
             CELL_PX,
+            seen.mpp.to_bits(),
+            at(self.spread),
+            rows,
+            columns,
+            at(self.classes),
+            seen.classes.len() as u32,
+            CLASS_BYTES as u32,
+            at(self.seams),
+            seen.seams.len() as u32,
+            0,
+            0,
+            0,
         ];
         put(block, 0, header.iter().flat_map(|v| v.to_le_bytes()));
-        copy(block, self.rgb, input.rgb.as_raw());
-        copy(block, self.labels, input.labels);
-        put(block, self.scores, s.data.iter().flat_map(|v| v.to_le_bytes()));
-        put(block, self.params, params.iter().flat_map(|v| v.to_le_bytes()));
-        Ok(())
     }
 
     /// The tile's pixels after the run; `None` if the op shrank what cannot shrink.
     pub fn pixels<'m>(&self, memory: &'m [u8], base: u32) -> Option<&'m [u8]> {
         let start = base as usize + self.rgb;
-        memory.get(start..start + self.rgb_bytes)
+        memory.get(start..start + 3 * self.pixels)
     }
+
+    /// The labels after the run, if they are of classes that the tile had.
+    pub fn labels<'m>(&self, memory: &'m [u8], base: u32, before: &[u8]) -> std::result::Result<&'m [u8], Fault> {
+        let start = base as usize + self.labels;
+        let labels = memory.get(start..start + self.pixels).ok_or_else(|| Fault("its labels are gone".into()))?;
+        match foreign(labels, before) {
+            None => Ok(labels),
+            Some(label) => Err(Fault(format!("it wrote the label {label}, which the tile does not have"))),
+        }
+    }
+}
+
+/// A class as it lies in the op's memory.
+fn class_bytes(c: &RealClass) -> [u8; CLASS_BYTES] {
+    let words =
+        [u32::from(c.label), c.crops, c.haematoxylin.to_bits(), c.eosin.to_bits(), c.nuclei.to_bits(), c.counted, c.area_mm2.to_bits(), 0];
+    let mut out = [0; CLASS_BYTES];
+    out.chunks_exact_mut(4).zip(words).for_each(|(to, w)| to.copy_from_slice(&w.to_le_bytes()));
+    out
 }
 
 fn copy(block: &mut [u8], at: usize, bytes: &[u8]) {
@@ -167,7 +219,7 @@ fn copy(block: &mut [u8], at: usize, bytes: &[u8]) {
 }
 
 fn put(block: &mut [u8], at: usize, bytes: impl Iterator<Item = u8>) {
-    block.iter_mut().skip(at).zip(bytes).for_each(|(to, b)| *to = b);
+    block.get_mut(at..).unwrap_or_default().iter_mut().zip(bytes).for_each(|(to, b)| *to = b);
 }
 
 /// What an op has said so far.
@@ -193,7 +245,7 @@ impl Outbox {
             let reason = format!("The op raised {} flags more than the {FLAGS} that are kept", self.dropped);
             flags.push(OpFlag { code: CAPPED.into(), reason, cell: None });
         }
-        OpOutput { rgb: None, flags, metrics: self.metrics }
+        OpOutput { rgb: None, labels: None, flags, metrics: self.metrics }
     }
 
     fn flag(&mut self, code: &[u8], reason: &[u8], row: i32, column: i32) -> std::result::Result<(), Fault> {

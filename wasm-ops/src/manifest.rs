@@ -107,10 +107,16 @@ impl Manifest {
             None => Ok(p.default),
             Some(v) => v.as_f64().or_else(|| v.as_bool().map(|b| f64::from(u8::from(b)))).filter(|x| p.holds(*x)).ok_or_else(|| {
                 let kind = if p.integer { "whole number" } else { "number" };
-                bad(&p.name, format!("{} will not do", sanitise(&v.to_string(), 32)), format!("give a {kind} from {} to {}", p.min, p.max))
+                bad(&p.name, sanitise(&format!("the value {v}"), 48) + " will not do", format!("give a {kind} from {} to {}", p.min, p.max))
             }),
         };
         self.params.iter().map(number).collect()
+    }
+
+    /// The same as JSON: what the provenance keeps.
+    pub fn resolved(&self, params: &str) -> Result<Map<String, Value>> {
+        let value = |p: &Parameter, x: f64| if p.integer { json!(x as i64) } else { json!(x) };
+        Ok(self.resolve(params)?.into_iter().zip(&self.params).map(|(x, p)| (p.name.clone(), value(p, x))).collect())
     }
 
     /// JSON Schema of the parameters, for a host's dialog.

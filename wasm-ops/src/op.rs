@@ -4,13 +4,15 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use histoloom_core::ops::{Op, OpInput, OpOutput};
 use histoloom_core::{Error, Result};
 use image::RgbImage;
 use parking_lot::Mutex;
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
-use wasmtime::{InstancePre, Linker, Module, Store, Trap};
+use wasmtime::{Instance, InstancePre, Linker, Module, Store, Trap};
 
 use crate::abi::{self, Fault, Layout, Outbox};
 use crate::manifest::Manifest;
@@ -110,7 +112,7 @@ impl SandboxedOp {
         if let Some(module) = cache().get_or_insert_default().get(&self.sha256) {
             return Ok(module.clone());
         }
-        let began = std::time::Instant::now();
+        let began = Instant::now();
         let module = sandbox.compile(Arc::clone(&self.wasm), self.limits.compile)?;
         log::debug!("op {}: compiled in {:.1} ms", self.manifest.name, began.elapsed().as_secs_f64() * 1e3);
         let mut cache = cache();
@@ -122,30 +124,47 @@ impl SandboxedOp {
         Ok(module)
     }
 
+    /// Compiles it if that was not done yet, and makes an instance that tells its version; how long each of the two took.
+    pub fn probe(&self) -> Result<[Duration; 2]> {
+        let sandbox = Sandbox::get().map_err(Error::internal)?;
+        let began = Instant::now();
+        let ready = self.ready(sandbox)?;
+        let (compiled, began) = (began.elapsed(), Instant::now());
+        let (mut store, running) =
+            sandbox.store(Outbox::new(1, 1), &self.limits, 0, Arc::default()).map_err(|e| self.failed("starting it", &e))?;
+        self.begun(&mut store, ready)?;
+        let made = began.elapsed();
+        drop(running);
+        Ok([compiled, made])
+    }
+
+    /// A run, and how long `hl_op_run` itself took.
+    pub fn measured(&self, input: &OpInput<'_>) -> Result<(OpOutput, Duration)> {
+        if let Some(why) = self.disabled() {
+            return Err(self.fault(why));
+        }
+        let params = self.manifest.resolve(input.params)?;
+        let layout = Layout::new(input, params.len())?;
+        let outcome = self.attempt(input, &layout, &params);
+        self.remember(&outcome);
+        outcome
+    }
+
     /// One run in a fresh instance.
-    fn attempt(&self, input: &OpInput<'_>, layout: &Layout, params: &[f64]) -> Result<OpOutput> {
+    fn attempt(&self, input: &OpInput<'_>, layout: &Layout, params: &[f64]) -> Result<(OpOutput, Duration)> {
         let sandbox = Sandbox::get().map_err(Error::internal)?;
         let ready = self.ready(sandbox)?;
         let (w, h) = input.rgb.dimensions();
         let pixels = u64::from(w) * u64::from(h);
         let (mut store, running) =
             sandbox.store(Outbox::new(w, h), &self.limits, pixels, input.cancelled.clone()).map_err(|e| self.failed("starting it", &e))?;
-        let rgb = self.call(&mut store, ready, input, layout, params)?;
+        let (rgb, labels, took) = self.call(&mut store, ready, input, layout, params)?;
         drop(running);
-        let mut output = store.into_data().inner.finish();
-        output.rgb = rgb;
-        Ok(output)
+        Ok((OpOutput { rgb, labels, ..store.into_data().inner.finish() }, took))
     }
 
-    /// The conversation of one run: version, allocation, input, run, pixels.
-    fn call(
-        &self,
-        store: &mut Store<Guarded<Outbox>>,
-        ready: &InstancePre<Guarded<Outbox>>,
-        input: &OpInput<'_>,
-        layout: &Layout,
-        params: &[f64],
-    ) -> Result<Option<RgbImage>> {
+    /// A fresh instance that speaks our version.
+    fn begun(&self, store: &mut Store<Guarded<Outbox>>, ready: &InstancePre<Guarded<Outbox>>) -> Result<Instance> {
         let failed = |doing: &'static str| move |e: wasmtime::Error| self.failed(doing, &e);
         let instance = ready.instantiate(&mut *store).map_err(failed("starting it"))?;
         let abi_version = instance.get_typed_func::<(), i32>(&mut *store, "hl_op_abi").map_err(failed("hl_op_abi"))?;
@@ -153,28 +172,64 @@ impl SandboxedOp {
         if version != abi::VERSION {
             return Err(self.fault(format!("it speaks version {version} of the op ABI, this is {}; get another build of it", abi::VERSION)));
         }
+        Ok(instance)
+    }
+
+    /// The conversation of one run: version, allocation, input, run, pixels and labels.
+    fn call(
+        &self,
+        store: &mut Store<Guarded<Outbox>>,
+        ready: &InstancePre<Guarded<Outbox>>,
+        input: &OpInput<'_>,
+        layout: &Layout,
+        params: &[f64],
+    ) -> Result<(Option<RgbImage>, Option<Vec<u8>>, Duration)> {
+        let failed = |doing: &'static str| move |e: wasmtime::Error| self.failed(doing, &e);
+        let instance = self.begun(store, ready)?;
         let alloc = instance.get_typed_func::<i32, i32>(&mut *store, "hl_op_alloc").map_err(failed("hl_op_alloc"))?;
         let run = instance.get_typed_func::<i32, i32>(&mut *store, "hl_op_run").map_err(failed("hl_op_run"))?;
         let memory = instance.get_memory(&mut *store, "memory").ok_or_else(|| self.fault("it exports no memory"))?;
         let base = alloc.call(&mut *store, layout.bytes as i32).map_err(failed("hl_op_alloc"))?;
         let fault = |f: Fault| self.fault(format!("{f}; the tile stays as it was, tell the op's author"));
         layout.write(memory.data_mut(&mut *store), base as u32, input, params).map_err(fault)?;
+        let began = Instant::now();
         let code = run.call(&mut *store, base).map_err(failed("hl_op_run"))?;
-        match code {
-            0 => Ok(None),
-            1 => {
-                let pixels = layout.pixels(memory.data(&*store), base as u32).ok_or_else(|| self.fault("its pixels are gone"))?;
-                let (w, h) = input.rgb.dimensions();
-                let rgb = RgbImage::from_raw(w, h, pixels.to_vec()).ok_or_else(|| Error::internal("an op's pixels do not fit"))?;
-                Ok(Some(rgb))
-            }
-            code if code < 0 => Err(self.fault(format!("it gave up with its own code {code}; see its documentation"))),
-            code => Err(self.fault(format!("hl_op_run returned {code}; the contract knows 0, 1 and codes below 0; tell the op's author"))),
+        let took = began.elapsed();
+        let (rgb, labels) = self.taken(code, memory.data(&*store), base as u32, input, layout)?;
+        Ok((rgb, labels, took))
+    }
+
+    /// What a run that returned `code` left in its memory.
+    fn taken(
+        &self,
+        code: i32,
+        memory: &[u8],
+        base: u32,
+        input: &OpInput<'_>,
+        layout: &Layout,
+    ) -> Result<(Option<RgbImage>, Option<Vec<u8>>)> {
+        if code < 0 {
+            return Err(self.fault(format!("it gave up with its own code {code}; see its documentation")));
         }
+        if code & !(abi::PIXELS | abi::LABELS) != 0 {
+            return Err(self.fault(format!("hl_op_run returned {code}; the contract knows 0 to 3 and codes below 0; tell the op's author")));
+        }
+        let (mut rgb, mut labels) = (None, None);
+        if code & abi::PIXELS != 0 {
+            let pixels = layout.pixels(memory, base).ok_or_else(|| self.fault("its pixels are gone"))?;
+            let (w, h) = input.rgb.dimensions();
+            let picture = RgbImage::from_raw(w, h, pixels.to_vec()).ok_or_else(|| Error::internal("an op's pixels do not fit"))?;
+            rgb = Some(picture);
+        }
+        if code & abi::LABELS != 0 {
+            let fault = |f: Fault| self.fault(format!("{f}; the tile stays as it was, tell the op's author"));
+            labels = Some(layout.labels(memory, base, input.labels).map_err(fault)?.to_vec());
+        }
+        Ok((rgb, labels))
     }
 
     /// Counts failures in a row and says when they became too many.
-    fn remember(&self, outcome: &Result<OpOutput>) {
+    fn remember<T>(&self, outcome: &Result<T>) {
         let mut r = self.record.lock();
         match outcome {
             Ok(_) => r.strikes = 0,
@@ -203,14 +258,11 @@ impl Op for SandboxedOp {
         &self.sha256
     }
 
+    fn resolved(&self, params: &str) -> Result<Map<String, Value>> {
+        self.manifest.resolved(params)
+    }
+
     fn run(&self, input: &OpInput<'_>) -> Result<OpOutput> {
-        if let Some(why) = self.disabled() {
-            return Err(self.fault(why));
-        }
-        let params = self.manifest.resolve(input.params)?;
-        let layout = Layout::new(input, params.len())?;
-        let outcome = self.attempt(input, &layout, &params);
-        self.remember(&outcome);
-        outcome
+        Ok(self.measured(input)?.0)
     }
 }

@@ -1,12 +1,14 @@
-//! Finds ops. In: what ships inside the library, and a folder of .wasm files that a user names. Out: ops by name, a list for a
-//! host's dialog. Fails: an unknown name, a folder that cannot be read. A file that is refused does not hide the others: it stands
-//! in the list with the reason.
+//! Finds ops. In: what ships inside the library, a folder of .wasm files or a single one that a user names. Out: ops by name, chains of
+//! them, a list for a host's dialog. Fails: an unknown name, a wrong parameter, a folder that cannot be read. A file of a folder that is
+//! refused does not hide the others: it stands in the list with the reason.
 
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
+use histoloom_core::ops::Step;
+use histoloom_core::params::OpStep;
 use histoloom_core::{Error, Op, Result};
 use serde_json::{Value, json};
 
@@ -20,7 +22,12 @@ pub const FILES: usize = 256;
 /// The modules inside this library: file name and bytes. Sources and recipe are in `ops/`.
 pub const SHIPPED: &[(&str, &[u8])] = &[
     ("gamut.wasm", include_bytes!("../ops/gamut/gamut.wasm")),
+    ("macenko.wasm", include_bytes!("../ops/macenko/macenko.wasm")),
+    ("nuclei.wasm", include_bytes!("../ops/nuclei/nuclei.wasm")),
+    ("reinhard.wasm", include_bytes!("../ops/reinhard/reinhard.wasm")),
+    ("seams.wasm", include_bytes!("../ops/seams/seams.wasm")),
     ("sharpness.wasm", include_bytes!("../ops/sharpness/sharpness.wasm")),
+    ("smooth.wasm", include_bytes!("../ops/smooth/smooth.wasm")),
     ("watermark.wasm", include_bytes!("../ops/watermark/watermark.wasm")),
 ];
 
@@ -68,17 +75,44 @@ impl Registry {
         Ok(registry)
     }
 
+    /// The ops that ship, and those of a folder where one is named.
+    pub fn open(folder: Option<&str>) -> Result<Self> {
+        folder.map_or_else(Self::shipped, |folder| Self::with_folder(Path::new(folder)))
+    }
+
+    /// Takes a single file as well; unlike one of a folder it must be good. One that is here already, byte for byte, is no other op.
+    pub fn with_file(mut self, path: &Path) -> Result<Self> {
+        let file = sanitise(&path.file_name().unwrap_or_default().to_string_lossy(), 64);
+        self.taken(path, file)?;
+        Ok(self)
+    }
+
+    /// The ops of a chain with their parameters, held against each op's manifest before anything runs.
+    pub fn chain(&self, ops: &[OpStep]) -> Result<Vec<Step>> {
+        ops.iter().map(|step| Step::new(self.get(step.name())?, &step.params())).collect()
+    }
+
     fn add(&mut self, path: &Path) {
         let file = sanitise(&path.file_name().unwrap_or_default().to_string_lossy(), 64);
-        let why = match read(path).and_then(|wasm| SandboxedOp::load(&file, &wasm)) {
-            Err(e) => e.to_string(),
-            Ok(op) => match self.entries.iter().find(|e| e.op.name() == op.name()) {
-                Some(other) => format!("op `{file}`: the name `{}` is taken ({}); rename the op in its manifest", op.name(), other.source),
-                None => return self.entries.push(Entry { source: file, op: Arc::new(op) }),
-            },
-        };
-        log::warn!("{why}");
-        self.refused.push((file, why));
+        if let Err(e) = self.taken(path, file.clone()) {
+            log::warn!("{e}");
+            self.refused.push((file, e.to_string()));
+        }
+    }
+
+    fn taken(&mut self, path: &Path, file: String) -> Result<()> {
+        let op = SandboxedOp::load(&file, &read(path)?)?;
+        match self.entries.iter().find(|e| e.op.name() == op.name()) {
+            Some(same) if same.op.sha256() == op.sha256() => Ok(()),
+            Some(other) => {
+                let why = format!("the name `{}` is taken ({}); rename the op in its manifest", op.name(), other.source);
+                Err(Error::Op { op: file, why })
+            }
+            None => {
+                self.entries.push(Entry { source: file, op: Arc::new(op) });
+                Ok(())
+            }
+        }
     }
 
     /// The op of this name.
@@ -98,17 +132,45 @@ impl Registry {
         Err(Error::Op { op: sanitise(name, 64), why })
     }
 
+    /// An op's parameters where none are given, in the order it gets them.
+    pub fn defaults(&self, name: &str) -> Option<Vec<f64>> {
+        let entry = self.entries.iter().find(|e| e.op.name() == name)?;
+        Some(entry.op.manifest().params.iter().map(|p| p.default).collect())
+    }
+
     /// The ops as JSON for a host's dialog: `{"ops": [{name, version, summary, sha256, source, disabled, params}], "refused": [{file,
     /// why}]}`; `params` is a JSON Schema.
     pub fn list_json(&self) -> Value {
         let op = |e: &Entry| {
-            let m = e.op.manifest();
-            json!({"name": m.name, "version": m.version, "summary": m.summary, "sha256": e.op.sha256(), "source": e.source,
-                "disabled": e.op.disabled(), "params": m.schema()})
+            let mut told = described(&e.op);
+            told["source"] = json!(e.source);
+            told["disabled"] = json!(e.op.disabled());
+            told
         };
         let refused = |(file, why): &(String, String)| json!({"file": file, "why": why});
         json!({"ops": self.entries.iter().map(op).collect::<Vec<_>>(), "refused": self.refused.iter().map(refused).collect::<Vec<_>>()})
     }
+}
+
+fn described(op: &SandboxedOp) -> Value {
+    let m = op.manifest();
+    json!({"name": m.name, "version": m.version, "summary": m.summary, "sha256": op.sha256(), "params": m.schema()})
+}
+
+/// Looks through a file as if it were to be run: prescan, manifest, compilation, instance, version of the ABI. Out: what it says of itself,
+/// its size, and how long compiling and making an instance took. Fails with what is wrong with it.
+pub fn check(path: &Path) -> Result<Value> {
+    let file = sanitise(&path.file_name().unwrap_or_default().to_string_lossy(), 64);
+    let wasm = read(path)?;
+    let op = SandboxedOp::load(&file, &wasm)?;
+    let [compiled, instance] = op.probe()?.map(|d| (d.as_secs_f64() * 1e6).round() / 1e3);
+    let mut told = described(&op);
+    told["file"] = json!(file);
+    told["bytes"] = json!(wasm.len());
+    told["op_abi"] = json!(crate::abi::VERSION);
+    told["compile_ms"] = json!(compiled);
+    told["instance_ms"] = json!(instance);
+    Ok(told)
 }
 
 /// A file's bytes; never more than a module may have, never from a pipe or device.

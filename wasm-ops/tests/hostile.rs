@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use common::*;
+use histoloom_core::ops::RealClass;
 use histoloom_core::{Error, Op};
 use histoloom_wasm_ops::{Limits, SandboxedOp, abi, op::STRIKES, prescan, sandbox};
 
@@ -52,6 +53,50 @@ fn an_endless_loop_ends_at_the_deadline() {
     let late = began.elapsed().saturating_sub(endless.deadline);
     println!("stopped {:.1} ms after its deadline", late.as_secs_f64() * 1e3);
     assert!(late < Duration::from_secs(2), "{late:?}");
+}
+
+/// One bulk instruction cannot be interrupted, so the largest that memory allows must be short.
+#[test]
+fn bulk_instructions_and_calls_of_the_host_end_at_the_deadline_too() {
+    let grow = "(drop (memory.grow (i32.const 900)))";
+    let fill = format!("{grow} (loop $l (memory.fill (i32.const 0) (i32.const 1) (i32.const 60000000)) br $l) i32.const 0");
+    let copy = format!("{grow} (loop $l (memory.copy (i32.const 0) (i32.const 8) (i32.const 60000000)) br $l) i32.const 0");
+    let say = "(loop $l (call $metric (i32.const 0) (i32.const 1) (f64.const 1)) br $l) i32.const 0".to_owned();
+    for (body, more) in [(fill, String::new()), (copy, String::new()), (say, text(0, b"m"))] {
+        let endless = Limits { fuel: u64::MAX / 2, ..short() };
+        let op = load(&wat(&body, &more)).unwrap().with_limits(endless);
+        let _ = tile().run(&op, "{}"); // compiles
+        let began = Instant::now();
+        stopped(&op, "longer than 200 ms");
+        let late = began.elapsed().saturating_sub(endless.deadline);
+        println!("stopped {:.1} ms after its deadline", late.as_secs_f64() * 1e3);
+        assert!(late < Duration::from_secs(2), "{late:?}");
+    }
+}
+
+/// What an op can learn of the world: nothing but its input.
+#[test]
+fn all_that_an_op_may_import_are_two_functions_that_give_nothing_back() {
+    let names: Vec<&str> = abi::IMPORTS.iter().map(|i| i.name).collect();
+    assert_eq!((abi::MODULE, names), ("histoloom", vec!["flag", "metric"]));
+    assert!(abi::IMPORTS.iter().all(|i| i.result.is_none()));
+}
+
+#[test]
+fn labels_that_the_tile_does_not_have_are_a_fault_and_others_are_taken() {
+    // writes a label into the first pixel: labels are word 4
+    let body = |label: u8| format!("(i32.store8 (i32.load offset=16 (local.get 0)) (i32.const {label})) i32.const 2");
+    faulty(&op(&body(9), ""), "the label 9, which the tile does not have");
+    for label in [0, 1] {
+        let out = tile().run(&op(&body(label), ""), "").unwrap();
+        let mut want = tile().labels;
+        want[0] = label;
+        assert!(out.rgb.is_none() && out.labels == Some(want));
+    }
+    // not asked to be taken, so not looked at
+    let quiet = "(i32.store8 (i32.load offset=16 (local.get 0)) (i32.const 9)) i32.const 1";
+    let out = tile().run(&op(quiet, ""), "").unwrap();
+    assert!(out.labels.is_none() && out.rgb == Some(tile().rgb));
 }
 
 #[test]
@@ -232,7 +277,7 @@ fn bad_codes_names_and_numbers_are_refused() {
 
 #[test]
 fn return_codes_outside_the_contract_are_faults() {
-    faulty(&op("i32.const 2", ""), "returned 2");
+    faulty(&op("i32.const 4", ""), "returned 4");
     faulty(&op("i32.const -7", ""), "own code -7");
     faulty(&load(&wat("i32.const 0", "").replace(ABI, r#"(func (export "hl_op_abi") (result i32) i32.const 9)"#)).unwrap(), "version 9");
 }
@@ -397,6 +442,43 @@ fn the_same_input_gives_the_same_bytes_and_nothing_is_carried_over() {
 }
 
 #[test]
+fn what_is_known_of_a_tile_arrives_as_the_contract_says() {
+    let m = |i: usize, v: &str| format!("(call $metric (i32.const {i}) (i32.const 1) {v})");
+    let word = |at: usize| format!("(f64.convert_i32_u (i32.load offset={at} (local.get 0)))");
+    let float = |at: usize, of: usize| format!("(f64.promote_f32 (f32.load offset={of} (i32.load offset={at} (local.get 0))))");
+    let whole = |at: usize, of: usize| format!("(f64.convert_i32_u (i32.load offset={of} (i32.load offset={at} (local.get 0))))");
+    let mpp = "(f64.promote_f32 (f32.load offset=48 (local.get 0)))";
+    let values = [
+        (mpp.to_owned(), 0.25),
+        (word(56), 8.0),
+        (word(60), 8.0),
+        (float(52, 4 * 63), 6.5),
+        (word(68), 2.0),
+        (word(72), 32.0),
+        (whole(64, 32), 7.0),
+        (whole(64, 36), 2.0),
+        (float(64, 40), 0.5),
+        (float(64, 44), 0.25),
+        (float(64, 48), 0.125),
+        (whole(64, 52), 31.0),
+        (float(64, 56), 0.0625),
+        (word(80), 2.0),
+        (whole(76, 4), 48.0),
+        (word(92), 0.0),
+    ];
+    let body: String = values.iter().enumerate().map(|(i, (v, _))| m(i, v)).collect();
+    let mut t = tile();
+    t.mpp = 0.25;
+    *t.spread.data.last_mut().unwrap() = 6.5;
+    let class = RealClass { label: 7, crops: 2, haematoxylin: 0.5, eosin: 0.25, nuclei: 0.125, counted: 31, area_mm2: 0.0625 };
+    t.classes = vec![RealClass { label: 1, ..class }, class];
+    t.seams = vec![16, 48];
+    let out = t.run(&op(&(body + "i32.const 0"), &text(0, b"abcdefghijklmnop")), "").unwrap();
+    let got: Vec<f64> = out.metrics.iter().map(|m| m.1).collect();
+    assert_eq!(got, values.map(|v| v.1));
+}
+
+#[test]
 fn the_input_arrives_as_the_contract_says() {
     // metrics from the header and the arrays: width, height, last label, last score, sum of the sizes
     let names = text(0, b"abcdef");
@@ -409,7 +491,7 @@ fn the_input_arrives_as_the_contract_says() {
     *t.labels.last_mut().unwrap() = 77;
     let out = t.run(&op(&body, &names), "").unwrap();
     let values: Vec<f64> = out.metrics.iter().map(|m| m.1).collect();
-    assert_eq!(values, [64.0, 64.0, 77.0, 3.0, 32.0, 64.0]);
+    assert_eq!(values, [64.0, 64.0, 77.0, 3.0, 32.0, 96.0]);
     assert!(out.rgb.is_none());
 }
 

@@ -200,19 +200,23 @@ fn a_folder_adds_ops_and_tells_what_it_refuses() {
     let put = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).unwrap();
     put("b.wasm", &bytes(&wat("i32.const 0", "")));
     put("broken.wasm", b"\0asm");
-    put("gamut2.wasm", SHIPPED[0].1);
+    put("gamut.wasm", SHIPPED[0].1); // the very op that ships
+    put("gamut2.wasm", &bytes(&wat("i32.const 0", "").replace(r#"\"test\""#, r#"\"gamut\""#)));
     put("notes.txt", b"no op");
     std::fs::create_dir(folder.path().join("dir.wasm")).unwrap();
     let registry = Registry::with_folder(folder.path()).unwrap();
     let list = registry.list_json();
     let names: Vec<_> = list["ops"].as_array().unwrap().iter().map(|o| o["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["gamut", "sharpness", "watermark", "test"]);
+    assert_eq!(names, ["gamut", "macenko", "nuclei", "reinhard", "seams", "sharpness", "smooth", "watermark", "test"]);
     let refused: Vec<_> = list["refused"].as_array().unwrap().iter().map(|r| r["file"].as_str().unwrap()).collect();
     assert_eq!(refused, ["broken.wasm", "dir.wasm", "gamut2.wasm"]);
     assert!(list["refused"][2]["why"].as_str().unwrap().contains("taken"));
     Tile::plain(32, 32, [1, 2, 3]).run(&*registry.get("test").unwrap(), "").unwrap();
     let why = registry.get("tset").err().unwrap().to_string();
-    assert!(why.contains("known: gamut, sharpness, watermark, test") && why.contains("broken.wasm"), "{why}");
+    assert!(
+        why.contains("known: gamut, macenko, nuclei, reinhard, seams, sharpness, smooth, watermark, test") && why.contains("broken.wasm"),
+        "{why}"
+    );
     assert!(Registry::with_folder(&folder.path().join("none")).is_err());
 }
 
@@ -225,18 +229,21 @@ fn the_registry_gives_no_disabled_op() {
     let tile = Tile::plain(32, 32, [1, 2, 3]);
     (0..3).for_each(|_| assert!(tile.run(&*op, "").is_err()));
     assert!(registry.get("test").err().unwrap().to_string().contains("disabled"));
-    assert!(registry.list_json()["ops"][3]["disabled"].is_string());
+    assert!(registry.list_json()["ops"][8]["disabled"].is_string());
 }
 
-/// Needs Debian 12's clang-16 and lld-16, for other versions give other bytes.
+/// Needs Debian 12's clang-16, lld-16 and rustc 1.63, for other versions give other bytes.
 #[test]
 fn the_shipped_modules_are_what_their_sources_give() {
     let ops = Path::new(env!("CARGO_MANIFEST_DIR")).join("ops");
-    let version =
-        |tool: &str| Command::new(tool).arg("--version").output().is_ok_and(|o| String::from_utf8_lossy(&o.stdout).contains("16.0.6"));
-    if !version("clang-16") || !version("wasm-ld-16") {
+    let says = |tool: &str, version: &str| {
+        Command::new(tool).arg("--version").output().is_ok_and(|o| String::from_utf8_lossy(&o.stdout).contains(version))
+    };
+    let target = Path::new("/usr/lib/rustlib/wasm32-unknown-unknown").is_dir();
+    if !(says("clang-16", "16.0.6") && says("wasm-ld-16", "16.0.6") && says("/usr/bin/rustc", "1.63.0") && target) {
         // past the capture of the test harness: this is to be seen
-        let said = "NOT CHECKED: clang-16 and lld-16 (16.0.6) are not installed, so the shipped ops were not rebuilt from their sources\n";
+        let said = "NOT CHECKED: clang-16, lld-16 (16.0.6), rustc 1.63.0 and libstd-rust-dev-wasm32 are not all installed, so the shipped ops were \
+                    not rebuilt from their sources\n";
         std::io::stderr().write_all(said.as_bytes()).unwrap();
         return;
     }

@@ -34,6 +34,18 @@ fn ramp(side: usize) -> Vec<f32> {
     (0..side).map(|i| (i.min(side - 1 - i) as f32 + 0.5).min(OVERLAP as f32) / OVERLAP as f32).collect()
 }
 
+/// Where windows meet on a canvas of `n` latent cells, in pixels along either axis: edges of the denoiser's windows and the cuts between
+/// those of the autoencoder. None on a canvas of one window.
+pub fn seams(n: usize, factor_px: usize) -> Vec<u32> {
+    let (side, margin) = CODEC;
+    let edges = corners(n, SIDE, OVERLAP).into_iter().flat_map(|c| [c, c + SIDE]);
+    let cuts = corners(n, side, 2 * margin).into_iter().map(|c| if c == 0 { 0 } else { c + margin });
+    let mut all: Vec<u32> = edges.chain(cuts).filter(|e| (1..n).contains(e)).map(|e| (e * factor_px) as u32).collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
 /// A denoiser that sees no more than [`SIDE`] latent cells at once.
 pub struct Windowed<'a> {
     /// The network.

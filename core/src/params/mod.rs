@@ -20,6 +20,7 @@ mod calibrate;
 mod edit;
 mod eval;
 mod import;
+mod op;
 mod presets;
 mod synth;
 
@@ -28,6 +29,7 @@ pub use calibrate::{Calibrate, IndexSlide, Plant};
 pub use edit::Edit;
 pub use eval::Eval;
 pub use import::Import;
+pub use op::{OpJob, OpStep, OpWith};
 pub use presets::PRESETS;
 pub use synth::{Asked, Crop, Mix, STRENGTH, Synth, check_size};
 
@@ -51,6 +53,8 @@ enum Kind {
     List,
     /// Checked by its own parser: a JSON object.
     Object,
+    /// A chain of ops: names, or objects with name and parameters.
+    Ops,
 }
 
 struct Field {
@@ -283,6 +287,7 @@ pub fn schema<P: Params>() -> Value {
             Kind::Flag => json!({"type": "boolean"}),
             Kind::List => json!({"type": "array"}),
             Kind::Object => json!({"type": "object"}),
+            Kind::Ops => op::chain_schema(),
         };
         if default.is_null() {
             s["type"] = json!([s["type"], "null"]);
@@ -317,6 +322,7 @@ impl Field {
             Kind::Flag if !v.is_boolean() => wrong("true or false"),
             Kind::List if !v.is_array() => wrong("a list"),
             Kind::Object if !v.is_object() => wrong("an object"),
+            Kind::Ops => op::check_chain(self.name, v),
             Kind::Choice(options) if !v.as_str().is_some_and(|s| options.contains(&s)) => wrong(&format!("one of {}", options.join(", "))),
             _ => Ok(()),
         }
@@ -370,6 +376,20 @@ mod tests {
     }
 
     #[test]
+    fn a_chain_holds_names_and_objects_and_nothing_else() {
+        let text = r#"{"ops": ["gamut", {"name": "sharpness", "params": {"min_variance": 9}}, {"name": "watermark"}]}"#;
+        let p: Synth = parse(text).unwrap();
+        assert_eq!(p.ops.iter().map(OpStep::name).collect::<Vec<_>>(), ["gamut", "sharpness", "watermark"]);
+        assert_eq!((p.ops[0].params(), p.ops[1].params()), ("{}".into(), r#"{"min_variance":9}"#.into()));
+        assert_eq!(parse::<Synth>(&resolved(&p).unwrap()).unwrap(), p);
+        assert!(parse::<Synth>(r#"{"ops": "gamut"}"#).unwrap_err().to_string().contains("`ops`: \"gamut\" is not a list"));
+        for bad in [r#"[1]"#, r#"[{"params": {}}]"#, r#"[{"name": "a", "parms": {}}]"#, r#"[{"name": "a", "params": [1]}]"#] {
+            let e = parse::<Synth>(&format!(r#"{{"ops": {bad}}}"#)).unwrap_err().to_string();
+            assert!(e.contains("`ops[0]") && e.contains("min_variance"), "{bad}: {e}");
+        }
+    }
+
+    #[test]
     fn resolved_parameters_parse_to_themselves() {
         let p: Cluster = parse("").unwrap();
         assert_eq!(parse::<Cluster>(&resolved(&p).unwrap()).unwrap(), p);
@@ -384,6 +404,7 @@ mod tests {
             (serde_json::to_value(parse::<Synth>("").unwrap()).unwrap(), schema::<Synth>()),
             (serde_json::to_value(parse::<Eval>(r#"{"from": "map"}"#).unwrap()).unwrap(), schema::<Eval>()),
             (serde_json::to_value(parse::<Edit>("").unwrap()).unwrap(), schema::<Edit>()),
+            (serde_json::to_value(parse::<OpJob>(r#"{"tile": "a.png"}"#).unwrap()).unwrap(), schema::<OpJob>()),
             (serde_json::to_value(Import { file: None, out_dir: None }).unwrap(), schema::<Import>()),
             (serde_json::to_value(parse::<AtlasSample>(r#"{"out": "a"}"#).unwrap()).unwrap(), schema::<AtlasSample>()),
             (serde_json::to_value(parse::<AtlasMerge>(r#"{"samples": ["a"], "out": "b"}"#).unwrap()).unwrap(), schema::<AtlasMerge>()),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use super::op::{OPS, OPS_DIR, OpStep};
 use super::{DEVICE, Kind, OUT_DIR, Params, SEED, THREADS, Table, field, presets};
 use crate::{Error, Result, limits};
 
@@ -76,8 +77,10 @@ pub struct Synth {
     pub calibration: Option<String>,
     /// Flagged tiles are listed among the others; else files of theirs go to a folder of their own.
     pub keep_flagged: bool,
-    /// Names of ops applied in this order.
-    pub ops: Vec<String>,
+    /// Ops applied in this order.
+    pub ops: Vec<OpStep>,
+    /// Folder with the user's own ops, `*.wasm`.
+    pub ops_dir: Option<String>,
     /// `auto`, `cpu`, `gpu` or `gpu:N`.
     pub device: String,
     /// Worker threads, 0 = one a core. Never changes the result on the CPU.
@@ -172,7 +175,8 @@ impl Params for Synth {
                 "List flagged tiles among those for training; else their files go to `flagged`",
             ),
             field("calibration", Kind::Text, null, "Calibration of the flags, instead of the one that ships with the models"),
-            field("ops", Kind::List, || json!(["gamut"]), "Names of the ops applied to each tile, in this order"),
+            OPS,
+            OPS_DIR,
             DEVICE,
             THREADS,
             OUT_DIR,

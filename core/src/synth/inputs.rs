@@ -196,7 +196,7 @@ fn middle(field: &str, rgb: &RgbImage) -> Result<RgbImage> {
 }
 
 /// Decodes a colour PNG, transparency over white.
-fn rgb_png(field: &str, bytes: &[u8]) -> Result<RgbImage> {
+pub(crate) fn rgb_png(field: &str, bytes: &[u8]) -> Result<RgbImage> {
     let bad = |why: String| Error::parameter(field, why, "give a PNG of at most 4096 px a side");
     let mut reader = image::ImageReader::with_format(Cursor::new(bytes), image::ImageFormat::Png);
     let mut bounds = image::Limits::default();

@@ -21,11 +21,12 @@ mod plan;
 mod provenance;
 mod published;
 mod run;
+mod shown;
 #[cfg(test)]
 mod tests;
 
 pub use inputs::InputFile;
-pub(crate) use inputs::Inputs;
+pub(crate) use inputs::{Inputs, rgb_png};
 pub use provenance::fingerprint;
 pub(crate) use run::run_with;
 pub use run::{Nets, run};

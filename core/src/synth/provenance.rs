@@ -80,6 +80,7 @@ impl Common {
             first: plan.index,
             from: None,
             out_dir: None,
+            ops_dir: None,
             threads: 0,
             calibration: None,
             keep_flagged: false,

@@ -1,7 +1,6 @@
 //! The run: plans in, tiles out, a few at a time.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use image::{GrayImage, Rgb, RgbImage, imageops};
 
@@ -9,6 +8,7 @@ use super::crops::Encoded;
 use super::inputs::Inputs;
 use super::plan::Plan;
 use super::provenance::{Common, Made};
+use super::shown::Shown;
 use super::{SyntheticTile, assign, published};
 use crate::condition::layout::{Layout, Layouts};
 use crate::condition::{CHANNELS, LATENT, LATENT_PX, TEXTURE};
@@ -16,9 +16,9 @@ use crate::diffuse::ddim::{self, EpsDenoiser};
 use crate::diffuse::windows::{self, Windowed};
 use crate::diffuse::{Anchor, Batch, Denoised, Guidance, Sampler, Settings, Start, denoise, refine};
 use crate::flags::{CELL_PX, Flag, Judge, Networks, Scored, Scorer, TileFlags, unstable, withheld};
-use crate::ops::{Applied, apply};
+use crate::ops::{Applied, Seen, Step, apply};
 use crate::semantic_map::{Crop, SemanticMap};
-use crate::{Denoiser, Encoder, Error, Job, LatentCodec, Op, Planes, Result, limits, params};
+use crate::{Denoiser, Encoder, Error, Job, LatentCodec, Planes, Result, limits, params};
 
 /// Tiles denoised at once unless the host says otherwise.
 const BATCH: usize = 4;
@@ -132,7 +132,7 @@ impl<'a> Nets<'a> {
 pub fn run(
     map: &SemanticMap,
     nets: &Nets<'_>,
-    ops: &[Arc<dyn Op>],
+    ops: &[Step],
     params: &params::Synth,
     job: &Job,
     sink: &mut dyn FnMut(SyntheticTile) -> Result<()>,
@@ -163,7 +163,7 @@ pub fn run(
 pub(crate) fn run_with(
     map: &SemanticMap,
     nets: &Nets<'_>,
-    ops: &[Arc<dyn Op>],
+    ops: &[Step],
     mut inputs: Inputs,
     job: &Job,
     sink: &mut dyn FnMut(SyntheticTile) -> Result<()>,
@@ -260,12 +260,13 @@ fn check(map: &SemanticMap, p: &params::Synth) -> Result<()> {
 struct Loom<'a> {
     map: &'a SemanticMap,
     nets: &'a Nets<'a>,
-    ops: &'a [Arc<dyn Op>],
+    ops: &'a [Step],
     inputs: &'a Inputs,
     params: &'a params::Synth,
     job: &'a Job,
     settings: Settings,
     encoded: Encoded<'a>,
+    shown: Shown<'a>,
     scorer: Scorer<'a>,
     /// Latents of the picture to begin from.
     real: Option<Planes>,
@@ -290,7 +291,7 @@ impl<'a> Loom<'a> {
         map: &SemanticMap,
         extended: &'a SemanticMap,
         nets: &'a Nets<'a>,
-        ops: &'a [Arc<dyn Op>],
+        ops: &'a [Step],
         inputs: &'a Inputs,
         job: &'a Job,
     ) -> Result<Self> {
@@ -308,7 +309,8 @@ impl<'a> Loom<'a> {
         let scorer = Scorer::new(extended, nets.encoder, codec, nets.judge)?;
         let real = inputs.init.as_ref().map(|i| windows::encode(nets.codec, &i.rgb, job)).transpose()?;
         let common = Common::new(map, nets, params, &inputs.crop_files);
-        Ok(Self { map: extended, nets, ops, inputs, params, job, settings, encoded, scorer, real, common })
+        let shown = Shown::new(extended);
+        Ok(Self { map: extended, nets, ops, inputs, params, job, settings, encoded, shown, scorer, real, common })
     }
 
     /// Latents of a few tiles.
@@ -381,7 +383,8 @@ impl<'a> Loom<'a> {
         if !done.latents.data.iter().all(|v| v.is_finite()) {
             self.job.note(format!("tile {} was withheld: its latents are not finite numbers", plan.index));
             let grey = RgbImage::from_pixel(self.inputs.size_px, self.inputs.size_px, Rgb([128; 3]));
-            return self.tile(plan, grey, withheld(self.inputs.size_px), &Made { ops: &[], withheld: true, notes: &[] });
+            let labels = plan.layout.labels.clone();
+            return self.tile(plan, grey, labels, withheld(self.inputs.size_px), &Made { ops: &[], withheld: true, notes: &[] });
         }
         let rgb = self.kept(plan, self.decoded(&done.latents)?);
         let labels = &plan.layout.labels;
@@ -392,12 +395,12 @@ impl<'a> Loom<'a> {
         let disagree = self.disagreement(&rgb, labels, others)?;
         let (unstable, disagree) = (Some(unstable.as_slice()), disagree.as_deref());
         let before = self.scorer.score(&Scored { rgb: &rgb, labels, unstable, disagree, crops: &crops, generated: true })?;
-        let Applied { rgb, changed, flags: raised, records, mut notes } = apply(self.ops, rgb, labels, &before.scores, self.job)?;
+        let Applied { rgb, labels, changed, flags: raised, records, mut notes } = self.applied(plan, rgb, &before, &done.spread)?;
         notes.iter().for_each(|n| self.job.note(format!("tile {}: {n}", plan.index)));
         let mut flags = before;
         if changed {
-            // flags describe the pixels that are delivered; what an op cleared stays on record
-            let after = self.scorer.score(&Scored { rgb: &rgb, labels, unstable, disagree, crops: &crops, generated: true })?;
+            // flags describe the pixels and labels that are delivered; what an op cleared stays on record
+            let after = self.scorer.score(&Scored { rgb: &rgb, labels: &labels, unstable, disagree, crops: &crops, generated: true })?;
             notes.extend(cleared(&flags.flags, &after.flags));
             flags = after;
         }
@@ -418,7 +421,7 @@ impl<'a> Loom<'a> {
             flags.flags.extend(self.scorer.crop(index)?);
         }
         flags.flags.extend(raised);
-        self.tile(plan, rgb, flags, &Made { ops: &records, withheld: false, notes: &notes })
+        self.tile(plan, rgb, labels, flags, &Made { ops: &records, withheld: false, notes: &notes })
     }
 
     /// S4 by cell, where other seeds were asked for.
@@ -434,20 +437,20 @@ impl<'a> Loom<'a> {
         Ok((seen.len() > 1).then(|| self.scorer.disagreement(&seen, rgb.width())))
     }
 
-    fn tile(&self, plan: &Plan, rgb: RgbImage, flags: TileFlags, made: &Made<'_>) -> Result<SyntheticTile> {
+    /// The tile after its ops.
+    fn applied(&mut self, plan: &Plan, rgb: RgbImage, flags: &TileFlags, spread: &Planes) -> Result<Applied> {
+        let classes = if self.ops.is_empty() { Vec::new() } else { self.shown.of(plan) };
+        let seams = windows::seams(plan.side, LATENT_PX as usize);
+        let seen = Seen { mpp: self.map.work_mpp as f32, spread: Some(spread), classes: &classes, seams: &seams };
+        apply(self.ops, rgb, &plan.layout.labels, &flags.scores, seen, self.job)
+    }
+
+    fn tile(&self, plan: &Plan, rgb: RgbImage, labels: Vec<u8>, flags: TileFlags, made: &Made<'_>) -> Result<SyntheticTile> {
         let mut shown: Vec<usize> = plan.crops().collect();
         shown.dedup();
         let crops = shown.iter().filter_map(|i| self.map.crops.get(*i)).cloned().collect();
         let provenance = self.common.of(self.map, plan, &flags, made)?;
-        Ok(SyntheticTile {
-            index: plan.index,
-            rgb,
-            labels: plan.layout.labels.clone(),
-            crops,
-            flags,
-            provenance,
-            inputs: self.inputs.files.clone(),
-        })
+        Ok(SyntheticTile { index: plan.index, rgb, labels, crops, flags, provenance, inputs: self.inputs.files.clone() })
     }
 
     fn decoded(&self, latents: &Planes) -> Result<RgbImage> {
@@ -497,6 +500,6 @@ fn cleared(before: &[Flag], after: &[Flag]) -> Vec<String> {
     codes
         .into_iter()
         .filter(fewer)
-        .map(|c| format!("ops changed pixels: {} flags {c} before, {} after", count(before, c), count(after, c)))
+        .map(|c| format!("ops changed pixels or labels: {} flags {c} before, {} after", count(before, c), count(after, c)))
         .collect()
 }

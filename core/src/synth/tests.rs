@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::fakes::{Colors, Follow, PINK, PURPLE, Pooling, map};
 use super::*;
-use crate::ops::{Op, OpFlag, OpInput, OpOutput};
+use crate::ops::{Op, OpFlag, OpInput, OpOutput, Step};
 use crate::semantic_map::SemanticMap;
 use crate::{Denoiser, Error, Job, Result, condition, params};
 
@@ -17,7 +17,8 @@ fn parameters(text: &str) -> params::Synth {
 fn make(map: &SemanticMap, net: &dyn Denoiser, batch: usize, ops: &[Arc<dyn Op>], p: &params::Synth) -> Result<Vec<SyntheticTile>> {
     let mut tiles = Vec::new();
     let nets = Nets::new(&Pooling, net, &Colors).on("cpu (test)").batched(batch);
-    run(map, &nets, ops, p, &Job::new(), &mut |t| {
+    let steps = ops.iter().map(|op| Step::new(op.clone(), "")).collect::<Result<Vec<_>>>()?;
+    run(map, &nets, &steps, p, &Job::new(), &mut |t| {
         tiles.push(t);
         Ok(())
     })?;
@@ -213,7 +214,7 @@ impl Op for Invert {
         let mut flags = vec![flag(Some((7, 7))), flag(Some((8, 0))), flag(None)];
         flags.extend((0..1000).map(|_| flag(None)));
         let metrics = vec![("mean".into(), 0.5), ("nan".into(), f64::NAN)];
-        Ok(OpOutput { rgb: Some(RgbImage::from_fn(self.size, self.size, |x, y| Rgb(invert(x, y)))), flags, metrics })
+        Ok(OpOutput { labels: None, rgb: Some(RgbImage::from_fn(self.size, self.size, |x, y| Rgb(invert(x, y)))), flags, metrics })
     }
 }
 
@@ -248,6 +249,54 @@ fn what_ops_change_is_recorded_and_flags_describe_the_changed_pixels() {
     let twice = make(&map(), &Follow::default(), 1, &[invert.clone(), invert], &p).unwrap().remove(0);
     assert_eq!(twice.rgb, plain.rgb);
     assert_eq!(twice.provenance["ops"].as_array().unwrap().len(), 2);
+}
+
+/// Moves a boundary, and tells what it sees of the real crops.
+struct Relabel(u8);
+
+impl Op for Relabel {
+    fn name(&self) -> &str {
+        "relabel"
+    }
+    fn version(&self) -> u32 {
+        1
+    }
+    fn sha256(&self) -> &str {
+        "00ff"
+    }
+    fn run(&self, input: &OpInput<'_>) -> Result<OpOutput> {
+        let seen = &input.seen;
+        assert!((seen.mpp - 0.5).abs() < 1e-6 && seen.seams.is_empty());
+        assert_eq!(seen.spread.map(|s| (s.channels, s.height, s.width)), Some((1, 32, 32)));
+        assert!(seen.classes.iter().all(|c| input.labels.contains(&c.label) && (1..=2).contains(&c.crops) && c.area_mm2 > 0.0));
+        let mut labels = input.labels.to_vec();
+        labels[..256 * 128].fill(self.0);
+        let metrics = seen.classes.iter().map(|c| (format!("h{}", c.label), f64::from(c.haematoxylin))).collect();
+        Ok(OpOutput { rgb: None, labels: Some(labels), flags: Vec::new(), metrics })
+    }
+}
+
+#[test]
+fn labels_that_ops_rewrite_are_delivered_scored_and_recorded() {
+    let p = parameters(r#"{"n": 8, "steps": 2, "ops": [{"name": "relabel", "params": {"by": 1}}]}"#);
+    let plain = make(&map(), &Follow::default(), 4, &[], &p).unwrap();
+    let tiles = make(&map(), &Follow::default(), 4, &[Arc::new(Relabel(0))], &p).unwrap();
+    for (t, before) in tiles.iter().zip(&plain) {
+        let moved = before.labels[..256 * 128].iter().filter(|l| **l != 0).count();
+        assert!(
+            t.rgb == before.rgb && t.labels[..256 * 128].iter().all(|l| *l == 0) && t.labels[256 * 128..] == before.labels[256 * 128..]
+        );
+        assert_eq!(t.provenance["ops"][0]["changed_labels"], json!(moved));
+        assert!(t.flags.scores.plane(0)[..4 * 8].iter().all(|v| v.is_nan()), "background is not judged");
+        assert_eq!(t.provenance["parameters"]["ops"], json!([{"name": "relabel", "params": {"by": 1}}]));
+    }
+    assert!(plain.iter().any(|t| t.flags.scores.plane(0)[..4 * 8].iter().any(|v| !v.is_nan())));
+    let seen: Vec<_> = tiles.iter().filter_map(|t| t.provenance["ops"][0]["metrics"]["h2"].as_f64()).collect();
+    assert!(seen.iter().all(|h| *h > 0.2), "purple is haematoxylin: {seen:?}");
+    let tile = make(&map(), &Follow::default(), 4, &[Arc::new(Relabel(9))], &p).unwrap().remove(0);
+    assert_eq!(tile.labels, plain[0].labels);
+    let told = tile.flags.flags.iter().find(|f| f.code == "OP_FAILED").unwrap();
+    assert!(told.reason.contains("the label 9, which the tile does not have"), "{}", told.reason);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use histoloom_core::ops::{Op, OpInput, OpOutput};
+use histoloom_core::ops::{Op, OpInput, OpOutput, Seen};
 use histoloom_core::{Error, Planes, Result};
 use histoloom_wasm_ops::abi::{CELL_PX, FLAGS, METRICS, NAME_BYTES, REASON_BYTES, sanitise};
 use histoloom_wasm_ops::{Limits, SandboxedOp};
@@ -39,7 +39,10 @@ pub fn op(data: &[u8]) {
         }
     }
     if let (Ok(a), Ok(b)) = (first, second) {
-        assert!(a.rgb == b.rgb && a.flags == b.flags && a.metrics == b.metrics, "the same tile gave {a:?} and {b:?}");
+        assert!(
+            a.rgb == b.rgb && a.labels == b.labels && a.flags == b.flags && a.metrics == b.metrics,
+            "the same tile gave {a:?} and {b:?}"
+        );
     }
 }
 
@@ -47,12 +50,20 @@ fn run(op: &SandboxedOp) -> Result<OpOutput> {
     let (rows, columns) = (SIDES_PX.1.div_ceil(CELL_PX) as usize, SIDES_PX.0.div_ceil(CELL_PX) as usize);
     let labels: Vec<u8> = (0..SIDES_PX.0 * SIDES_PX.1).map(|i| (i % 3) as u8).collect();
     let scores = Planes::zeros(1, rows, columns);
-    op.run(&OpInput { rgb: &TILE, labels: &labels, scores: &scores, params: "", cancelled: std::sync::Arc::default() })
+    op.run(&OpInput {
+        rgb: &TILE,
+        labels: &labels,
+        scores: &scores,
+        seen: Seen::default(),
+        params: "",
+        cancelled: std::sync::Arc::default(),
+    })
 }
 
 /// What the contract promises to whoever shows or writes it.
 fn check(out: &OpOutput) {
     assert!(out.rgb.as_ref().is_none_or(|rgb| rgb.dimensions() == SIDES_PX));
+    assert!(out.labels.as_ref().is_none_or(|l| l.len() == (SIDES_PX.0 * SIDES_PX.1) as usize && l.iter().all(|l| *l < 3)));
     assert!(out.flags.len() <= FLAGS + 1 && out.metrics.len() <= METRICS);
     for f in &out.flags {
         assert!(

@@ -12,8 +12,8 @@ use crate::exact::{MARKS, Text, check, fill_text, last_error, whole_text};
 use crate::viewer::{Manner, Viewer, slide};
 
 /// Job kinds; the last two are not in the header and not there.
-const KINDS: [&str; 11] =
-    ["cluster", "edit", "synth", "import", "eval", "atlas_sample", "atlas_merge", "atlas_fit", "atlas_name", "selftest", "nothing"];
+const KINDS: [&str; 12] =
+    ["cluster", "edit", "synth", "import", "eval", "atlas_sample", "atlas_merge", "atlas_fit", "atlas_name", "op", "selftest", "nothing"];
 /// Kinds that read a slide, and kinds that go on from a result.
 const OF_SLIDE: [&str; 3] = ["cluster", "eval", "atlas_sample"];
 const OF_RESULT: [&str; 2] = ["edit", "synth"];

@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::edits::Edits;
 use crate::error::EXIT_CODES;
+use crate::ops_cli::Ops;
 
 pub use flags::{Calibrate, Flags, Index, Planted};
 
@@ -57,6 +58,12 @@ pub enum Command {
     /// Make synthetic tiles with labels and flags from a map
     #[command(after_help = EXIT_CODES)]
     Synth(Box<Synth>),
+    /// List, check, try and measure ops: small programs in a sandbox that look at finished tiles
+    Ops {
+        /// What to do.
+        #[command(subcommand)]
+        command: Ops,
+    },
     /// Measure how good the tiles of a slide's map are: distances to its real tissue with parts of the condition left out
     #[command(after_help = EXIT_CODES)]
     Eval(Eval),
@@ -368,9 +375,13 @@ pub struct Synth {
     /// Put flagged tiles among those for training too, with their flags; else they go to a folder of their own, `flagged`
     #[arg(long)]
     pub keep_flagged: bool,
-    /// Ops applied to each tile in this order, separated by commas; `none` for none [default: gamut]
-    #[arg(long, value_delimiter = ',')]
-    pub ops: Option<Vec<String>>,
+    /// Ops applied to each tile in this order: names separated by commas, or a JSON list of names and objects such as {"name":
+    /// "sharpness", "params": {"min_variance": 9}}; `none` for none [default: gamut]
+    #[arg(long, value_name = "NAMES|JSON")]
+    pub ops: Option<String>,
+    /// Folder with ops of your own (*.wasm), which --ops may then name
+    #[arg(long, value_name = "DIR")]
+    pub ops_dir: Option<PathBuf>,
     /// Where to run.
     #[command(flatten)]
     pub place: Where,
@@ -504,6 +515,9 @@ pub struct Rerun {
     /// The folder of the imported model, where one made the tile
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
+    /// Folder with the ops of your own that the tile was made with
+    #[arg(long, value_name = "DIR")]
+    pub ops_dir: Option<PathBuf>,
     /// Folder for the new tile; without it nothing is kept
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,

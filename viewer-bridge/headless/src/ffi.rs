@@ -25,6 +25,10 @@ pub const HL_E_TIMEOUT: i32 = -11;
 pub const HL_E_SLIDE: i32 = -13;
 /// Our read_region failed.
 pub const HL_E_HOST: i32 = -14;
+/// An op was refused, or failed.
+pub const HL_E_OP: i32 = -17;
+/// An op ran into a limit.
+pub const HL_E_OP_LIMIT: i32 = -18;
 /// No such device, or it failed.
 pub const HL_E_DEVICE: i32 = -16;
 /// A file could not be read or written.
@@ -156,6 +160,8 @@ api! {
     hl_sizeof: fn(u32) -> u32;
     hl_last_error: fn(*mut c_char, u64, *mut u64) -> i32;
     hl_build_info_json: fn(*mut c_char, u64, *mut u64) -> i32;
+    hl_ops_json: fn(*mut c_char, u64, *mut u64) -> i32;
+    hl_op_check_json: fn(*const c_char, *mut c_char, u64, *mut u64) -> i32;
     hl_inspect_json: fn(*const c_char, *mut c_char, u64, *mut u64) -> i32;
     hl_context_create: fn(*const hl_config, *mut u64) -> i32;
     hl_context_release: fn(u64) -> i32;

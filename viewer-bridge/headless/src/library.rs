@@ -10,8 +10,8 @@ use serde_json::Value;
 use crate::callbacks::Viewer;
 use crate::error::{Failure, Kind, Result};
 use crate::ffi::{
-    ABI, Api, HL_E_BUFFER, HL_E_CANCELLED, HL_E_DEVICE, HL_E_FILE, HL_E_HOST, HL_E_LIMIT, HL_E_PARAMETER, HL_E_SLIDE, HL_E_TIMEOUT, HL_OK,
-    HL_PIXEL_RGBA8, hl_config, hl_host, hl_progress, hl_slide_desc,
+    ABI, Api, HL_E_BUFFER, HL_E_CANCELLED, HL_E_DEVICE, HL_E_FILE, HL_E_HOST, HL_E_LIMIT, HL_E_OP, HL_E_OP_LIMIT, HL_E_PARAMETER,
+    HL_E_SLIDE, HL_E_TIMEOUT, HL_OK, HL_PIXEL_RGBA8, hl_config, hl_host, hl_progress, hl_slide_desc,
 };
 use crate::report::Step;
 
@@ -110,6 +110,19 @@ impl Loaded {
         self.json(|dst, cap, needed| unsafe { (self.api.hl_build_info_json)(dst, cap, needed) })
     }
 
+    /// The ops that ship.
+    pub fn ops(&self) -> Result<Value> {
+        // SAFETY: a buffer of ours.
+        self.json(|dst, cap, needed| unsafe { (self.api.hl_ops_json)(dst, cap, needed) })
+    }
+
+    /// What an op's file, or a folder of them, says of itself once it was checked.
+    pub fn check_op(&self, path: &Path) -> Result<Value> {
+        let path = c_path(path)?;
+        // SAFETY: a text of ours that ends with NUL, and a buffer of ours.
+        self.json(|dst, cap, needed| unsafe { (self.api.hl_op_check_json)(path.as_ptr(), dst, cap, needed) })
+    }
+
     /// What a file of ours says of itself.
     pub fn inspect(&self, path: &Path) -> Result<Value> {
         let path = c_path(path)?;
@@ -180,7 +193,7 @@ fn text_of(call: impl Fn(*mut c_char, u64, *mut u64) -> i32) -> std::result::Res
 fn failure(code: i32, message: String) -> Failure {
     let kind = match code {
         HL_E_PARAMETER | HL_E_LIMIT => Kind::Usage,
-        HL_E_SLIDE | HL_E_HOST => Kind::Input,
+        HL_E_SLIDE | HL_E_HOST | HL_E_OP | HL_E_OP_LIMIT => Kind::Input,
         HL_E_FILE if !(message.starts_with("cannot write") || message.starts_with("cannot make")) => Kind::Input,
         HL_E_DEVICE => Kind::Device,
         HL_E_CANCELLED => Kind::Cancelled,

@@ -11,6 +11,7 @@ mod edits;
 mod error;
 mod ffi;
 mod library;
+mod ops_cli;
 mod pixels;
 mod preview;
 mod report;

@@ -36,3 +36,23 @@ pub fn decode(path: &Path) -> Result<(u32, u32, Vec<u8>)> {
     out.truncate(frame.buffer_size());
     Ok((frame.width, frame.height, out))
 }
+
+/// Writes a picture in the colours of stained tissue, always the same: discs of haematoxylin on eosin with noise.
+pub fn stained(path: &Path, side: u32) -> Result<()> {
+    let mut state = 1u32;
+    let mut noise = move || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 28) as u8
+    };
+    let mut pixel = |x: u32, y: u32| {
+        let nucleus = (x % 24).abs_diff(12).pow(2) + (y % 24).abs_diff(12).pow(2) < 36;
+        let base: [u8; 3] = if nucleus { [90, 60, 140] } else { [190, 115, 160] };
+        base.map(|v| v + noise())
+    };
+    let data: Vec<u8> = (0..side * side).flat_map(|i| pixel(i % side, i / side)).collect();
+    let bad = |e: String| Failure::other(format!("cannot write `{}`: {e}; set TMPDIR", path.display()));
+    let file = std::fs::File::create(path).map_err(|e| bad(e.to_string()))?;
+    let mut encoder = png::Encoder::new(file, side, side);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.write_header().and_then(|mut w| w.write_image_data(&data)).map_err(|e| bad(e.to_string()))
+}

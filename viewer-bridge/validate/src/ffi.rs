@@ -210,6 +210,7 @@ api! {
     hl_params_schema_json: fn(*const c_char, *mut u8, u64, *mut u64) -> i32;
     hl_devices_json: fn(*mut u8, u64, *mut u64) -> i32;
     hl_ops_json: fn(*mut u8, u64, *mut u64) -> i32;
+    hl_op_check_json: fn(*const c_char, *mut u8, u64, *mut u64) -> i32;
     hl_inspect_json: fn(*const c_char, *mut u8, u64, *mut u64) -> i32;
     hl_context_create: fn(*const hl_config, *mut u64) -> i32;
     hl_context_release: fn(u64) -> i32;

@@ -37,9 +37,31 @@ static const uint16_t OD[256] = {
 
 static int outside(const uint8_t *p) {
     int32_t r = OD[p[0]], g = OD[p[1]], b = OD[p[2]], s = r + g + b;
-    if (s < 450) return 0;
-    return s > 4600 || 1000 * r > 520 * s || 1000 * g > 880 * s || 1000 * b < 80 * s || 1000 * b > 480 * s
-        || 1000 * b + 700 * r > 560 * s;
+    /* without branches, each of which costs the sandbox a count of instructions */
+    return (s >= 450) & ((s > 4600) | (1000 * r > 520 * s) | (1000 * g > 880 * s) | (1000 * b < 80 * s) | (1000 * b > 480 * s)
+        | (1000 * b + 700 * r > 560 * s));
+}
+
+/* Four pixels at a time: one wide load instead of twelve, for each access of memory is checked in the sandbox. Reads 4 bytes beyond
+ * them, which the labels behind the picture are. */
+typedef int32_t four __attribute__((vector_size(16)));
+typedef uint8_t bytes __attribute__((vector_size(16), aligned(1)));
+
+static four outside_of_four(const uint8_t *at) {
+    bytes p = *(const bytes *)at;
+    four r = {OD[p[0]], OD[p[3]], OD[p[6]], OD[p[9]]}, g = {OD[p[1]], OD[p[4]], OD[p[7]], OD[p[10]]},
+         b = {OD[p[2]], OD[p[5]], OD[p[8]], OD[p[11]]}, s = r + g + b;
+    return (s >= 450) & ((s > 4600) | (1000 * r > 520 * s) | (1000 * g > 880 * s) | (1000 * b < 80 * s) | (1000 * b > 480 * s)
+        | (1000 * b + 700 * r > 560 * s));
+}
+
+static uint32_t outside_of_row(const uint8_t *p, uint32_t pixels) {
+    four counts = {0, 0, 0, 0};
+    uint32_t x = 0;
+    for (; x + 4 <= pixels; x += 4, p += 12) counts -= outside_of_four(p);
+    uint32_t n = (uint32_t)(counts[0] + counts[1] + counts[2] + counts[3]);
+    for (; x < pixels; x++, p += 3) n += (uint32_t)outside(p);
+    return n;
 }
 
 HL_OP_EXPORT(hl_op_run) int32_t hl_op_run(hl_op_input *in) {
@@ -50,8 +72,7 @@ HL_OP_EXPORT(hl_op_run) int32_t hl_op_run(hl_op_input *in) {
             uint32_t y1 = y0 + side < in->height ? y0 + side : in->height;
             uint32_t x1 = x0 + side < in->width ? x0 + side : in->width;
             uint32_t n = 0, area = (y1 - y0) * (x1 - x0);
-            for (uint32_t y = y0; y < y1; y++)
-                for (uint32_t x = x0; x < x1; x++) n += (uint32_t)outside(in->rgb + 3 * (y * in->width + x));
+            for (uint32_t y = y0; y < y1; y++) n += outside_of_row(in->rgb + 3 * (y * in->width + x0), x1 - x0);
             all += n;
             if ((double)n <= share * (double)area) continue;
             flagged++;

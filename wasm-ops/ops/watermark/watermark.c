@@ -19,9 +19,16 @@ static const uint8_t FONT[LETTERS][7] = {
 };
 enum { COLUMNS = 6 * LETTERS - 1, ROWS = 7, MARGIN_PX = 3 };
 
+/* Loads and stores four bytes at once, the fourth as it is: the margin lies behind every pixel. */
 static void mix(uint8_t *p, int32_t strength_256) {
-    int32_t target = 77 * p[0] + 150 * p[1] + 29 * p[2] >= 100 * 256 ? 0 : 255;
-    for (int c = 0; c < 3; c++) p[c] = (uint8_t)(p[c] + (target - p[c]) * strength_256 / 256);
+    uint32_t v;
+    __builtin_memcpy(&v, p, 4);
+    int32_t r = v & 255, g = v >> 8 & 255, b = v >> 16 & 255, target = 77 * r + 150 * g + 29 * b >= 100 * 256 ? 0 : 255;
+    r += (target - r) * strength_256 / 256;
+    g += (target - g) * strength_256 / 256;
+    b += (target - b) * strength_256 / 256;
+    v = (v & 0xff000000) | (uint32_t)r | (uint32_t)g << 8 | (uint32_t)b << 16;
+    __builtin_memcpy(p, &v, 4);
 }
 
 HL_OP_EXPORT(hl_op_run) int32_t hl_op_run(hl_op_input *in) {
@@ -33,14 +40,18 @@ HL_OP_EXPORT(hl_op_run) int32_t hl_op_run(hl_op_input *in) {
         return HL_OP_UNCHANGED;
     }
     uint32_t left = in->width - width - MARGIN_PX, top = in->height - height - MARGIN_PX;
-    for (uint32_t y = 0; y < height; y++) {
-        for (uint32_t x = 0; x < width; x++) {
-            uint32_t column = x / scale, row = y / scale, dot = column % 6;
-            if (dot == 5 || !(FONT[column / 6][row] >> (4 - dot) & 1)) continue;
-            mix(in->rgb + 3 * ((top + y) * in->width + left + x), strength_256);
-            written++;
+    for (uint32_t letter = 0; letter < LETTERS; letter++) {
+        for (uint32_t row = 0; row < ROWS; row++) {
+            uint8_t *dot = in->rgb + 3 * ((top + row * scale) * in->width + left + 6 * letter * scale);
+            for (uint32_t bits = FONT[letter][row]; bits & 31; bits <<= 1, dot += 3 * scale) {
+                if (!(bits & 16)) continue;
+                uint8_t *line = dot;
+                for (uint32_t y = 0; y < scale; y++, line += 3 * in->width)
+                    for (uint32_t x = 0; x < scale; x++) mix(line + 3 * x, strength_256);
+                written += (int32_t)(scale * scale);
+            }
         }
     }
     hl_op_metric(HL_TEXT("watermark_px"), written);
-    return strength_256 ? HL_OP_CHANGED : HL_OP_UNCHANGED;
+    return strength_256 ? HL_OP_PIXELS : HL_OP_UNCHANGED;
 }

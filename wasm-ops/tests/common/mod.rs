@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use histoloom_core::ops::{OpInput, OpOutput};
+use histoloom_core::ops::{OpInput, OpOutput, RealClass, Seen};
 use histoloom_core::{Op, Planes, Result};
 use histoloom_wasm_ops::{Limits, SandboxedOp};
 use image::{Rgb, RgbImage};
@@ -17,6 +17,10 @@ pub struct Tile {
     pub rgb: RgbImage,
     pub labels: Vec<u8>,
     pub scores: Planes,
+    pub mpp: f32,
+    pub spread: Planes,
+    pub classes: Vec<RealClass>,
+    pub seams: Vec<u32>,
 }
 
 impl Tile {
@@ -30,7 +34,12 @@ impl Tile {
         let (rows, columns) = (h.div_ceil(32) as usize, w.div_ceil(32) as usize);
         let data = (0..rows * columns).map(|i| i as f32).collect();
         let scores = Planes::new(1, rows, columns, data).unwrap();
-        Self { labels: vec![1; (w * h) as usize], scores, rgb }
+        let spread = Planes::zeros(1, h.div_ceil(8) as usize, w.div_ceil(8) as usize);
+        Self { labels: vec![1; (w * h) as usize], scores, rgb, mpp: 0.5, spread, classes: Vec::new(), seams: Vec::new() }
+    }
+
+    pub fn seen(&self) -> Seen<'_> {
+        Seen { mpp: self.mpp, spread: Some(&self.spread), classes: &self.classes, seams: &self.seams }
     }
 
     /// Coloured noise from a small generator, of every hue and brightness.
@@ -52,7 +61,7 @@ impl Tile {
     }
 
     pub fn run_until(&self, op: &dyn Op, params: &str, cancelled: Arc<AtomicBool>) -> Result<OpOutput> {
-        op.run(&OpInput { rgb: &self.rgb, labels: &self.labels, scores: &self.scores, params, cancelled })
+        op.run(&OpInput { rgb: &self.rgb, labels: &self.labels, scores: &self.scores, seen: self.seen(), params, cancelled })
     }
 }
 

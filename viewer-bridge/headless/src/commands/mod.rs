@@ -9,6 +9,7 @@ mod eval;
 mod flags;
 mod inspect;
 mod models;
+mod ops;
 mod rerun;
 mod synth;
 
@@ -34,6 +35,7 @@ pub fn run(cli: Cli, report: &Arc<Report>) -> Result<u8> {
         Command::Rerun(options) => rerun::run(&cli.common, &options, report),
         Command::Atlas { command } => atlas::run(&cli.common, &command, report),
         Command::Flags { command } => flags::run(&cli.common, &command, report),
+        Command::Ops { command } => ops::run(&cli.common, &command, report),
         Command::Models { command: Models::List { folders } } => models::list(&cli.common, &folders, report),
         Command::Models { command: Models::Import { file, out } } => models::import(&cli.common, &file, &out, report),
         Command::Completions { shell } => {

@@ -53,6 +53,7 @@ pub fn run(common: &Common, options: &Rerun, report: &Arc<Report>) -> Result<u8>
     given.put("keep_flagged", Some(true));
     given.put_dir("from", &map)?;
     given.put_dir("out_dir", out)?;
+    options.ops_dir.as_ref().map_or(Ok(()), |dir| given.put_dir("ops_dir", dir))?;
     given.put_place(&options.place);
     let context = library.context(&models, None, 0, Viewer::new(None, report.clone()))?;
     let summary = run::job(&context, "synth", 0, &given.value(), report)?;

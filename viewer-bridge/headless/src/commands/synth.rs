@@ -43,8 +43,8 @@ pub fn run(common: &Common, options: &Synth, report: &Arc<Report>) -> Result<u8>
     if let Some(path) = &options.calibration {
         given.put_dir("calibration", &if path.is_dir() { path.join("calibration.json") } else { path.clone() })?;
     }
-    let ops = options.ops.clone().map(|ops| ops.into_iter().filter(|o| o != "none").collect::<Vec<_>>());
-    given.put("ops", ops);
+    given.put("ops", options.ops.as_deref().map(super::ops::chain).transpose()?);
+    options.ops_dir.as_ref().map_or(Ok(()), |dir| given.put_dir("ops_dir", dir))?;
     edited(&mut given, &options.edit)?;
     given.put_place(&options.place);
     let context =

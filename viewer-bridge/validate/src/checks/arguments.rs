@@ -70,6 +70,8 @@ fn others(b: &Bench, f: &Furnished, o: &mut Outputs) {
     let api = &b.api;
     b.code("hl_params_schema_json(kind NULL)", (api.hl_params_schema_json)(null(), dst, 64, needed), HL_E_ARGUMENT);
     b.code("hl_params_schema_json(unknown)", (api.hl_params_schema_json)(c"what".as_ptr(), dst, 64, needed), HL_E_UNSUPPORTED);
+    b.code("hl_op_check_json(path NULL)", (api.hl_op_check_json)(null(), dst, 64, needed), HL_E_ARGUMENT);
+    b.code("hl_op_check_json(no such file)", (api.hl_op_check_json)(c"/no/such/op.wasm".as_ptr(), dst, 64, needed), HL_E_FILE);
     b.code("hl_inspect_json(path NULL)", (api.hl_inspect_json)(null(), dst, 64, needed), HL_E_ARGUMENT);
     b.code("hl_inspect_json(no such file)", (api.hl_inspect_json)(c"/no/such/file.png".as_ptr(), dst, 64, needed), HL_E_FILE);
     b.code("hl_result_csv(table NULL)", (api.hl_result_csv)(f.result, null(), dst, 64, needed), HL_E_ARGUMENT);
@@ -206,6 +208,7 @@ fn pass_text(b: &Bench, f: &Furnished, viewer: &'static Viewer, text: *const c_c
         ("hl_job_start's kind", (api.hl_job_start)(f.context, 0, text, null(), 0, out)),
         ("hl_job_start's params", (api.hl_job_start)(f.context, 0, c"selftest".as_ptr(), text, 0, out)),
         ("hl_params_schema_json's kind", (api.hl_params_schema_json)(text, dst, 64, needed)),
+        ("hl_op_check_json's path", (api.hl_op_check_json)(text, dst, 64, needed)),
         ("hl_inspect_json's path", (api.hl_inspect_json)(text, dst, 64, needed)),
         ("hl_result_csv's table", (api.hl_result_csv)(f.result, text, dst, 64, needed)),
     ];

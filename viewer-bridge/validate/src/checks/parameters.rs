@@ -17,6 +17,7 @@ pub fn base(kind: &str) -> Map<String, Value> {
         "atlas_sample" => json!({"out": "sample.bin"}),
         "atlas_merge" | "atlas_fit" => json!({"samples": ["none.bin"], "out": "out.bin"}),
         "atlas_name" => json!({"file": "none.json"}),
+        "op" => json!({"tile": "none.png"}),
         _ => json!({}),
     };
     given.as_object().cloned().unwrap_or_default()
