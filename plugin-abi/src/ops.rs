@@ -100,6 +100,7 @@ fn tile(p: &OpJob, source: &picture::Picture, applied: Applied, scores: Planes) 
         "calibrated": false,
         "notes": applied.notes,
     });
-    let flags = TileFlags { scores, names: Vec::new(), tile_scores: None, flags: applied.flags, calibration: None, fused: None };
+    let flags =
+        TileFlags { scores, names: Vec::new(), tile_scores: None, nearest: None, flags: applied.flags, calibration: None, fused: None };
     SyntheticTile { index: 0, rgb: applied.rgb, labels: applied.labels, crops: Vec::new(), flags, provenance, inputs: Arc::default() }
 }

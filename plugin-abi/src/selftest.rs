@@ -145,6 +145,7 @@ fn made_up_tile(index: u32) -> SyntheticTile {
             names: vec!["S1".into()],
             flags: vec![Flag { code: "UNCALIBRATED".into(), reason, score: None, threshold: None, cell: None }],
             tile_scores: None,
+            nearest: None,
             calibration: None,
             fused: None,
         },

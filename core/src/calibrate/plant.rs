@@ -9,7 +9,7 @@ use crate::condition::Place;
 use crate::condition::layout::Source;
 use crate::flags::duplicates::{Duplicates, Index};
 use crate::flags::score::index::UNSTABLE;
-use crate::flags::{Judge, Scored, Scorer, calibration, features};
+use crate::flags::{Judge, Scored, Scorer, calibration};
 use crate::rng::Stream;
 use crate::semantic_map::SemanticMap;
 use crate::slide::Mpp;
@@ -81,10 +81,8 @@ pub fn plant(
         networks,
         p,
         job,
-        duplicates: &duplicates,
         real: Scorer::new(&white, encoder, Some(networks.nets.codec), judged(Some(&id)))?,
         synthetic: Scorer::new(&white, encoder, Some(networks.nets.codec), judged(None))?,
-        own: &id,
         samples: Vec::new(),
         sink,
     };
@@ -114,10 +112,8 @@ struct Field<'a, 'b> {
     networks: &'a Networks<'a>,
     p: &'a params::Plant,
     job: &'a Job,
-    duplicates: &'a Duplicates,
     real: Scorer<'a>,
     synthetic: Scorer<'a>,
-    own: &'a str,
     samples: Vec<Sample>,
     sink: &'a mut Sink<'b>,
 }
@@ -134,11 +130,7 @@ impl Field<'_, '_> {
         let mut hard: Vec<String> = flags.flags.iter().map(|f| f.code.clone()).filter(|c| c != "UNCALIBRATED").collect();
         hard.sort_unstable();
         hard.dedup();
-        let encoder = self.networks.nets.encoder;
-        let f = features(encoder, tile.rgb)?;
-        let near = self.duplicates.nearest(&f, encoder.stride_px() as usize, Some(self.own).filter(|_| real));
-        let nearest = near.iter().map(|(_, _, n)| n.distance).reduce(f32::min);
-        let sample = Sample { kind: kind.into(), index, scores, hard, nearest };
+        let sample = Sample { kind: kind.into(), index, scores, hard, nearest: flags.nearest };
         (self.sink)(&sample, tile.rgb, tile.labels)?;
         self.samples.push(sample);
         self.job.advance(1);

@@ -133,6 +133,7 @@ fn tile(index: u32) -> SyntheticTile {
             names: vec!["S1_OFF_MANIFOLD".into(), "S2_MAP_DISAGREES".into()],
             flags: vec![flag("S1_OFF_MANIFOLD", Some((1, 1))), flag("UNCALIBRATED", None)],
             tile_scores: None,
+            nearest: None,
             calibration: None,
             fused: None,
         },

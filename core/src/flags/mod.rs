@@ -67,6 +67,8 @@ pub struct TileFlags {
     pub names: Vec<String>,
     /// One number a score, in the order of [`SCORES`]; none where nothing was scored.
     pub tile_scores: Option<score::TileScores>,
+    /// Distance to the nearest training picture, a root mean square of embeddings; none without an index.
+    pub nearest: Option<f32>,
     /// The flags.
     pub flags: Vec<Flag>,
     /// SHA-256 of the calibration that was applied; none: the tile is `UNCALIBRATED`.

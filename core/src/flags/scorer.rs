@@ -90,11 +90,14 @@ impl<'a> Scorer<'a> {
         let mut scores = unjudged(rows, columns);
         let mut flags = Vec::new();
         let asked = cell_labels(labels, rgb.width() as usize, CELL_PX);
-        match &self.manifold {
+        let nearest = match &self.manifold {
             Some(m) => self.embedded(m, tile, &asked, &mut scores, &mut flags)?,
-            None => flags
-                .push(Flag::tile("NOT_SCORED", "The map holds no embeddings of this encoder, so likeness to real tissue was not judged.")),
-        }
+            None => {
+                let reason = "The map holds no embeddings of this encoder, so likeness to real tissue was not judged.";
+                flags.push(Flag::tile("NOT_SCORED", reason));
+                None
+            }
+        };
         for (plane, values) in [(index::UNSTABLE, tile.unstable), (index::SEEDS_DISAGREE, tile.disagree)] {
             values.into_iter().for_each(|v| scores.plane_mut(plane).copy_from_slice(v));
         }
@@ -109,7 +112,7 @@ impl<'a> Scorer<'a> {
         }
         let calibration = self.judge.calibration.map(|(_, sha256)| sha256.to_owned());
         let fused = self.judge.calibration.and_then(|(c, _)| Some((c.fused(&tile_scores)?.0, c.tau)));
-        Ok(TileFlags { scores, names: names(), tile_scores: Some(tile_scores), flags, calibration, fused })
+        Ok(TileFlags { scores, names: names(), tile_scores: Some(tile_scores), nearest, flags, calibration, fused })
     }
 
     /// The class that each feature cell of a generated picture looks most like, 0 where `labels` ask for none; none without prototypes.
@@ -143,8 +146,15 @@ impl<'a> Scorer<'a> {
         Ok((class != crop.class).then(|| Flag::tile("S6_BAD_CROP", reason()).against(own, near)))
     }
 
-    /// S1, S2 and near duplicates.
-    fn embedded(&self, m: &Manifold, tile: &Scored<'_>, asked: &[CellLabel], scores: &mut Planes, flags: &mut Vec<Flag>) -> Result<()> {
+    /// S1, S2 and near duplicates; the distance to the nearest training picture comes back.
+    fn embedded(
+        &self,
+        m: &Manifold,
+        tile: &Scored<'_>,
+        asked: &[CellLabel],
+        scores: &mut Planes,
+        flags: &mut Vec<Flag>,
+    ) -> Result<Option<f32>> {
         let mut f = features(self.encoder, tile.rgb)?;
         if tile.generated {
             self.rendering.taken_off(&mut f);
@@ -168,16 +178,18 @@ impl<'a> Scorer<'a> {
         if let Some(p) = &self.prototypes {
             scores.plane_mut(index::MAP_DISAGREES).copy_from_slice(&p.margins(&f, tile.labels, stride));
         }
+        let mut nearest: Option<f32> = None;
         if let Some(d) = self.judge.duplicates {
             let columns = scores.width;
             let plane = scores.plane_mut(index::NEAR_DUPLICATE);
             for (r, c, near) in d.nearest(&f, stride, self.judge.without) {
+                nearest = Some(nearest.map_or(near.distance, |d| d.min(near.distance)));
                 for at in (r..r + 4).flat_map(|r| (c..c + 4).map(move |c| r * columns + c)) {
                     plane[at] = plane[at].max(near.score);
                 }
             }
         }
-        Ok(())
+        Ok(nearest)
     }
 
     /// S5_CROP_COPY.
@@ -249,7 +261,7 @@ pub fn withheld(size_px: u32) -> TileFlags {
     let side = size_px as usize / CELL_PX;
     let reason = "The network's latents were not finite numbers; the tile was withheld and its pixels are plain grey.";
     let flags = vec![uncalibrated(None), Flag::tile("S6_NON_FINITE", reason)];
-    TileFlags { scores: unjudged(side, side), names: names(), tile_scores: None, flags, calibration: None, fused: None }
+    TileFlags { scores: unjudged(side, side), names: names(), tile_scores: None, nearest: None, flags, calibration: None, fused: None }
 }
 
 /// Score planes in which nothing was judged yet.

@@ -370,10 +370,12 @@ int32_t hl_slide_release(hl_slide slide);
 // "edit" (map -> the map with other classes; with no edits it opens the folder of a map), "synth" (map -> tiles), "eval" (slide and the
 // folder of its map -> how good the tiles are), "import" (a published checkpoint -> weight files), or a step to an atlas, which gives
 // labels one meaning on many slides: "atlas_sample" (slide -> sample file), "atlas_merge" (sample files -> one), "atlas_fit" (sample
-// files -> atlas file, for "atlas" in the params of cluster), "atlas_name" (atlas file -> with names and colours), or "op" (a PNG -> the
-// picture after a chain of ops, which hl_result_tile_* give as tile 0). params: a JSON object,
-// NULL or "" for the defaults; see hl_params_schema_json. slide: for cluster, eval and atlas_sample, else 0. input: for edit and synth the
-// result of a cluster or edit job, or 0 when params name a folder in "from"; else 0. The handle is the caller's to release.
+// files -> atlas file, for "atlas" in the params of cluster), "atlas_name" (atlas file -> with names and colours); or a step to a
+// calibration of the flags: "flags_plant" (slide and the folder of its map -> scored tiles, many with faults), "flags_calibrate" (folders
+// of such tiles -> calibration, for "calibration" in the params of synth), "flags_index" (slide -> index of pictures that tiles must not
+// repeat); or "op" (a PNG -> the picture after a chain of ops, which hl_result_tile_* give as tile 0). params: a JSON object, NULL or "" for the defaults; see hl_params_schema_json. slide: for cluster, eval, atlas_sample,
+// flags_plant and flags_index, else 0. input: for edit and synth the result of a cluster or edit job, or 0 when params name a folder in
+// "from"; else 0. The handle is the caller's to release.
 // Errors: HL_E_HANDLE, HL_E_POISONED, HL_E_ARGUMENT, HL_E_UTF8, HL_E_UNSUPPORTED (kind), HL_E_PARAMETER, HL_E_LIMIT, HL_E_BUSY,
 // HL_E_MEMORY.
 int32_t hl_job_start(hl_context context,
