@@ -401,7 +401,7 @@ fn synthesise(p: &Synth, engines: &Engines, from: Option<&ResultData>, job: &Job
     };
     why.iter().for_each(|why| job.note(format!("no calibration of the flags: {why}; every tile counts as flagged")));
     let duplicates = files.index().map(|(index, _)| index);
-    let nets = nets.judged(Judge { calibration, uncalibrated: why.as_deref(), duplicates, without: None });
+    let nets = nets.judged(Judge { calibration, uncalibrated: why.as_deref(), duplicates });
     let mut tiles = Tiles::begin(p, &map)?;
     synth::run(&map, &nets, &ops, p, job, &mut |tile| tiles.take(tile, &map))?;
     let Tiles { kept, lines, set, .. } = tiles;

@@ -60,7 +60,7 @@ pub struct Roc {
 /// How near tiles of the model come to training pictures.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Memory {
-    /// Distance below which 1 % of real tiles come to pictures other than their own (root mean square of embeddings).
+    /// Distance below which 1 % of real tiles come to anything but themselves (root mean square of embeddings).
     pub real_quantile: f32,
     /// Ordinary tiles measured.
     pub n: usize,

@@ -7,9 +7,9 @@ use super::faults::{Drawn, Fault, difference};
 use super::{ORDINARY, PLANTED, REAL, RENDERED, SIZE_PX, Sample, Table, held, indexed};
 use crate::condition::Place;
 use crate::condition::layout::Source;
-use crate::flags::duplicates::{Duplicates, Index};
+use crate::flags::duplicates::{Duplicates, Index, Own};
 use crate::flags::score::index::UNSTABLE;
-use crate::flags::{Judge, Scored, Scorer, calibration};
+use crate::flags::{CELL_PX, Judge, Scored, Scorer, calibration};
 use crate::rng::Stream;
 use crate::semantic_map::SemanticMap;
 use crate::slide::Mpp;
@@ -74,15 +74,15 @@ pub fn plant(
         return Err(Error::parameter("from", why, "use a slide with more tissue"));
     }
     let white = held::without(map, &black[..black.len().min(p.real as usize)], source, encoder, p.seed, job)?;
-    let judged = |without| Judge { duplicates: Some(&duplicates), without, ..Judge::default() };
+    let judge = Judge { duplicates: Some(&duplicates), ..Judge::default() };
     let mut field = Field {
         source,
         map: &white,
         networks,
         p,
         job,
-        real: Scorer::new(&white, encoder, Some(networks.nets.codec), judged(Some(&id)))?,
-        synthetic: Scorer::new(&white, encoder, Some(networks.nets.codec), judged(None))?,
+        scorer: Scorer::new(&white, encoder, Some(networks.nets.codec), judge)?,
+        id: &id,
         samples: Vec::new(),
         sink,
     };
@@ -112,8 +112,8 @@ struct Field<'a, 'b> {
     networks: &'a Networks<'a>,
     p: &'a params::Plant,
     job: &'a Job,
-    real: Scorer<'a>,
-    synthetic: Scorer<'a>,
+    scorer: Scorer<'a>,
+    id: &'a str,
     samples: Vec<Sample>,
     sink: &'a mut Sink<'b>,
 }
@@ -124,8 +124,8 @@ impl Field<'_, '_> {
     }
 
     /// Scores a tile and hands it on.
-    fn take(&mut self, kind: &str, index: u32, tile: &Scored<'_>, real: bool) -> Result<()> {
-        let flags = if real { &self.real } else { &self.synthetic }.score(tile)?;
+    fn take(&mut self, kind: &str, index: u32, tile: &Scored<'_>) -> Result<()> {
+        let flags = self.scorer.score(tile)?;
         let scores = flags.tile_scores.map(|s| s.map(|v| Some(v).filter(|v| v.is_finite())).to_vec()).unwrap_or_default();
         let mut hard: Vec<String> = flags.flags.iter().map(|f| f.code.clone()).filter(|c| c != "UNCALIBRATED").collect();
         hard.sort_unstable();
@@ -152,9 +152,13 @@ impl Field<'_, '_> {
         for (i, place) in (0..self.p.real).zip(black) {
             let d = self.real_at(place, (0.0, 0.0))?;
             let crops = self.crops_for(place, &d.labels);
-            let scored = |rgb, generated| Scored { rgb, labels: &d.labels, unstable: None, disagree: None, crops: &crops, generated };
-            self.take(REAL, i, &scored(&d.rgb, false), true)?;
-            self.take(RENDERED, i, &scored(&self.rendered(&d.rgb)?, true), true)?;
+            let cell = CELL_PX as f64 * self.map.work_mpp / self.map.mpp;
+            let at = |px: f64| (px / cell).round() as i64;
+            let cells = i64::from(SIZE_PX) / CELL_PX as i64;
+            let own = Some(Own { id_sha256: self.id, row: at(place.y), column: at(place.x), cells });
+            let scored = |rgb, generated| Scored { rgb, labels: &d.labels, unstable: None, disagree: None, crops: &crops, own, generated };
+            self.take(REAL, i, &scored(&d.rgb, false))?;
+            self.take(RENDERED, i, &scored(&self.rendered(&d.rgb)?, true))?;
         }
         Ok(())
     }
@@ -196,7 +200,7 @@ impl Field<'_, '_> {
         for i in 0..self.p.ordinary {
             let one = params::Synth { first: i, ..p.clone() };
             let made = self.tile(&self.networks.nets, &one, &black[i as usize % black.len()])?;
-            self.take(ORDINARY, i, &scored(&made, &made.drawn), false)?;
+            self.take(ORDINARY, i, &scored(&made, &made.drawn))?;
             all.push(made);
         }
         Ok(all)
@@ -222,14 +226,14 @@ impl Field<'_, '_> {
                     let steps = 2 + i % 4;
                     let one = params::Synth { first: self.p.ordinary + i, steps, refine: false, ..p.clone() };
                     let made = self.tile(&self.networks.nets, &one, place)?;
-                    self.take(fault.name(), i, &scored(&made, &made.drawn), false)?;
+                    self.take(fault.name(), i, &scored(&made, &made.drawn))?;
                     continue;
                 }
                 Fault::Worn => {
                     let one = params::Synth { first: self.p.ordinary + i, ..p.clone() };
                     let nets = Nets { denoiser: self.networks.worn, ..self.networks.nets }.refined(Some(self.networks.worn_refiner));
                     let made = self.tile(&nets, &one, place)?;
-                    self.take(fault.name(), i, &scored(&made, &made.drawn), false)?;
+                    self.take(fault.name(), i, &scored(&made, &made.drawn))?;
                     continue;
                 }
                 Fault::Magnified => Some(base.drawn.magnified()),
@@ -246,7 +250,7 @@ impl Field<'_, '_> {
                 }
             };
             match drawn {
-                Some(drawn) => self.take(fault.name(), i, &scored(base, &drawn), false)?,
+                Some(drawn) => self.take(fault.name(), i, &scored(base, &drawn))?,
                 None => self.job.note(format!("{} {i} could not be planted: the slide offers nothing else", fault.name())),
             }
         }
@@ -279,5 +283,13 @@ impl Field<'_, '_> {
 }
 
 fn scored<'m>(made: &'m Made, drawn: &'m Drawn) -> Scored<'m> {
-    Scored { rgb: &drawn.rgb, labels: &drawn.labels, unstable: Some(&made.unstable), disagree: None, crops: &made.crops, generated: true }
+    Scored {
+        rgb: &drawn.rgb,
+        labels: &drawn.labels,
+        unstable: Some(&made.unstable),
+        disagree: None,
+        crops: &made.crops,
+        own: None,
+        generated: true,
+    }
 }

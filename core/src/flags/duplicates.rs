@@ -62,6 +62,30 @@ pub struct Duplicates {
     means: Vec<f32>,
 }
 
+/// Where a real tile comes from: what overlaps it there is itself, no copy.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Own<'a> {
+    /// Hashed id of the picture.
+    pub id_sha256: &'a str,
+    /// First row of cells of 32 px.
+    pub row: i64,
+    /// First column.
+    pub column: i64,
+    /// Cells a side.
+    pub cells: i64,
+}
+
+impl Own<'_> {
+    /// Whether a window of the picture overlaps the tile, by a cell for its alignment.
+    fn overlaps(&self, at: At) -> bool {
+        let near = |window: usize, first: i64| {
+            let window = window as i64;
+            window <= first + self.cells && window + SIDE as i64 >= first
+        };
+        near(at.row, self.row) && near(at.column, self.column)
+    }
+}
+
 /// What was nearest to a window.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Nearest {
@@ -119,8 +143,8 @@ impl Duplicates {
     }
 
     /// The nearest window of each window of a tile: its first cell of the flag raster (row, column) and what was found. `f` are features
-    /// one a `stride` pixels; pictures of the id `without` are left out. Nothing where the tile or the index is too small.
-    pub fn nearest(&self, f: &Planes, stride: usize, without: Option<&str>) -> Vec<(usize, usize, Nearest)> {
+    /// one a `stride` pixels; what overlaps `own` is left out. Nothing where the tile or the index is too small.
+    pub fn nearest(&self, f: &Planes, stride: usize, own: Option<Own<'_>>) -> Vec<(usize, usize, Nearest)> {
         let k = (super::CELL_PX / stride.max(1)).max(1);
         let half = k / 2;
         let (rows, columns) = (f.height / k, f.width / k);
@@ -131,7 +155,7 @@ impl Duplicates {
         {
             let shifts = [(0, 0), (half, 0), (0, half), (half, half)];
             let fits = |(y, x): &(usize, usize)| r * k + y + SIDE * k <= f.height && c * k + x + SIDE * k <= f.width;
-            let found = shifts.iter().filter(|s| fits(s)).filter_map(|(y, x)| self.of_window(&window(f, r * k + y, c * k + x, k), without));
+            let found = shifts.iter().filter(|s| fits(s)).filter_map(|(y, x)| self.of_window(&window(f, r * k + y, c * k + x, k), own));
             if let Some(best) = found.reduce(|a, b| if b.score > a.score { b } else { a }) {
                 out.push((r, c, best));
             }
@@ -140,15 +164,16 @@ impl Duplicates {
     }
 
     /// The nearest windows of the index to one window `[cell][channel]`.
-    fn of_window(&self, window: &[f32], without: Option<&str>) -> Option<Nearest> {
+    fn of_window(&self, window: &[f32], own: Option<Own<'_>>) -> Option<Nearest> {
         let channels = self.index.channels;
         let mean: Vec<f32> = (0..channels).map(|c| window.iter().skip(c).step_by(channels).sum::<f32>() / (SIDE * SIDE) as f32).collect();
-        let left_out: Vec<bool> = self.index.pictures.iter().map(|p| Some(p.id_sha256.as_str()) == without).collect();
+        let of_own: Vec<bool> = self.index.pictures.iter().map(|p| own.is_some_and(|o| o.id_sha256 == p.id_sha256)).collect();
+        let left_out = |at: At| of_own[at.picture] && own.is_some_and(|o| o.overlaps(at));
         let mut order: Vec<(f32, u32)> = self
             .means
             .chunks_exact(channels)
             .zip(0u32..)
-            .filter(|(_, i)| !left_out[self.places[*i as usize].picture])
+            .filter(|(_, i)| !left_out(self.places[*i as usize]))
             .map(|(m, i)| (m.iter().zip(&mean).map(|(a, b)| (a - b) * (a - b)).sum(), i))
             .collect();
         let nearer = |a: &(f32, u32), b: &(f32, u32)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1));

@@ -8,7 +8,7 @@
 //! | `s3_unstable` | log variance of the predicted latents over the last 30 % of the steps (arXiv 2406.09358) | ordinary tiles |
 //! | `s4_seeds_disagree` | entropy of the classes that four seeds put here, where it is asked for | ordinary tiles |
 //! | `s5_crop_copy` | correlation with a crop that was shown | real tiles |
-//! | `s5_near_duplicate` | how much nearer the nearest training picture is than the next ones | real tiles of other pictures |
+//! | `s5_near_duplicate` | how much nearer the nearest training picture is than the next ones | real tiles, their own place left out |
 //! | `s6_saturation`, `s6_stain` | share of clipped pixels; distance outside the optical densities of the map's crops | nothing: they always flag |
 //! | `s7_soft`, `s7_grainy` | fineness of detail against the class's crops, in standard deviations to either side | real tiles |
 //! | `s8_lattice` | log share of the residual that repeats every 8 px | ordinary tiles |

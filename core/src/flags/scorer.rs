@@ -9,7 +9,7 @@ use super::agree::{self, Prototypes};
 use super::calibration::Calibration;
 use super::cells::{CELL_PX, CellLabel, cell_labels, features, pooled, texture};
 use super::copy;
-use super::duplicates::Duplicates;
+use super::duplicates::{Duplicates, Own};
 use super::grain::{Density, Grain};
 use super::hard::{Stain, StainLimits, densities, is_saturated};
 use super::manifold::Manifold;
@@ -32,8 +32,6 @@ pub struct Judge<'a> {
     pub uncalibrated: Option<&'a str>,
     /// Pictures the model was trained on.
     pub duplicates: Option<&'a Duplicates>,
-    /// A picture of the index that does not count, by its hashed id: a slide that is compared with others.
-    pub without: Option<&'a str>,
 }
 
 /// A tile to be scored.
@@ -49,6 +47,8 @@ pub struct Scored<'a> {
     pub disagree: Option<&'a [f32]>,
     /// Indices of the map's crops that it was shown.
     pub crops: &'a [usize],
+    /// Where a real tile comes from.
+    pub own: Option<Own<'a>>,
     /// Whether it came through the autoencoder: what that does to any tissue is not held against the tile.
     pub generated: bool,
 }
@@ -182,7 +182,7 @@ impl<'a> Scorer<'a> {
         if let Some(d) = self.judge.duplicates {
             let columns = scores.width;
             let plane = scores.plane_mut(index::NEAR_DUPLICATE);
-            for (r, c, near) in d.nearest(&f, stride, self.judge.without) {
+            for (r, c, near) in d.nearest(&f, stride, tile.own) {
                 nearest = Some(nearest.map_or(near.distance, |d| d.min(near.distance)));
                 for at in (r..r + 4).flat_map(|r| (c..c + 4).map(move |c| r * columns + c)) {
                     plane[at] = plane[at].max(near.score);

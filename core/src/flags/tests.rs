@@ -1,6 +1,6 @@
 use image::{Rgb, RgbImage, imageops};
 
-use super::duplicates::{Duplicates, Index, Indexed};
+use super::duplicates::{Duplicates, Index, Indexed, Own};
 use super::score::index::*;
 use super::*;
 use crate::cluster::{Centroids, Hierarchy};
@@ -9,7 +9,7 @@ use crate::synth::fakes::{Colors, PINK, PURPLE, map, tissue};
 use crate::{Encoder, Planes};
 
 fn of<'a>(rgb: &'a RgbImage, labels: &'a [u8]) -> Scored<'a> {
-    Scored { rgb, labels, unstable: None, disagree: None, crops: &[], generated: false }
+    Scored { rgb, labels, unstable: None, disagree: None, crops: &[], own: None, generated: false }
 }
 
 fn scored(m: &SemanticMap, rgb: &RgbImage, labels: &[u8]) -> TileFlags {
@@ -250,8 +250,8 @@ fn a_copy_is_nearer_to_its_original_than_to_anything_else_in_any_orientation() {
     let picture = |i: u64| Indexed { id_sha256: format!("{i}"), mpp: 0.5, rows: 16, columns: 16, cells: cells(&field(i)) };
     let index = Index { encoder_sha256: Colors.sha256().into(), channels: 16, scale: 2.0, pictures: (0..6).map(picture).collect() };
     let d = Duplicates::new(index.clone(), &Colors).unwrap();
-    let nearest = |rgb: &RgbImage, without: Option<&str>| {
-        let found = d.nearest(&features(&Colors, rgb).unwrap(), 16, without);
+    let nearest = |rgb: &RgbImage, own: Option<Own<'_>>| {
+        let found = d.nearest(&features(&Colors, rgb).unwrap(), 16, own);
         found.into_iter().map(|(_, _, n)| n).reduce(|a, b| if b.score > a.score { b } else { a }).unwrap()
     };
     let part = imageops::crop_imm(&field(3), 64, 128, 256, 256).to_image();
@@ -260,7 +260,9 @@ fn a_copy_is_nearer_to_its_original_than_to_anything_else_in_any_orientation() {
     for turned in [part.clone(), imageops::rotate90(&part), imageops::flip_horizontal(&part)] {
         let n = nearest(&turned, None);
         assert!(n.picture == 3 && n.score > ordinary + 0.2, "{n:?} against {ordinary}");
-        assert!(nearest(&turned, Some("3")).score < n.score - 0.1, "left out, it is not found");
+        let own = |row, column| Own { id_sha256: "3", row, column, cells: 8 };
+        assert!(nearest(&turned, Some(own(4, 2))).score < n.score - 0.1, "its own place does not count");
+        assert_eq!(nearest(&turned, Some(own(40, 40))), n, "the rest of its picture does");
     }
     assert!(Duplicates::new(Index { encoder_sha256: "x".into(), ..index }, &Colors).is_none());
 }

@@ -177,7 +177,7 @@ fn lines(c: &Value) -> Vec<String> {
     if let Some(memory) = r["memory"].as_object() {
         let (n, share) = (&memory["n"], 100.0 * number(&memory["share"]));
         lines.push(format!(
-            "memorisation: {share:.1} % of {n} tiles lie nearer to a training picture than 1 % of real tiles to others' (of planted copies {:.1} %)",
+            "memorisation: {share:.1} % of {n} tiles lie nearer to a training picture than 1 % of real tiles do (of planted copies {:.1} %)",
             100.0 * number(&memory["copies_share"])
         ));
     }
