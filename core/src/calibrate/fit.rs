@@ -13,6 +13,8 @@ use crate::{Error, Result};
 
 /// Fewest real tiles (as scanned and rendered together) and ordinary tiles that a score is ranked among.
 const REFERENCE: usize = 60;
+/// Fewest faults of every kind (design: 40).
+const OF_A_KIND: usize = 40;
 /// Share of real tiles that lie nearer to another picture than a memorised tile may.
 const MEMORISED: f64 = 0.01;
 
@@ -70,6 +72,17 @@ pub struct Memory {
     pub copies_share: f64,
 }
 
+/// How many faults of one slide were missed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SlideReport {
+    /// The slide, hashed.
+    pub slide: String,
+    /// Faults planted on it.
+    pub tested: usize,
+    /// Missed ones.
+    pub missed: usize,
+}
+
 /// What a calibration is worth.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
@@ -79,6 +92,8 @@ pub struct Report {
     pub tested_on: Vec<String>,
     /// One line a kind of fault, then all.
     pub kinds: Vec<KindReport>,
+    /// The same by slide tested on.
+    pub by_slide: Vec<SlideReport>,
     /// Flagged real tiles of the slides tested on.
     pub real: Rate,
     /// The same through the autoencoder.
@@ -95,21 +110,31 @@ pub struct Report {
     pub meaning: String,
 }
 
-/// A tile's largest rank and the score that has it; infinite where a flag needs no calibration.
+/// Flags that need no calibration and look at pixels.
+const HARD: [&str; 3] = ["S6_SATURATED", "S6_STAIN", "S6_NON_FINITE"];
+
+/// A tile's largest rank and the score that has it; infinite where a flag that needs no calibration saw its pixels. What was not scored
+/// counts as not caught here: it is no merit of a score, though such a tile is flagged.
 pub fn caught(c: &Calibration, s: &Sample) -> (f32, String) {
-    if let Some(code) = s.hard.first() {
-        return (f32::INFINITY, code.split('_').next().unwrap_or(code).to_lowercase());
+    if let Some(code) = s.hard.iter().find(|code| HARD.contains(&code.as_str())) {
+        return (f32::INFINITY, code.to_lowercase());
     }
-    c.fused(&s.scores()).map_or((f32::INFINITY, "not scored".into()), |(rank, i)| (rank, SCORES[i].name.into()))
+    c.fused(&s.scores()).map_or((0.0, "not scored".into()), |(rank, i)| (rank, SCORES[i].name.into()))
+}
+
+/// Whether a user would see a flag on the tile.
+fn flagged(c: &Calibration, s: &Sample) -> bool {
+    let ranked = |i: usize| c.ranks.iter().any(|r| r.name == SCORES[i].name);
+    // only sampling has S3, and real tissue is not sampled
+    let blind = |s: &Sample| calibration::unjudged(ranked, &s.scores()).any(|score| score.among != Among::Ordinary);
+    !s.hard.is_empty() || caught(c, s).0 >= c.tau || blind(s)
 }
 
 /// Calibrates on some slides, tests on others.
 pub fn fit(tables: &[Table], tests: &[Table], alpha: f64, software: &str) -> Result<Calibration> {
     let first = check(tables, tests)?;
     let ranks = references(tables)?;
-    let mut atlases: Vec<Option<String>> = tables.iter().map(|t| t.atlas.clone()).collect();
-    atlases.sort();
-    atlases.dedup();
+    let atlases = vec![first.atlas.clone()];
     let mut out = Calibration {
         format: calibration::FORMAT.into(),
         version: calibration::VERSION,
@@ -139,6 +164,9 @@ fn wrong(why: impl Into<String>) -> Error {
 fn check<'a>(tables: &'a [Table], tests: &[Table]) -> Result<&'a Table> {
     let first = tables.first().ok_or_else(|| wrong("there is no slide to calibrate on"))?;
     let mut seen = BTreeSet::new();
+    if first.index_sha256.is_none() {
+        return Err(wrong("the tables were made without an index of training pictures, so copies would not be looked for"));
+    }
     for t in tables.iter().chain(tests) {
         if t.format != PLANTED || t.version != calibration::VERSION {
             return Err(wrong("a table is of another version"));
@@ -146,7 +174,10 @@ fn check<'a>(tables: &'a [Table], tests: &[Table]) -> Result<&'a Table> {
         if t.networks != first.networks || t.index_sha256 != first.index_sha256 || t.preset != first.preset {
             return Err(wrong("the tables were made with different networks, indices or presets"));
         }
-        if !seen.insert((&t.slide_id_sha256, &t.atlas)) {
+        if t.atlas != first.atlas {
+            return Err(wrong("maps of an atlas and maps with classes of their own need a calibration each"));
+        }
+        if !seen.insert(&t.slide_id_sha256) {
             return Err(wrong("a slide is given twice"));
         }
     }
@@ -203,19 +234,22 @@ fn threshold(c: &mut Calibration, tables: &[Table]) -> Result<()> {
     let mut tau = all[k - 1];
     for name in names {
         let own = of_kinds(&[name]);
-        let k = ((own.len() as f64 * c.alpha).floor() as usize).max(1);
-        if let Some(lowest) = own.get(k - 1) {
-            tau = tau.min(*lowest);
+        if own.len() < OF_A_KIND {
+            return Err(wrong(format!("{} faults `{name}` are too few; plant {OF_A_KIND} of every kind", own.len())));
         }
+        let k = ((own.len() as f64 * c.alpha).floor() as usize).max(1);
+        tau = tau.min(own[k - 1]);
     }
-    (c.n, c.k, c.tau) = (all.len(), all.iter().filter(|r| **r <= tau).count().clamp(1, k), tau.min(f32::MAX));
+    if tau >= calibration::BEYOND {
+        return Err(wrong("every fault is caught without a score, so no threshold follows"));
+    }
+    (c.n, c.k, c.tau) = (all.len(), all.iter().filter(|r| **r <= tau).count().clamp(1, k), tau);
     Ok(())
 }
 
 fn rate(c: &Calibration, tables: &[Table], kind: &str) -> Rate {
-    let ranks: Vec<f32> = of(tables, &[kind]).map(|s| caught(c, s).0).collect();
-    let flagged = ranks.iter().filter(|r| **r >= c.tau).count();
-    Rate { n: ranks.len(), flagged, share: flagged as f64 / ranks.len().max(1) as f64 }
+    let (n, flagged) = (of(tables, &[kind]).count(), of(tables, &[kind]).filter(|s| flagged(c, s)).count());
+    Rate { n, flagged, share: flagged as f64 / n.max(1) as f64 }
 }
 
 fn kind(c: &Calibration, name: &str, kinds: &[&str], tables: &[Table], tests: &[Table]) -> KindReport {
@@ -237,10 +271,16 @@ fn kind(c: &Calibration, name: &str, kinds: &[&str], tables: &[Table], tests: &[
 fn report(c: &Calibration, tables: &[Table], tests: &[Table]) -> Report {
     let names = Fault::ALL.map(Fault::name);
     let mut kinds: Vec<KindReport> = names.iter().map(|n| kind(c, n, &[n], tables, tests)).collect();
-    kinds.push(kind(c, "all", &names, tables, tests));
+    let all = kind(c, "all", &names, tables, tests);
+    kinds.push(all.clone());
     let ids = |tables: &[Table]| tables.iter().map(|t| t.slide_id_sha256.clone()).collect();
     let everything: Vec<Table> = tables.iter().chain(tests).cloned().collect();
+    let by_slide = tests.iter().map(|t| {
+        let k = kind(c, "all", &names, tables, std::slice::from_ref(t));
+        SlideReport { slide: t.slide_id_sha256.clone(), tested: k.tested, missed: k.missed }
+    });
     Report {
+        by_slide: by_slide.collect(),
         slides: ids(tables),
         tested_on: ids(tests),
         kinds,
@@ -250,12 +290,21 @@ fn report(c: &Calibration, tables: &[Table], tests: &[Table]) -> Report {
         calibrated: [REAL, RENDERED, ORDINARY].map(|k| rate(c, tables, k)),
         scores: rocs(&everything),
         memory: memory(&everything),
-        meaning: format!(
-            "with {:.0} % confidence at most {:.0} % of faults exchangeable with those planted pass unflagged; it says nothing of other faults",
-            100.0 * c.confidence,
-            100.0 * c.alpha
-        ),
+        meaning: meaning(c, tables.len(), tests.len(), all.upper),
     }
+}
+
+fn meaning(c: &Calibration, slides: usize, tests: usize, upper: f64) -> String {
+    let kept = if upper <= c.alpha { "" } else { " (MORE THAN WAS AIMED AT: do not rely on this calibration)" };
+    format!(
+        "aimed at: with {:.0} % confidence at most {:.0} % of faults exchangeable with those planted, on tiles of {} slide(s), pass unflagged; found on {} other \
+         slide(s): at most {:.1} %{kept}. Tiles of one slide resemble each other, so other slides may differ by more; it says nothing of other faults",
+        100.0 * c.confidence,
+        100.0 * c.alpha,
+        slides,
+        tests,
+        100.0 * upper
+    )
 }
 
 fn rocs(tables: &[Table]) -> Vec<Roc> {

@@ -57,7 +57,7 @@ impl Sample {
 
     /// Name of its files without ending.
     pub fn file(&self) -> String {
-        format!("{}_{:03}", self.kind, self.index + 1)
+        format!("{}_{:03}", self.kind, u64::from(self.index) + 1)
     }
 }
 

@@ -58,6 +58,9 @@ pub fn plant(
     sink: &mut Sink<'_>,
 ) -> Result<Table> {
     eval::belongs(source, map)?;
+    if !CELL_PX.is_multiple_of(networks.nets.encoder.stride_px().max(1) as usize) {
+        return Err(Error::internal("cells of 32 px are no whole number of the encoder's"));
+    }
     let (id, encoder) = (source.info().id_sha256(), networks.nets.encoder);
     let empty = || Index { encoder_sha256: encoder.sha256().into(), channels: encoder.channels(), scale: SCALE, pictures: Vec::new() };
     let index_sha256 = index.as_ref().map(|(_, sha256)| sha256.clone());
@@ -125,7 +128,10 @@ impl Field<'_, '_> {
 
     /// Scores a tile and hands it on.
     fn take(&mut self, kind: &str, index: u32, tile: &Scored<'_>) -> Result<()> {
-        let flags = self.scorer.score(tile)?;
+        let mut flags = self.scorer.score(tile)?;
+        for crop in tile.crops.iter().filter(|_| kind != REAL && kind != RENDERED) {
+            flags.flags.extend(self.scorer.crop(*crop)?);
+        }
         let scores = flags.tile_scores.map(|s| s.map(|v| Some(v).filter(|v| v.is_finite())).to_vec()).unwrap_or_default();
         let mut hard: Vec<String> = flags.flags.iter().map(|f| f.code.clone()).filter(|c| c != "UNCALIBRATED").collect();
         hard.sort_unstable();

@@ -75,7 +75,7 @@ fn table(id: &str, far: f32, faults: u32) -> Table {
             refiner_sha256: Some("r".into()),
             encoder_sha256: "e".into(),
         },
-        index_sha256: None,
+        index_sha256: Some("i".into()),
         seed: 1,
         preset: "default".into(),
         samples,
@@ -84,10 +84,10 @@ fn table(id: &str, far: f32, faults: u32) -> Table {
 
 #[test]
 fn faults_that_stand_out_are_caught_within_the_bound_and_real_tiles_are_not_flagged() {
-    let c = fit(&[table("a", 2.0, 30)], &[table("b", 2.0, 30)], 0.05, "test").unwrap();
+    let c = fit(&[table("a", 2.0, 40)], &[table("b", 2.0, 40)], 0.05, "test").unwrap();
     let r: Report = serde_json::from_value(c.report.clone()).unwrap();
     let all = r.kinds.last().unwrap();
-    assert_eq!((all.kind.as_str(), all.calibrated, all.tested), ("all", 360, 360));
+    assert_eq!((all.kind.as_str(), all.calibrated, all.tested), ("all", 480, 480));
     assert!(all.upper <= 0.08 && c.tau > 1.0, "{all:?}, tau {}", c.tau);
     assert_eq!((r.real.flagged, r.rendered.flagged, r.real.n), (0, 0, 50));
     assert!(c.ranks.iter().all(|r| r.values.len() == 100) && c.ranks.len() == 2, "nothing is ranked that was not measured");
@@ -100,9 +100,9 @@ fn faults_that_stand_out_are_caught_within_the_bound_and_real_tiles_are_not_flag
 
 #[test]
 fn faults_that_do_not_stand_out_cost_false_flags_and_never_the_bound() {
-    let c = fit(&[table("a", 0.0, 30)], &[table("b", 0.0, 30)], 0.05, "test").unwrap();
+    let c = fit(&[table("a", 0.0, 40)], &[table("b", 0.0, 40)], 0.05, "test").unwrap();
     let r: Report = serde_json::from_value(c.report.clone()).unwrap();
-    assert!(r.kinds.last().unwrap().missed <= 36 && r.real.share > 0.8, "{:?}", r.real);
+    assert!(r.kinds.last().unwrap().missed <= 48 && r.real.share > 0.8, "{:?}", r.real);
     // a larger share may be missed: the threshold never falls
     let taus: Vec<f32> =
         [0.02, 0.05, 0.1, 0.3].iter().map(|a| fit(&[table("a", 0.3, 60)], &[table("b", 0.3, 9)], *a, "").unwrap().tau).collect();
@@ -116,18 +116,18 @@ fn faults_that_do_not_stand_out_cost_false_flags_and_never_the_bound() {
 
 #[test]
 fn flags_that_need_no_calibration_count_as_caught() {
-    let mut t = table("b", 0.0, 30);
+    let mut t = table("b", 0.0, 40);
     t.samples.iter_mut().filter(|s| s.kind == "foreign_stain").for_each(|s| s.hard.push("S6_STAIN".into()));
-    let c = fit(&[table("a", 2.0, 30)], &[t], 0.05, "test").unwrap();
+    let c = fit(&[table("a", 2.0, 40)], &[t], 0.05, "test").unwrap();
     let r: Report = serde_json::from_value(c.report).unwrap();
     let of = |kind: &str| r.kinds.iter().find(|k| k.kind == kind).unwrap();
-    assert_eq!((of("foreign_stain").missed, of("foreign_stain").caught_by["s6"]), (0, 30));
+    assert_eq!((of("foreign_stain").missed, of("foreign_stain").caught_by["s6_stain"]), (0, 40));
     assert!(of("blur").missed > 20);
 }
 
 #[test]
 fn what_does_not_belong_together_is_refused() {
-    let (a, b) = (table("a", 2.0, 30), table("b", 2.0, 30));
+    let (a, b) = (table("a", 2.0, 40), table("b", 2.0, 40));
     let refused = |tables: &[Table], tests: &[Table], why: &str| {
         let e = fit(tables, tests, 0.05, "").unwrap_err().to_string();
         assert!(e.contains(why), "{e}");
@@ -135,8 +135,14 @@ fn what_does_not_belong_together_is_refused() {
     refused(&[], std::slice::from_ref(&b), "no slide");
     refused(&[table("a", 2.0, 20)], std::slice::from_ref(&b), "too few");
     refused(std::slice::from_ref(&a), std::slice::from_ref(&a), "twice");
-    refused(std::slice::from_ref(&a), &[Table { atlas: Some("x".into()), ..a.clone() }], "both sides");
-    refused(std::slice::from_ref(&a), &[Table { index_sha256: Some("x".into()), ..b.clone() }], "different");
+    refused(std::slice::from_ref(&a), &[Table { atlas: Some("x".into()), ..b.clone() }], "a calibration each");
+    refused(&[Table { index_sha256: None, ..a.clone() }], std::slice::from_ref(&b), "copies would not be looked for");
+    let few = |t: &Table| Table { samples: t.samples.iter().filter(|s| s.kind != "blur" || s.index < 39).cloned().collect(), ..t.clone() };
+    refused(&[few(&table("a", 2.0, 40))], std::slice::from_ref(&b), "40 of every kind");
+    let mut seen = table("a", 2.0, 40);
+    seen.samples.iter_mut().for_each(|s| s.hard.push("S6_STAIN".into()));
+    refused(&[seen], std::slice::from_ref(&b), "no threshold");
+    refused(std::slice::from_ref(&a), &[Table { index_sha256: None, ..b.clone() }], "different");
     refused(std::slice::from_ref(&a), &[Table { version: 9, ..b.clone() }], "version");
     let few = Table { samples: a.samples.iter().filter(|s| s.kind != REAL || s.index < 5).cloned().collect(), ..a.clone() };
     refused(&[few], std::slice::from_ref(&b), "60 are needed");

@@ -39,6 +39,11 @@ impl Spread {
 
     /// Variance over the steps, averaged over the channels: one plane `[1, h, w]` an element of the batch.
     pub fn variance(&self) -> Vec<Planes> {
+        if self.seen < 2 {
+            // one prediction says nothing of settling
+            let unknown = |p: &Planes| Planes { channels: 1, height: p.height, width: p.width, data: vec![f32::NAN; p.area()] };
+            return self.squares.iter().map(unknown).collect();
+        }
         let n = (self.seen.max(1) * self.squares.first().map_or(1, |p| p.channels.max(1))) as f32;
         let one = |p: &Planes| {
             let mut out = Planes::zeros(1, p.height, p.width);

@@ -83,6 +83,7 @@ impl DataSet {
         self.admit(&tile)?;
         let mut paths = self.inputs(&tile)?;
         let apart = !self.keep_flagged && !tile.flags.flags.is_empty();
+        self.elsewhere(tile.index, if apart { self.dir.clone() } else { self.dir.join(FLAGGED) })?;
         let (folder, at) = if apart { (self.dir.join(FLAGGED), format!("{FLAGGED}/")) } else { (self.dir.clone(), String::new()) };
         paths.extend(write_tile(&folder, &tile, map)?);
         let name = at + &tile_name(tile.index);
@@ -112,6 +113,17 @@ impl DataSet {
             self.shown.push(tile);
         }
         Ok(paths)
+    }
+
+    /// Takes away the files of an earlier making of a tile whose verdict was another.
+    fn elsewhere(&self, index: u32, folder: PathBuf) -> Result<()> {
+        for name in tile_files::names(index) {
+            let path = folder.join(name);
+            if path.is_file() {
+                std::fs::remove_file(&path).map_err(|e| Error::file("cannot remove", &path, e, "delete it, or choose another folder"))?;
+            }
+        }
+        Ok(())
     }
 
     /// Keeps the files that the user named for the run, once.

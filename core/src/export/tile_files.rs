@@ -25,6 +25,11 @@ pub fn tile_name(index: u32) -> String {
     format!("tile_{:04}", u64::from(index) + 1)
 }
 
+/// Names of all files of a tile.
+pub(super) fn names(index: u32) -> [String; 4] {
+    ["_labels.png", "_flags.png", "_flags.json", ".png"].map(|ending| tile_name(index) + ending)
+}
+
 /// Writes a tile, its labels, its flag raster and its flags into a folder. The paths come back, the tile itself last, so that a
 /// tile that is there is whole.
 pub fn write_tile(dir: &Path, tile: &SyntheticTile, map: &SemanticMap) -> Result<Vec<PathBuf>> {

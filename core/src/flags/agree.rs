@@ -112,6 +112,20 @@ impl Prototypes {
         (0..f.area()).map(nearest).collect()
     }
 
+    /// The class that a crop's mean embedding lies nearest to and its margin against its own class; none for a class without prototypes.
+    pub fn of_crop(&self, row: &[f32], class: u8) -> Option<(u8, f32)> {
+        let (mut own, mut other) = (f32::MAX, (f32::MAX, class));
+        for (centroid, of) in self.centroids.chunks_exact(self.channels).zip(&self.classes).filter(|(_, of)| **of != 0) {
+            let d = distance2(row, centroid);
+            if *of == class {
+                own = own.min(d);
+            } else if d < other.0 {
+                other = (d, *of);
+            }
+        }
+        (own < f32::MAX && other.0 < f32::MAX).then(|| (other.1, (own - other.0) / self.noise))
+    }
+
     /// The margin of one feature cell.
     fn margin(&self, f: &Planes, asked: &[u8], i: usize) -> f32 {
         let class = asked[i];

@@ -11,7 +11,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::score::{Among, SCORES, TileScores};
+use super::score::{Among, SCORES, Score, TileScores};
 use super::{Flag, bound};
 use crate::Planes;
 
@@ -21,6 +21,10 @@ pub const FORMAT: &str = "histoloom-calibration";
 pub const VERSION: u32 = 1;
 /// Fewest faults a calibration may be made from.
 pub const FEWEST: usize = 300;
+/// Most faults.
+const MOST: usize = 10_000;
+/// A rank that no threshold may reach: that of everything beyond any reference.
+pub(crate) const BEYOND: f32 = 1e6;
 
 /// Hashes of the networks, hex.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,17 +82,25 @@ pub struct Calibration {
 impl Calibration {
     /// Why it cannot be used with these networks, this atlas and this index, if it cannot.
     pub fn refusal(&self, networks: &Networks, atlas: Option<&str>, index: Option<&str>) -> Option<String> {
-        let needed = bound::order_statistic(self.n, self.alpha);
         let of = |mine: &str, theirs: &str, what: &str| (mine != theirs).then(|| format!("it was made for another {what}"));
         let (mine, theirs) = (&self.networks, networks);
         if self.format != FORMAT || self.version != VERSION {
             return Some("it is of another version".into());
         }
-        if self.n < FEWEST || self.k == 0 || self.k > needed || !self.tau.is_finite() {
+        if !(self.alpha > 0.0 && self.alpha <= 0.5 && self.confidence == bound::CONFIDENCE) || self.n > MOST {
+            return Some("its bound is none that this version gives".into());
+        }
+        let most = bound::order_statistic(self.n, self.alpha);
+        if self.n < FEWEST || self.k == 0 || self.k > most || !(self.tau > 0.0 && self.tau < BEYOND) {
             return Some(format!("{} faults with {} below the threshold give no bound", self.n, self.k));
         }
         if self.ranks.iter().any(|r| r.values.is_empty() || r.values.iter().any(|v| !v.is_finite()) || !r.values.is_sorted()) {
             return Some("its references are damaged".into());
+        }
+        let count = |name: &str| self.ranks.iter().filter(|r| r.name == name).count();
+        let known = SCORES.iter().filter(|s| count(s.name) == 1).count();
+        if known != self.ranks.len() || SCORES.iter().any(|s| s.needed() && count(s.name) == 0) {
+            return Some("it lacks the reference of a score, or has one twice".into());
         }
         of(&mine.encoder_sha256, &theirs.encoder_sha256, "encoder")
             .or_else(|| of(&mine.codec_sha256, &theirs.codec_sha256, "autoencoder"))
@@ -124,20 +136,28 @@ impl Calibration {
         Some(if self.tau > 1.0 {
             last + (self.tau - 1.0) * (last - median).max(f32::MIN_POSITIVE)
         } else {
-            values[((self.tau * values.len() as f32).ceil() as usize).clamp(1, values.len()) - 1]
+            let needed = |i: &usize| (*i as f32 / values.len() as f32) >= self.tau;
+            values[(0..=values.len()).find(needed).unwrap_or(values.len()).clamp(1, values.len()) - 1]
         })
     }
 
-    /// The flags of a tile: one for each score whose rank reaches tau, and one for each of its cells that are as bad.
+    /// The flags of a tile: one for each score whose rank reaches tau, and one for each of its cells that are as bad; `NOT_SCORED` where
+    /// a score that the bound rests on judged nothing.
     pub fn flags(&self, scores: &TileScores, planes: &Planes) -> Vec<Flag> {
         let mut out = Vec::new();
+        let missing: Vec<&str> = unjudged(|i| self.reference(i).is_some(), scores).map(|s| s.name).collect();
+        if !missing.is_empty() {
+            let reason = format!("Not everything could be judged ({}), so the bound does not hold for this tile.", missing.join(", "));
+            out.push(Flag::tile("NOT_SCORED", reason));
+        }
         for (i, score) in SCORES.iter().enumerate() {
             let (Some(rank), Some(threshold)) = (self.rank(i, scores[i]), self.threshold(i)) else { continue };
             if rank < self.tau {
                 continue;
             }
             out.push(Flag::tile(score.code, score.reason).against(scores[i], threshold));
-            let cells = planes.plane(i).iter().enumerate().filter(|(_, v)| **v >= threshold && !v.is_nan());
+            let as_bad = |v: &f32| if self.tau > 1.0 { *v >= threshold } else { *v > threshold };
+            let cells = planes.plane(i).iter().enumerate().filter(|(_, v)| as_bad(v));
             let of_lattice = i == super::score::index::LATTICE; // one number a window: every cell of it would be framed
             out.extend(
                 cells.filter(|_| !of_lattice).map(|(cell, v)| {
@@ -156,7 +176,12 @@ pub fn rank(values: &[f32], value: f32) -> Option<f32> {
         return Some(values.partition_point(|v| *v < value) as f32 / values.len() as f32);
     }
     let median = values[values.len() / 2];
-    Some((1.0 + (value - last) / (last - median).max(f32::MIN_POSITIVE)).min(1e6))
+    Some((1.0 + (value - last) / (last - median).max(f32::MIN_POSITIVE)).min(BEYOND))
+}
+
+/// Scores that have a reference, are needed and judged nothing.
+pub fn unjudged<'a>(ranked: impl Fn(usize) -> bool + 'a, scores: &'a TileScores) -> impl Iterator<Item = &'static Score> + 'a {
+    SCORES.iter().enumerate().filter(move |(i, s)| s.needed() && ranked(*i) && scores[*i].is_nan()).map(|(_, s)| s)
 }
 
 /// The largest rank and the score that has it.
@@ -192,7 +217,7 @@ mod tests {
             n: 300,
             k: 9,
             tau,
-            ranks: vec![of(OFF_MANIFOLD), of(MAP_DISAGREES)],
+            ranks: (0..SCORES.len()).filter(|i| SCORES[*i].needed()).map(of).collect(),
             report: json!({}),
         }
     }
@@ -203,7 +228,7 @@ mod tests {
         let rank = |v: f32| c.rank(0, v).unwrap();
         assert_eq!((rank(0.0), rank(50.5), rank(100.0)), (0.0, 0.5, 0.99));
         assert!((rank(149.0) - 2.0).abs() < 1e-6, "the median is 51, the largest 100");
-        assert_eq!((c.rank(0, f32::NAN), c.rank(3, 1.0)), (None, None));
+        assert_eq!((c.rank(0, f32::NAN), c.rank(3, 1.0)), (None, None), "S4 is measured on request only");
         for tau in [0.5, 0.9, 0.99, 1.0, 1.5] {
             let c = calibration(tau);
             let t = c.threshold(0).unwrap();
@@ -215,7 +240,7 @@ mod tests {
     fn a_tile_is_flagged_by_its_worst_score_where_it_is_as_bad() {
         let c = calibration(0.95);
         let mut planes = Planes::zeros(SCORES.len(), 8, 8);
-        planes.data.fill(f32::NAN);
+        planes.data.fill(1.0);
         planes.plane_mut(MAP_DISAGREES).fill(10.0);
         planes.plane_mut(MAP_DISAGREES)[8 * 2 + 3] = 97.0;
         planes.plane_mut(OFF_MANIFOLD).fill(94.0);
@@ -224,6 +249,9 @@ mod tests {
         let flags = c.flags(&scores, &planes);
         let told: Vec<_> = flags.iter().map(|f| (f.code.as_str(), f.score, f.threshold, f.cell)).collect();
         let s2 = "S2_MAP_DISAGREES";
+        let mut blind = scores;
+        blind[OFF_MANIFOLD] = f32::NAN;
+        assert_eq!(c.flags(&blind, &planes)[0].code, "NOT_SCORED", "what the bound rests on was not judged");
         assert_eq!(told, [(s2, Some(97.0), Some(95.0), None), (s2, Some(97.0), Some(95.0), Some((2, 3)))]);
     }
 
@@ -247,7 +275,14 @@ mod tests {
             change(&mut other);
             assert!(refusal(&good, &other).is_some(), "{other:?}");
         }
-        let damage: [fn(&mut Calibration); 7] = [
+        let damage: [fn(&mut Calibration); 14] = [
+            |c| c.alpha = 2.0,
+            |c| c.alpha = f64::NAN,
+            |c| c.confidence = 0.5,
+            |c| c.n = usize::MAX,
+            |c| c.tau = f32::MAX,
+            |c| drop(c.ranks.pop()),
+            |c| c.ranks[0].name = "s9_new".into(),
             |c| c.n = 299,
             |c| c.k = 0,
             |c| c.k = 10,

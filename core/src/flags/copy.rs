@@ -128,7 +128,7 @@ fn raise(cells: &mut [f32], columns: usize, value: f32, x: usize, y: usize) {
     let of = |at: usize| (at + CELL_PX / 2) / CELL_PX..(at + SQUARE_PX + CELL_PX / 2) / CELL_PX;
     for (r, c) in of(y).flat_map(|r| of(x).map(move |c| (r, c))) {
         if let Some(cell) = cells.get_mut(r * columns + c).filter(|_| c < columns) {
-            *cell = cell.max(value);
+            *cell = cell.max(value); // NaN until something was compared
         }
     }
 }

@@ -15,6 +15,10 @@ const SIDE: usize = 4;
 const STEP: usize = 2;
 /// Windows of the index that are compared in all orientations: those with the nearest means.
 const COMPARED: usize = 256;
+/// Most cells a side of a picture: more than any slide has.
+const SIDE_CELLS: usize = 1 << 17;
+/// Relative difference of resolution beyond which pictures show tissue of another size.
+const MPP_TOLERANCE: f64 = 0.1;
 /// Further neighbours that the nearest is held against.
 const FURTHER: usize = 5;
 
@@ -89,9 +93,9 @@ impl Own<'_> {
 /// What was nearest to a window.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Nearest {
-    /// 1 - d1 / mean(d2..d6).
+    /// 1 - d1 / mean(d2..d6), the largest over the alignments.
     pub score: f32,
-    /// d1 over the square root of the numbers in a window.
+    /// d1 over the square root of the numbers in a window, the smallest over the alignments.
     pub distance: f32,
     /// The picture it is in.
     pub picture: usize,
@@ -105,12 +109,22 @@ impl Index {
 
     /// Whether its parts fit each other.
     pub fn is_sound(&self) -> bool {
-        let fits = |p: &Indexed| p.rows.checked_mul(p.columns).and_then(|n| n.checked_mul(self.channels)) == Some(p.cells.len());
+        let side = |n: usize| n <= SIDE_CELLS;
+        let fits = |p: &Indexed| {
+            side(p.rows)
+                && side(p.columns)
+                && p.rows.checked_mul(p.columns).and_then(|n| n.checked_mul(self.channels)) == Some(p.cells.len())
+        };
         self.channels > 0 && self.scale.is_finite() && self.scale > 0.0 && self.pictures.iter().all(fits)
     }
 }
 
 impl Duplicates {
+    /// Whether a window's picture has about the resolution of a tile.
+    fn fits(&self, at: At, mpp: f64) -> bool {
+        (f64::from(self.index.pictures[at.picture].mpp) / mpp - 1.0).abs() <= MPP_TOLERANCE
+    }
+
     /// None if the index is not of this encoder, is not sound or holds nothing.
     pub fn new(index: Index, encoder: &dyn Encoder) -> Option<Self> {
         if index.encoder_sha256 != encoder.sha256() || index.channels != encoder.channels() || !index.is_sound() {
@@ -143,8 +157,8 @@ impl Duplicates {
     }
 
     /// The nearest window of each window of a tile: its first cell of the flag raster (row, column) and what was found. `f` are features
-    /// one a `stride` pixels; what overlaps `own` is left out. Nothing where the tile or the index is too small.
-    pub fn nearest(&self, f: &Planes, stride: usize, own: Option<Own<'_>>) -> Vec<(usize, usize, Nearest)> {
+    /// one a `stride` pixels; what overlaps `own` and pictures of another resolution than `mpp` are left out. Nothing where the tile or the index is too small.
+    pub fn nearest(&self, f: &Planes, stride: usize, mpp: f64, own: Option<Own<'_>>) -> Vec<(usize, usize, Nearest)> {
         let k = (super::CELL_PX / stride.max(1)).max(1);
         let half = k / 2;
         let (rows, columns) = (f.height / k, f.width / k);
@@ -155,8 +169,13 @@ impl Duplicates {
         {
             let shifts = [(0, 0), (half, 0), (0, half), (half, half)];
             let fits = |(y, x): &(usize, usize)| r * k + y + SIDE * k <= f.height && c * k + x + SIDE * k <= f.width;
-            let found = shifts.iter().filter(|s| fits(s)).filter_map(|(y, x)| self.of_window(&window(f, r * k + y, c * k + x, k), own));
-            if let Some(best) = found.reduce(|a, b| if b.score > a.score { b } else { a }) {
+            let found =
+                shifts.iter().filter(|s| fits(s)).filter_map(|(y, x)| self.of_window(&window(f, r * k + y, c * k + x, k), mpp, own));
+            let better = |a: Nearest, b: Nearest| {
+                let best = if b.score > a.score { b } else { a };
+                Nearest { distance: a.distance.min(b.distance), ..best }
+            };
+            if let Some(best) = found.reduce(better) {
                 out.push((r, c, best));
             }
         }
@@ -164,7 +183,7 @@ impl Duplicates {
     }
 
     /// The nearest windows of the index to one window `[cell][channel]`.
-    fn of_window(&self, window: &[f32], own: Option<Own<'_>>) -> Option<Nearest> {
+    fn of_window(&self, window: &[f32], mpp: f64, own: Option<Own<'_>>) -> Option<Nearest> {
         let channels = self.index.channels;
         let mean: Vec<f32> = (0..channels).map(|c| window.iter().skip(c).step_by(channels).sum::<f32>() / (SIDE * SIDE) as f32).collect();
         let of_own: Vec<bool> = self.index.pictures.iter().map(|p| own.is_some_and(|o| o.id_sha256 == p.id_sha256)).collect();
@@ -173,7 +192,7 @@ impl Duplicates {
             .means
             .chunks_exact(channels)
             .zip(0u32..)
-            .filter(|(_, i)| !left_out(self.places[*i as usize]))
+            .filter(|(_, i)| !left_out(self.places[*i as usize]) && self.fits(self.places[*i as usize], mpp))
             .map(|(m, i)| (m.iter().zip(&mean).map(|(a, b)| (a - b) * (a - b)).sum(), i))
             .collect();
         let nearer = |a: &(f32, u32), b: &(f32, u32)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1));

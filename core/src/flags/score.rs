@@ -43,6 +43,13 @@ pub struct Score {
     over: Over,
 }
 
+impl Score {
+    /// Whether the bound rests on it: all that are ranked but S4, which is measured on request.
+    pub fn needed(&self) -> bool {
+        !matches!(self.among, Among::Nothing) && self.code != "S4_SEEDS_DISAGREE"
+    }
+}
+
 const fn score(name: &'static str, code: &'static str, among: Among, over: Over, reason: &'static str) -> Score {
     Score { name, code, among, reason, over }
 }
@@ -119,10 +126,10 @@ pub fn of_tile(planes: &Planes) -> TileScores {
     })
 }
 
-/// First cells of the windows that cover `n` cells; the last one ends with them.
+/// First cells of the windows over `n` cells, half a window apart; the last one ends with them.
 fn corners(n: usize) -> impl Iterator<Item = usize> + Clone {
-    let last = n.saturating_sub(WINDOW);
-    (0..=last.div_ceil(WINDOW)).map(move |i| (i * WINDOW).min(last))
+    let (last, step) = (n.saturating_sub(WINDOW), WINDOW / 2);
+    (0..=last.div_ceil(step)).map(move |i| (i * step).min(last))
 }
 
 /// The judged cells of a window.

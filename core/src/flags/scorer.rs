@@ -23,6 +23,9 @@ use crate::{Encoder, LatentCodec, Planes, Result};
 /// A cell is judged as one class when this share of its pixels asks for it; the rest is boundary.
 const PURE: f32 = 0.9;
 
+/// Margin (as S2's) beyond which a crop is of another class than it says: that of a cell as far beyond its own leaf as real cells lie from it.
+const BAD_CROP: f32 = 1.0;
+
 /// What tiles are held against.
 #[derive(Clone, Copy, Default)]
 pub struct Judge<'a> {
@@ -139,11 +142,10 @@ impl<'a> Scorer<'a> {
     }
 
     fn judged(&self, index: usize) -> Result<Option<Flag>> {
-        let (Some(m), Some(crop)) = (&self.manifold, self.map.crops.get(index)) else { return Ok(None) };
-        let mean = texture(self.encoder, &crop.rgb)?;
-        let Some((class, near, own)) = m.nearest(&mean, crop.class) else { return Ok(None) };
+        let (Some(p), Some(crop)) = (&self.prototypes, self.map.crops.get(index)) else { return Ok(None) };
+        let Some((class, margin)) = p.of_crop(&texture(self.encoder, &crop.rgb)?, crop.class) else { return Ok(None) };
         let reason = || format!("A crop shown as {} looks more like {}.", self.name(crop.class), self.name(class));
-        Ok((class != crop.class).then(|| Flag::tile("S6_BAD_CROP", reason()).against(own, near)))
+        Ok((margin > BAD_CROP).then(|| Flag::tile("S6_BAD_CROP", reason()).against(margin, BAD_CROP)))
     }
 
     /// S1, S2 and near duplicates; the distance to the nearest training picture comes back.
@@ -182,7 +184,7 @@ impl<'a> Scorer<'a> {
         if let Some(d) = self.judge.duplicates {
             let columns = scores.width;
             let plane = scores.plane_mut(index::NEAR_DUPLICATE);
-            for (r, c, near) in d.nearest(&f, stride, tile.own) {
+            for (r, c, near) in d.nearest(&f, stride, self.map.work_mpp, tile.own) {
                 nearest = Some(nearest.map_or(near.distance, |d| d.min(near.distance)));
                 for at in (r..r + 4).flat_map(|r| (c..c + 4).map(move |c| r * columns + c)) {
                     plane[at] = plane[at].max(near.score);
@@ -196,9 +198,6 @@ impl<'a> Scorer<'a> {
     fn copied(&self, tile: &Scored<'_>, scores: &mut Planes) {
         let columns = scores.width;
         let plane = scores.plane_mut(index::CROP_COPY);
-        if !tile.crops.is_empty() {
-            plane.fill(0.0);
-        }
         let small = copy::Tile::new(tile.rgb);
         tile.crops.iter().filter_map(|i| self.map.crops.get(*i)).for_each(|crop| small.mark(&crop.rgb, plane, columns));
     }

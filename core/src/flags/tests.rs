@@ -251,7 +251,7 @@ fn a_copy_is_nearer_to_its_original_than_to_anything_else_in_any_orientation() {
     let index = Index { encoder_sha256: Colors.sha256().into(), channels: 16, scale: 2.0, pictures: (0..6).map(picture).collect() };
     let d = Duplicates::new(index.clone(), &Colors).unwrap();
     let nearest = |rgb: &RgbImage, own: Option<Own<'_>>| {
-        let found = d.nearest(&features(&Colors, rgb).unwrap(), 16, own);
+        let found = d.nearest(&features(&Colors, rgb).unwrap(), 16, 0.5, own);
         found.into_iter().map(|(_, _, n)| n).reduce(|a, b| if b.score > a.score { b } else { a }).unwrap()
     };
     let part = imageops::crop_imm(&field(3), 64, 128, 256, 256).to_image();

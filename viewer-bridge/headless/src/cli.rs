@@ -521,6 +521,9 @@ pub struct Rerun {
     /// Folder for the new tile; without it nothing is kept
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// The calibration the tile was flagged with, if it is not the one that ships
+    #[arg(long, value_name = "DIR|FILE")]
+    pub calibration: Option<PathBuf>,
     /// Where to run, if not where the tile was made.
     #[command(flatten)]
     pub place: Where,

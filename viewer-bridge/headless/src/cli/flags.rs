@@ -60,7 +60,7 @@ pub struct Calibrate {
     /// Largest share of faults that may be missed [default: 0.05]
     #[arg(long, value_parser = number)]
     pub alpha: Option<f64>,
-    /// Calibrate for maps of this atlas too: a file, or `he`
+    /// Calibrate for maps of this atlas, a file or `he`, instead of maps with classes of their own
     #[arg(long, value_name = "ATLAS")]
     pub atlas: Option<PathBuf>,
     /// Folder for maps, scored tiles, calibration.json and calibration.png

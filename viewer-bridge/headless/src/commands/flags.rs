@@ -10,7 +10,7 @@ use super::cluster::{find_atlas, name, one};
 use super::{Given, make_out, ok, opened};
 use crate::callbacks::Viewer;
 use crate::cli::{self, Cluster, Common, Flags, Planted};
-use crate::error::{Failure, Result};
+use crate::error::{Failure, Kind, Result};
 use crate::report::Report;
 use crate::{library, run, slide};
 
@@ -59,14 +59,14 @@ fn calibrate(common: &Common, options: &cli::Calibrate, report: &Arc<Report>) ->
     let (_, models) = opened(common)?;
     let atlas = options.atlas.as_deref().map(|a| find_atlas(a, &models)).transpose()?;
     let side = |slides: &[PathBuf]| -> Result<Vec<PathBuf>> {
-        let mut folders = Vec::new();
-        for slide in slides {
-            for atlas in [None, atlas.as_deref()].into_iter().enumerate().filter(|(i, a)| *i == 0 || a.is_some()).map(|(_, a)| a) {
-                folders.push(slide_step(common, options, slide, atlas, report)?);
-            }
-        }
-        Ok(folders)
+        slides.iter().map(|slide| slide_step(common, options, slide, atlas.as_deref(), report)).collect()
     };
+    let mut stems: Vec<_> = options.on.iter().chain(&options.test).map(|s| s.file_stem()).collect();
+    stems.sort_unstable();
+    if let Some(twice) = stems.windows(2).find(|w| w[0] == w[1]).and_then(|w| w[0]) {
+        let why = format!("two slides are called `{}`, and each needs a folder of its own; rename one", twice.to_string_lossy());
+        return Err(Failure::new(Kind::Usage, why));
+    }
     let (on, test) = (side(&options.on)?, side(&options.test)?);
     let mut given = Given::default();
     given.put("calibrate", Some(texts(&on)?));
@@ -86,6 +86,7 @@ fn slide_step(common: &Common, options: &cli::Calibrate, slide: &Path, atlas: Op
     let folder = options.out.join(if atlas.is_some() { format!("{stem}_atlas") } else { stem });
     let (map, planted) = (folder.join("map"), folder.join("planted"));
     if planted.join("planted.json").is_file() {
+        same(common, &planted, &options.planted)?;
         report.say(&format!("{}: planted already", planted.display()));
         return Ok(planted);
     }
@@ -96,6 +97,23 @@ fn slide_step(common: &Common, options: &cli::Calibrate, slide: &Path, atlas: Op
     }
     plant(common, slide, &map, &planted, &options.planted, report)?;
     Ok(planted)
+}
+
+/// What is there already must be what would be made.
+fn same(common: &Common, planted: &Path, asked: &Planted) -> Result<()> {
+    let found = library::find(common.library.as_deref())?.inspect(&planted.join("planted.json"))?;
+    let of = |kind: &str| found["samples"].as_array().into_iter().flatten().filter(|s| s["kind"] == kind).count() as u64;
+    let numbers = [("n", of("blur"), asked.n, 20), ("real", of("real"), asked.real, 60), ("ordinary", of("ordinary"), asked.ordinary, 60)];
+    let other = numbers.iter().find(|(_, have, given, default)| *have != u64::from(given.unwrap_or(*default)));
+    if let Some((name, have, ..)) = other {
+        let why = format!("`{}` was planted with {name} {have}; ask for the same, or remove it", planted.display());
+        return Err(Failure::new(Kind::Usage, why));
+    }
+    if found["seed"].as_u64() != Some(asked.seed.unwrap_or(1)) {
+        let why = format!("`{}` was planted with seed {}; ask for the same, or remove it", planted.display(), found["seed"]);
+        return Err(Failure::new(Kind::Usage, why));
+    }
+    Ok(())
 }
 
 fn index(common: &Common, options: &cli::Index, report: &Arc<Report>) -> Result<u8> {
@@ -148,6 +166,7 @@ fn told(common: &Common, given: Option<&Path>, report: &Arc<Report>) -> Result<u
 fn lines(c: &Value) -> Vec<String> {
     let r = &c["report"];
     let number = |v: &Value| v.as_f64().unwrap_or(f64::NAN);
+    let count = |v: &Value| v.as_u64().unwrap_or(0);
     let mut lines = vec![
         format!("threshold {:.4}: {} of {} faults may lie at it or below (alpha {})", number(&c["tau"]), c["k"], c["n"], c["alpha"]),
         String::new(),
@@ -161,14 +180,17 @@ fn lines(c: &Value) -> Vec<String> {
         lines.push(format!(
             "{:<20}{:>11}{:>8}{:>9}{:>9}{:>8.1}%  {}",
             k["kind"].as_str().unwrap_or(""),
-            k["calibrated"],
-            k["calibrated_missed"],
-            k["tested"],
-            k["missed"],
+            count(&k["calibrated"]),
+            count(&k["calibrated_missed"]),
+            count(&k["tested"]),
+            count(&k["missed"]),
             100.0 * number(&k["upper"]),
             by.join(", ")
         ));
     }
+    let slide = |s: &Value| format!("{} of {}", count(&s["missed"]), count(&s["tested"]));
+    let by: Vec<String> = r["by_slide"].as_array().into_iter().flatten().map(slide).collect();
+    lines.push(format!("missed by slide tested on: {}", by.join(", ")));
     lines.push(String::new());
     let rate = |name: &str, v: &Value| format!("{name}: {} of {} flagged ({:.1} %)", v["flagged"], v["n"], 100.0 * number(&v["share"]));
     lines.push(rate("real tiles of the slides tested on", &r["real"]));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::synth::calibration;
 use super::{Given, make_out, opened};
 use crate::callbacks::Viewer;
 use crate::cli::{Common, Rerun};
@@ -51,6 +52,7 @@ pub fn run(common: &Common, options: &Rerun, report: &Arc<Report>) -> Result<u8>
     given.put("n", Some(1));
     given.put("first", provenance["index"].as_u64());
     given.put("keep_flagged", Some(true));
+    options.calibration.as_deref().map_or(Ok(()), |path| given.put_dir("calibration", &calibration(path)))?;
     given.put_dir("from", &map)?;
     given.put_dir("out_dir", out)?;
     options.ops_dir.as_ref().map_or(Ok(()), |dir| given.put_dir("ops_dir", dir))?;
@@ -204,6 +206,7 @@ fn reasons(old: &Value, new: &Value) -> Vec<String> {
         "/software/version",
         "/device",
         "/ops",
+        "/calibration_sha256",
     ];
     let differs = |at: &&str| old.pointer(at) != new.pointer(at);
     let told = |at: &str| format!("  {} was {}, is {}", &at[1..], text(old.pointer(at)), text(new.pointer(at)));

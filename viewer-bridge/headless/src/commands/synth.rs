@@ -1,6 +1,7 @@
 //! `histoloom synth`: map folder in, tiles with labels and flags out.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -40,9 +41,7 @@ pub fn run(common: &Common, options: &Synth, report: &Arc<Report>) -> Result<u8>
     given.put("size_px", options.size);
     given.put("seeds", options.seeds);
     given.put("keep_flagged", options.keep_flagged.then_some(true));
-    if let Some(path) = &options.calibration {
-        given.put_dir("calibration", &if path.is_dir() { path.join("calibration.json") } else { path.clone() })?;
-    }
+    options.calibration.as_deref().map_or(Ok(()), |path| given.put_dir("calibration", &calibration(path)))?;
     given.put("ops", options.ops.as_deref().map(super::ops::chain).transpose()?);
     options.ops_dir.as_ref().map_or(Ok(()), |dir| given.put_dir("ops_dir", dir))?;
     edited(&mut given, &options.edit)?;
@@ -67,6 +66,11 @@ pub fn run(common: &Common, options: &Synth, report: &Arc<Report>) -> Result<u8>
     }
     report.outcome(&lines, &ok(summary, "synth"));
     Ok(0)
+}
+
+/// A calibration: a file, or that of a folder made by `flags calibrate`.
+pub(super) fn calibration(path: &Path) -> PathBuf {
+    if path.is_dir() { path.join("calibration.json") } else { path.to_path_buf() }
 }
 
 /// The parameters that edit map, crops and beginning.
