@@ -119,7 +119,11 @@ pub fn caught(c: &Calibration, s: &Sample) -> (f32, String) {
     if let Some(code) = s.hard.iter().find(|code| HARD.contains(&code.as_str())) {
         return (f32::INFINITY, code.to_lowercase());
     }
-    c.fused(&s.scores()).map_or((0.0, "not scored".into()), |(rank, i)| (rank, SCORES[i].name.into()))
+    let scores = s.scores();
+    if let Some((i, _)) = SCORES.iter().enumerate().find(|(i, score)| score.limit().is_some_and(|limit| scores[*i] >= limit)) {
+        return (f32::INFINITY, SCORES[i].name.into());
+    }
+    c.fused(&scores).map_or((0.0, "not scored".into()), |(rank, i)| (rank, SCORES[i].name.into()))
 }
 
 /// Whether a user would see a flag on the tile.
@@ -196,14 +200,14 @@ fn kinds_of(among: Among) -> &'static [&'static str] {
     match among {
         Among::Real => &[REAL, RENDERED],
         Among::Ordinary => &[ORDINARY],
-        Among::Nothing => &[],
+        Among::Limit(_) | Among::Nothing => &[],
     }
 }
 
 /// What each score is ranked among; scores that nothing was measured for have none.
 fn references(tables: &[Table]) -> Result<Vec<Ranks>> {
     let mut out = Vec::new();
-    for (i, score) in SCORES.iter().enumerate().filter(|(_, s)| s.among != Among::Nothing) {
+    for (i, score) in SCORES.iter().enumerate().filter(|(_, s)| s.ranked()) {
         let mut values: Vec<f32> = of(tables, kinds_of(score.among)).map(|s| s.scores()[i]).filter(|v| v.is_finite()).collect();
         values.sort_by(f32::total_cmp);
         if values.len() < REFERENCE {
@@ -217,8 +221,7 @@ fn references(tables: &[Table]) -> Result<Vec<Ranks>> {
     Ok(out)
 }
 
-/// The threshold: the bound's order statistic of all faults together, or, where that is lower, what leaves a share alpha of one kind below
-/// it. The bound holds for all kinds together; the second part keeps a numerous easy kind from hiding a hard one.
+/// The threshold: the bound's order statistic of all faults together. The bound holds for all kinds together; each kind is reported.
 fn threshold(c: &mut Calibration, tables: &[Table]) -> Result<()> {
     let of_kinds = |kinds: &[&str]| {
         let mut ranks: Vec<f32> = of(tables, kinds).map(|s| caught(c, s).0).collect();
@@ -231,14 +234,12 @@ fn threshold(c: &mut Calibration, tables: &[Table]) -> Result<()> {
     if all.len() < calibration::FEWEST || k == 0 {
         return Err(wrong(format!("{} faults are too few; {} give a bound", all.len(), calibration::FEWEST)));
     }
-    let mut tau = all[k - 1];
+    let tau = all[k - 1];
     for name in names {
         let own = of_kinds(&[name]);
         if own.len() < OF_A_KIND {
             return Err(wrong(format!("{} faults `{name}` are too few; plant {OF_A_KIND} of every kind", own.len())));
         }
-        let k = ((own.len() as f64 * c.alpha).floor() as usize).max(1);
-        tau = tau.min(own[k - 1]);
     }
     if tau >= calibration::BEYOND {
         return Err(wrong("every fault is caught without a score, so no threshold follows"));

@@ -82,6 +82,8 @@ pub struct Table {
     pub seed: u64,
     /// Preset of the tiles.
     pub preset: String,
+    /// Tiles asked for: of a kind of fault, real, ordinary. A slide may offer fewer.
+    pub asked: [u32; 3],
     /// The tiles.
     pub samples: Vec<Sample>,
 }

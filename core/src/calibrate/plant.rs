@@ -104,6 +104,7 @@ pub fn plant(
         index_sha256,
         seed: p.seed,
         preset: p.preset.clone(),
+        asked: [p.n, p.real, p.ordinary],
         samples: field.samples,
     })
 }
@@ -225,7 +226,15 @@ impl Field<'_, '_> {
             let place = &black[at % black.len()];
             let other = || self.other(made, at);
             let drawn = match fault {
-                Fault::ClassSwap => base.drawn.swapped(&classes, &mut dice),
+                // the next tile where this one holds no square of tissue
+                Fault::ClassSwap => {
+                    let from = |k: usize| &made[(at + k) % made.len()];
+                    let swapped = (0..made.len()).map(from).find_map(|m| Some((m, m.drawn.swapped(&classes, &mut dice)?)));
+                    if let Some((base, drawn)) = swapped {
+                        self.take(fault.name(), i, &scored(base, &drawn))?;
+                    }
+                    continue;
+                }
                 Fault::Shuffled => other().map(|o| Drawn { rgb: base.drawn.rgb.clone(), labels: o.drawn.labels.clone() }),
                 Fault::Averaged => other().map(|o| self.averaged(base, o)).transpose()?,
                 Fault::Truncated => {

@@ -78,6 +78,7 @@ fn table(id: &str, far: f32, faults: u32) -> Table {
         index_sha256: Some("i".into()),
         seed: 1,
         preset: "default".into(),
+        asked: [faults, 50, 70],
         samples,
     }
 }
@@ -107,11 +108,6 @@ fn faults_that_do_not_stand_out_cost_false_flags_and_never_the_bound() {
     let taus: Vec<f32> =
         [0.02, 0.05, 0.1, 0.3].iter().map(|a| fit(&[table("a", 0.3, 60)], &[table("b", 0.3, 9)], *a, "").unwrap().tau).collect();
     assert!(taus.windows(2).all(|w| w[0] <= w[1]), "{taus:?}");
-    // one hard kind among many easy ones has the last word
-    let mut hard = table("a", 2.0, 60);
-    hard.samples.iter_mut().filter(|s| s.kind == "blur").for_each(|s| s.scores[OFF_MANIFOLD] = Some(1.5));
-    let own = fit(&[hard], &[table("b", 2.0, 9)], 0.05, "").unwrap();
-    assert!(own.tau < 0.99 && own.k >= 1, "{}", own.tau);
 }
 
 #[test]

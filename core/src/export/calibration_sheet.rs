@@ -60,7 +60,14 @@ pub fn calibration_sheet(c: &Calibration, tiles: &[Shown<'_>], picture: &dyn Fn(
             let (_, by) = caught(c, tile.sample);
             let caption = format!("{} slide {}", tile.sample.file(), tile.slide + 1);
             text::draw(&mut out, x, y + SIZE_PX / 2 + 4, 1, INK, &fitted(&caption, 1, w));
-            text::draw(&mut out, x, y + SIZE_PX / 2 + 16, 1, INK, &fitted(&format!("{by} {rank:.2}"), 1, w));
+            text::draw(
+                &mut out,
+                x,
+                y + SIZE_PX / 2 + 16,
+                1,
+                INK,
+                &fitted(&if rank.is_finite() { format!("{by} {rank:.2}") } else { format!("{by}, by itself") }, 1, w),
+            );
         }
         top += HEAD_PX + rows(part.len()).max(1) * h;
     }

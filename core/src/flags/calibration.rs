@@ -11,7 +11,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::score::{Among, SCORES, Score, TileScores};
+use super::score::{SCORES, Score, TileScores};
 use super::{Flag, bound};
 use crate::Planes;
 
@@ -99,7 +99,7 @@ impl Calibration {
         }
         let count = |name: &str| self.ranks.iter().filter(|r| r.name == name).count();
         let known = SCORES.iter().filter(|s| count(s.name) == 1).count();
-        if known != self.ranks.len() || SCORES.iter().any(|s| s.needed() && count(s.name) == 0) {
+        if known != self.ranks.len() || SCORES.iter().any(|s| s.needed() && s.ranked() && count(s.name) == 0) {
             return Some("it lacks the reference of a score, or has one twice".into());
         }
         of(&mine.encoder_sha256, &theirs.encoder_sha256, "encoder")
@@ -179,14 +179,14 @@ pub fn rank(values: &[f32], value: f32) -> Option<f32> {
     Some((1.0 + (value - last) / (last - median).max(f32::MIN_POSITIVE)).min(BEYOND))
 }
 
-/// Scores that have a reference, are needed and judged nothing.
+/// Scores that have a reference or a limit, are needed and judged nothing.
 pub fn unjudged<'a>(ranked: impl Fn(usize) -> bool + 'a, scores: &'a TileScores) -> impl Iterator<Item = &'static Score> + 'a {
-    SCORES.iter().enumerate().filter(move |(i, s)| s.needed() && ranked(*i) && scores[*i].is_nan()).map(|(_, s)| s)
+    SCORES.iter().enumerate().filter(move |(i, s)| s.needed() && (!s.ranked() || ranked(*i)) && scores[*i].is_nan()).map(|(_, s)| s)
 }
 
 /// The largest rank and the score that has it.
 pub fn fused(rank: impl Fn(usize, f32) -> Option<f32>, scores: &TileScores) -> Option<(f32, usize)> {
-    let ranked = SCORES.iter().enumerate().filter(|(_, s)| s.among != Among::Nothing).filter_map(|(i, _)| Some((rank(i, scores[i])?, i)));
+    let ranked = SCORES.iter().enumerate().filter(|(_, s)| s.ranked()).filter_map(|(i, _)| Some((rank(i, scores[i])?, i)));
     ranked.fold(None, |best: Option<(f32, usize)>, new| if best.is_none_or(|b| new.0 > b.0) { Some(new) } else { best })
 }
 
@@ -217,7 +217,7 @@ mod tests {
             n: 300,
             k: 9,
             tau,
-            ranks: (0..SCORES.len()).filter(|i| SCORES[*i].needed()).map(of).collect(),
+            ranks: (0..SCORES.len()).filter(|i| SCORES[*i].needed() && SCORES[*i].ranked()).map(of).collect(),
             report: json!({}),
         }
     }

@@ -14,7 +14,7 @@ use super::grain::{Density, Grain};
 use super::hard::{Stain, StainLimits, densities, is_saturated};
 use super::manifold::Manifold;
 use super::rendering::Rendering;
-use super::score::{self, SCORES, index};
+use super::score::{self, SCORES, TileScores, index};
 use super::{Flag, TileFlags};
 use crate::condition::LATENT_PX;
 use crate::semantic_map::SemanticMap;
@@ -109,6 +109,7 @@ impl<'a> Scorer<'a> {
         self.saturated(rgb, labels, scores.plane_mut(index::SATURATION), &mut flags);
         self.stained(rgb, scores.plane_mut(index::STAIN), &mut flags);
         let tile_scores = score::of_tile(&scores);
+        beyond(&tile_scores, &scores, &mut flags);
         match self.judge.calibration {
             Some((calibration, _)) => flags.extend(calibration.flags(&tile_scores, &scores)),
             None => flags.insert(0, uncalibrated(self.judge.uncalibrated)),
@@ -198,6 +199,9 @@ impl<'a> Scorer<'a> {
     fn copied(&self, tile: &Scored<'_>, scores: &mut Planes) {
         let columns = scores.width;
         let plane = scores.plane_mut(index::CROP_COPY);
+        if tile.crops.is_empty() {
+            plane.fill(0.0); // nothing was shown that could be copied
+        }
         let small = copy::Tile::new(tile.rgb);
         tile.crops.iter().filter_map(|i| self.map.crops.get(*i)).for_each(|crop| small.mark(&crop.rgb, plane, columns));
     }
@@ -252,6 +256,17 @@ impl<'a> Scorer<'a> {
 
     fn name(&self, class: u8) -> String {
         self.map.classes.iter().find(|c| c.id == class).map_or_else(|| format!("class {class}"), |c| c.name.clone())
+    }
+}
+
+/// Flags of the scores that have a fixed limit.
+fn beyond(tile: &TileScores, planes: &Planes, flags: &mut Vec<Flag>) {
+    for (i, score) in SCORES.iter().enumerate() {
+        let Some(limit) = score.limit().filter(|limit| tile[i] >= *limit) else { continue };
+        flags.push(Flag::tile(score.code, score.reason).against(tile[i], limit));
+        let cells = planes.plane(i).iter().enumerate().filter(|(_, v)| **v >= limit);
+        let at = |cell: usize| (cell / planes.width, cell % planes.width);
+        flags.extend(cells.map(|(cell, v)| Flag::tile(score.code, score.reason).against(*v, limit).at(at(cell).0, at(cell).1)));
     }
 }
 

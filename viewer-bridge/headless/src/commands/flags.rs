@@ -102,8 +102,8 @@ fn slide_step(common: &Common, options: &cli::Calibrate, slide: &Path, atlas: Op
 /// What is there already must be what would be made.
 fn same(common: &Common, planted: &Path, asked: &Planted) -> Result<()> {
     let found = library::find(common.library.as_deref())?.inspect(&planted.join("planted.json"))?;
-    let of = |kind: &str| found["samples"].as_array().into_iter().flatten().filter(|s| s["kind"] == kind).count() as u64;
-    let numbers = [("n", of("blur"), asked.n, 20), ("real", of("real"), asked.real, 60), ("ordinary", of("ordinary"), asked.ordinary, 60)];
+    let asked_of = |i: usize| found["asked"][i].as_u64().unwrap_or(0);
+    let numbers = [("n", asked_of(0), asked.n, 20), ("real", asked_of(1), asked.real, 60), ("ordinary", asked_of(2), asked.ordinary, 60)];
     let other = numbers.iter().find(|(_, have, given, default)| *have != u64::from(given.unwrap_or(*default)));
     if let Some((name, have, ..)) = other {
         let why = format!("`{}` was planted with {name} {have}; ask for the same, or remove it", planted.display());
