@@ -25,9 +25,9 @@ impl FlagFiles {
     pub fn open(dir: &Path, calibration: Option<&Path>, encoder: &dyn Encoder) -> Self {
         let calibration = match calibration {
             Some(path) => export::read_calibration(path),
-            None => listed(dir, CALIBRATION, |path| export::read_calibration(path)),
+            None => listed(dir, CALIBRATION, export::read_calibration),
         };
-        let index = listed(dir, INDEX, |path| export::read_index(path)).and_then(|(index, sha256)| {
+        let index = listed(dir, INDEX, export::read_index).and_then(|(index, sha256)| {
             let ready =
                 Duplicates::new(index, encoder).ok_or_else(|| weights::refused(INDEX, "it is of another encoder", weights::REINSTALL))?;
             Ok((ready, sha256))

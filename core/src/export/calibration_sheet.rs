@@ -26,8 +26,11 @@ pub struct Shown<'a> {
     pub slide: usize,
 }
 
+/// Gives a tile's pixels and labels, or none where they are gone.
+pub type Pictures<'a> = dyn Fn(&Shown<'_>) -> Option<(RgbImage, Vec<u8>)> + 'a;
+
 /// Draws the sheet; `picture` gives a tile's pixels and labels, or none where they are gone.
-pub fn calibration_sheet(c: &Calibration, tiles: &[Shown<'_>], picture: &dyn Fn(&Shown<'_>) -> Option<(RgbImage, Vec<u8>)>) -> RgbImage {
+pub fn calibration_sheet(c: &Calibration, tiles: &[Shown<'_>], picture: &Pictures<'_>) -> RgbImage {
     let faults = Fault::ALL.map(Fault::name);
     let mut missed: Vec<(f32, &Shown<'_>)> = Vec::new();
     let mut wrong: Vec<(f32, &Shown<'_>)> = Vec::new();

@@ -83,7 +83,7 @@ impl DataSet {
         self.admit(&tile)?;
         let mut paths = self.inputs(&tile)?;
         let apart = !self.keep_flagged && !tile.flags.flags.is_empty();
-        self.elsewhere(tile.index, if apart { self.dir.clone() } else { self.dir.join(FLAGGED) })?;
+        Self::elsewhere(tile.index, &if apart { self.dir.clone() } else { self.dir.join(FLAGGED) })?;
         let (folder, at) = if apart { (self.dir.join(FLAGGED), format!("{FLAGGED}/")) } else { (self.dir.clone(), String::new()) };
         paths.extend(write_tile(&folder, &tile, map)?);
         let name = at + &tile_name(tile.index);
@@ -116,7 +116,7 @@ impl DataSet {
     }
 
     /// Takes away the files of an earlier making of a tile whose verdict was another.
-    fn elsewhere(&self, index: u32, folder: PathBuf) -> Result<()> {
+    fn elsewhere(index: u32, folder: &Path) -> Result<()> {
         for name in tile_files::names(index) {
             let path = folder.join(name);
             if path.is_file() {
