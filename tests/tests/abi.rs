@@ -110,9 +110,14 @@ fn a_c_host_runs_cluster_and_synth_on_a_real_slide() {
     let doctor: serde_json::Value = serde_json::from_str(doctor).expect("JSON");
     let gpu = ["software", "gpu"].iter().any(|kind| doctor["device"]["kind"] == *kind);
     assert!(gpu || std::env::var_os("HISTOLOOM_WITHOUT_GPU").is_some(), "no GPU was in use: {doctor}");
-    for name in
-        ["map/overlay.png", "map/labels.png", "map/map.geojson", "tiles/tile_0001.png", "tiles/contact_sheet.png", "edited/tile_0001.png"]
-    {
+    for name in [
+        "map/overlay.png",
+        "map/labels.png",
+        "map/map.geojson",
+        "tiles/tile_0001.png",
+        "tiles/contact_sheet.png",
+        "edited/contact_sheet.png",
+    ] {
         assert!(out.join(name).is_file(), "{name} is missing");
     }
     let tile = image::open(out.join("tiles/tile_0001.png")).expect("a PNG").into_rgb8();
