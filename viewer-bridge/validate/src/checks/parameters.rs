@@ -12,7 +12,9 @@ use crate::viewer::Viewer;
 /// What a job of a kind needs so that it can start; the files are not there, so it soon fails.
 pub fn base(kind: &str) -> Map<String, Value> {
     let given = match kind {
-        "edit" | "synth" | "eval" => json!({"from": "nowhere"}),
+        "edit" | "synth" | "eval" | "flags_plant" => json!({"from": "nowhere"}),
+        "flags_calibrate" => json!({"calibrate": ["nowhere"], "test": ["nowhere else"]}),
+        "flags_index" => json!({"file": "index.bin"}),
         "import" => json!({"file": "none.ckpt", "out_dir": "weights"}),
         "atlas_sample" => json!({"out": "sample.bin"}),
         "atlas_merge" | "atlas_fit" => json!({"samples": ["none.bin"], "out": "out.bin"}),
@@ -25,7 +27,7 @@ pub fn base(kind: &str) -> Map<String, Value> {
 
 /// The slide for a kind of job, or 0 for those that read none.
 pub fn slide_for(kind: &str, f: &Furnished) -> u64 {
-    if matches!(kind, "cluster" | "eval" | "atlas_sample") { f.slide } else { 0 }
+    if matches!(kind, "cluster" | "eval" | "atlas_sample" | "flags_plant" | "flags_index") { f.slide } else { 0 }
 }
 
 /// A number as JSON text, exact.
