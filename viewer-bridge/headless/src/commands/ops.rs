@@ -146,7 +146,7 @@ fn bench(library: &Loaded, tile: Option<&Path>, n: u32, report: &Arc<Report>) ->
         lines.push(format!("{:<12} {middle:>10.2} {least:>10.2} {most:>10.2}", text(op, "name")));
         measured.push(json!({"name": op["name"], "median_ms": middle, "least_ms": least, "most_ms": most, "runs": times.len()}));
     }
-    lines.push("with what the host copies and compares; against native code: cargo run -p histoloom-wasm-ops --example bench".into());
+    lines.push("with what the host copies and compares; against native code: cargo run -p histoloom-wasm-ops --example ops_bench".into());
     report.outcome(&lines, &ok(json!({"tile": tile.display().to_string(), "ops": measured}), "ops bench"));
     Ok(0)
 }

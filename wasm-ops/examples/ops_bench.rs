@@ -1,4 +1,4 @@
-//! How long the shipped ops take in the sandbox against the same ops as native Rust: `cargo run -p histoloom-wasm-ops --example bench [PNG]
+//! How long the shipped ops take in the sandbox against the same ops as native Rust: `cargo run -p histoloom-wasm-ops --example ops_bench [PNG]
 //! [RUNS]`. Both are built at the profile of the workspace (dev: native opt-level 2; the modules are those that ship; wasmtime with fuel,
 //! epoch interruption and explicit bounds checks, as in use). Runs are interleaved; medians of each and of the ratios are printed.
 //!
