@@ -1,7 +1,7 @@
 //! What the autoencoder does to any tissue. In: crops of a map. Out: how it moves embeddings, and how fine detail is after it.
 //!
-//! Every generated tile comes through the decoder, which cannot make all of a scan's grain. That alone moves embeddings (by about 0.7 of
-//! the spread of real cells about their leaf, much the same way on every slide) and softens detail. It is no fault of a tile, so crops are
+//! Every generated tile comes through the decoder, which cannot make all of a scan's grain. That alone moves embeddings,
+//! much the same way on every slide, and softens detail. It is no fault of a tile, so crops are
 //! sent through the autoencoder and back, and the mean difference is taken off before a tile is judged.
 
 use std::collections::BTreeMap;
