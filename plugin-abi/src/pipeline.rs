@@ -406,7 +406,7 @@ fn synthesise(p: &Synth, engines: &Engines, from: Option<&ResultData>, job: &Job
         job.note(format!("the bound of the flags was found on tiles of 256 px made as the preset `default` says; here differ: {told}"));
     }
     let duplicates = files.index().map(|(index, _)| index);
-    let nets = nets.judged(Judge { calibration, uncalibrated: why.as_deref(), duplicates });
+    let nets = nets.judged(Judge { calibration, uncalibrated: why.as_deref(), duplicates, rendering: None });
     let mut tiles = Tiles::begin(p, &map)?;
     synth::run(&map, &nets, &ops, p, job, &mut |tile| tiles.take(tile, &map))?;
     let Tiles { kept, lines, set, .. } = tiles;

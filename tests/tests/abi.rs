@@ -110,16 +110,13 @@ fn a_c_host_runs_cluster_and_synth_on_a_real_slide() {
     let doctor: serde_json::Value = serde_json::from_str(doctor).expect("JSON");
     let gpu = ["software", "gpu"].iter().any(|kind| doctor["device"]["kind"] == *kind);
     assert!(gpu || std::env::var_os("HISTOLOOM_WITHOUT_GPU").is_some(), "no GPU was in use: {doctor}");
-    for name in [
-        "map/overlay.png",
-        "map/labels.png",
-        "map/map.geojson",
-        "tiles/tile_0001.png",
-        "tiles/contact_sheet.png",
-        "edited/contact_sheet.png",
-    ] {
+    for name in
+        ["map/overlay.png", "map/labels.png", "map/map.geojson", "tiles/tile_0001.png", "tiles/contact_sheet.png", "edited/manifest.json"]
+    {
         assert!(out.join(name).is_file(), "{name} is missing");
     }
+    let edited = ["edited/tile_0001.png", "edited/flagged/tile_0001.png"].map(|name| out.join(name).is_file());
+    assert_ne!(edited[0], edited[1], "a tile lies in one of the two folders");
     let tile = image::open(out.join("tiles/tile_0001.png")).expect("a PNG").into_rgb8();
     assert_eq!(tile.dimensions(), (128, 128));
 }

@@ -9,7 +9,7 @@ use crate::condition::Place;
 use crate::condition::layout::Source;
 use crate::flags::duplicates::{Duplicates, Index, Own};
 use crate::flags::score::index::UNSTABLE;
-use crate::flags::{CELL_PX, Judge, Scored, Scorer, calibration};
+use crate::flags::{CELL_PX, Judge, Rendering, Scored, Scorer, calibration};
 use crate::rng::Stream;
 use crate::semantic_map::SemanticMap;
 use crate::slide::Mpp;
@@ -77,14 +77,18 @@ pub fn plant(
         return Err(Error::parameter("from", why, "use a slide with more tissue"));
     }
     let white = held::without(map, &black[..black.len().min(p.real as usize)], source, encoder, p.seed, job)?;
-    let judge = Judge { duplicates: Some(&duplicates), ..Judge::default() };
+    let rendering = Rendering::of(&white, encoder, networks.nets.codec)?;
+    let judge = Judge { duplicates: Some(&duplicates), rendering: Some(&rendering), ..Judge::default() };
+    // of tiles that are made here only S3 is kept, the rest is scored below
+    let nets = networks.nets.judged(Judge { rendering: Some(&rendering), ..Judge::default() });
+    let networks = &Networks { nets, ..*networks };
     let mut field = Field {
         source,
         map: &white,
         networks,
         p,
         job,
-        scorer: Scorer::new(&white, encoder, Some(networks.nets.codec), judge)?,
+        scorer: Scorer::new(&white, encoder, None, judge)?,
         id: &id,
         samples: Vec::new(),
         sink,

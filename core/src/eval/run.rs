@@ -10,7 +10,7 @@ use super::{PATCH_PX, Variant, fidelity, variant};
 use crate::condition::layout::Source;
 use crate::condition::{Place, Places};
 use crate::diffuse::refine;
-use crate::flags::features;
+use crate::flags::{Judge, Rendering, features};
 use crate::params::{self, Eval};
 use crate::semantic_map::SemanticMap;
 use crate::slide::{Region, read_inside};
@@ -108,6 +108,9 @@ pub fn run(
     job: &Job,
 ) -> Result<(Report, RgbImage)> {
     let synth = p.tiles()?;
+    // flags are not looked at here, so what the autoencoder does to tissue need not be found out for every tile
+    let unknown = Rendering::default();
+    let nets = &nets.judged(Judge { rendering: Some(&unknown), ..Judge::default() });
     let steps = nets.refiner_of(&synth)?.map_or(synth.steps as usize, |_| refine::steps(synth.steps as usize, 1.0));
     belongs(source, map)?;
     let places = Places::new(map, synth.size_px)?;

@@ -40,6 +40,7 @@ pub use calibration::{Calibration, Networks};
 pub use cells::{CELL_PX, CellLabel, cell_labels, features, texture};
 pub use hard::{Stain, StainLimits};
 pub use manifold::{Manifold, NEIGHBOURS};
+pub use rendering::Rendering;
 pub use score::SCORES;
 pub use scorer::{Judge, Scored, Scorer, unstable, withheld};
 

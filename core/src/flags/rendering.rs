@@ -23,7 +23,7 @@ pub struct Rendering {
     /// Mean shift of an embedding; empty where nothing was measured.
     shift: Vec<f32>,
     /// Fineness of rendered crops.
-    pub grain: Option<Grain>,
+    pub(super) grain: Option<Grain>,
 }
 
 impl Rendering {

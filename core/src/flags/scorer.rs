@@ -35,6 +35,8 @@ pub struct Judge<'a> {
     pub uncalibrated: Option<&'a str>,
     /// Pictures the model was trained on.
     pub duplicates: Option<&'a Duplicates>,
+    /// What the autoencoder does to the map's tissue, where it is known already; else it is found out for each run.
+    pub rendering: Option<&'a Rendering>,
 }
 
 /// A tile to be scored.
@@ -63,7 +65,8 @@ pub struct Scorer<'a> {
     manifold: Option<Manifold>,
     prototypes: Option<Prototypes>,
     grain: Option<Grain>,
-    rendering: Rendering,
+    /// Found out here, unless the judge knows it.
+    rendering: Option<Rendering>,
     limits: StainLimits,
     judge: Judge<'a>,
     crops: BTreeMap<usize, Option<Flag>>,
@@ -77,10 +80,8 @@ impl<'a> Scorer<'a> {
         let raster = stride > 0 && CELL_PX.is_multiple_of(stride);
         let manifold = Manifold::new(&map.bank).filter(|m| raster && m.channels() == encoder.channels());
         let prototypes = manifold.as_ref().and_then(|_| Prototypes::of(map, encoder));
-        let rendering = match codec {
-            Some(codec) if manifold.is_some() => Rendering::of(map, encoder, codec)?,
-            _ => Rendering::default(),
-        };
+        let unknown = codec.filter(|_| manifold.is_some() && judge.rendering.is_none());
+        let rendering = unknown.map(|codec| Rendering::of(map, encoder, codec)).transpose()?;
         let crops = map.crops.iter().map(|c| (c.class, &c.rgb));
         let (grain, limits) = (Grain::of(crops), StainLimits::of(map));
         Ok(Self { map, encoder, manifold, prototypes, grain, rendering, limits, judge, crops: BTreeMap::new() })
@@ -123,13 +124,17 @@ impl<'a> Scorer<'a> {
     pub fn seen(&self, rgb: &RgbImage, labels: &[u8]) -> Result<Option<Vec<u8>>> {
         let Some(p) = &self.prototypes else { return Ok(None) };
         let mut f = features(self.encoder, rgb)?;
-        self.rendering.taken_off(&mut f);
+        self.rendering().iter().for_each(|r| r.taken_off(&mut f));
         Ok(Some(p.seen(&f, labels, self.encoder.stride_px() as usize)))
     }
 
     /// S4 by cell of the raster, of pictures `width` pixels wide: entropy in nats of the classes that several pictures show.
     pub fn disagreement(&self, seen: &[Vec<u8>], width: u32) -> Vec<f32> {
         agree::entropy(seen, width as usize / self.encoder.stride_px() as usize, CELL_PX / self.encoder.stride_px() as usize)
+    }
+
+    fn rendering(&self) -> Option<&Rendering> {
+        self.judge.rendering.or(self.rendering.as_ref())
     }
 
     /// The flag of a crop of the map that is nearer to another class than to its own, if it is.
@@ -159,8 +164,8 @@ impl<'a> Scorer<'a> {
         flags: &mut Vec<Flag>,
     ) -> Result<Option<f32>> {
         let mut f = features(self.encoder, tile.rgb)?;
-        if tile.generated {
-            self.rendering.taken_off(&mut f);
+        if let Some(rendering) = self.rendering().filter(|_| tile.generated) {
+            rendering.taken_off(&mut f);
         }
         let stride = self.encoder.stride_px() as usize;
         let mut unknown = BTreeSet::new();
@@ -209,7 +214,7 @@ impl<'a> Scorer<'a> {
     /// S7 and S8.
     fn drawn(&self, tile: &Scored<'_>, asked: &[CellLabel], scores: &mut Planes) {
         let density = Density::of(tile.rgb);
-        let rendered = self.rendering.grain.as_ref().filter(|_| tile.generated);
+        let rendered = self.rendering().filter(|_| tile.generated).and_then(|r| r.grain.as_ref());
         if let Some(grain) = rendered.or(self.grain.as_ref()) {
             let deviations = grain.deviations(&density, asked);
             for (i, d) in deviations.into_iter().enumerate() {

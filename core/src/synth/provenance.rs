@@ -13,7 +13,7 @@ use crate::flags::TileFlags;
 use crate::semantic_map::SemanticMap;
 use crate::{Error, Result, params};
 
-/// SHA-256, hex, of everything in a map that a tile can depend on: labels, scale, classes, crops, bank. Thumbnail, colours and
+/// SHA-256, hex, of everything in a map that a tile's pixels can depend on: labels, scale, classes, crops, bank. Thumbnail, colours and
 /// provenance are left out.
 pub fn fingerprint(map: &SemanticMap) -> String {
     let mut h = Sha256::new();
