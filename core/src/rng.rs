@@ -56,6 +56,11 @@ impl Stream {
     pub fn below(&mut self, n: usize) -> usize {
         ((self.uniform() * n as f64) as usize).min(n.saturating_sub(1))
     }
+
+    /// Puts a list in random order (Fisher-Yates).
+    pub fn shuffle<T>(&mut self, list: &mut [T]) {
+        (1..list.len()).rev().for_each(|i| list.swap(i, self.below(i + 1)));
+    }
 }
 
 /// `n` standard normal numbers (Box-Muller) for a seed, tile and step.

@@ -127,6 +127,7 @@ fn made_up_map() -> SemanticMap {
         atlas: None,
         bank: Default::default(),
         artefacts: None,
+        tissue: Vec::new(),
         thumbnail: RgbImage::from_pixel(SIDE as u32, SIDE as u32, Rgb([255; 3])),
         provenance: json!({"selftest": true}),
     }

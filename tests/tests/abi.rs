@@ -99,9 +99,9 @@ fn a_c_host_runs_cluster_and_synth_on_a_real_slide() {
     assert_eq!((&merged["map"]["classes"][0]["name"], &merged["history"][0]), (&"Both".into(), &serde_json::json!({"merge": [1, 2]})));
     assert_eq!(of_merged["map"], merged["map"], "tiles are made of the map as it was edited");
     assert_eq!((&parted["map"], parted["history"].as_array().map(Vec::len)), (&lines[0]["map"], Some(0)), "undone");
-    for name in ["map.json", "labels.png", "overlay.png", "bank.f32"] {
+    for name in ["map.json", "labels.png", "overlay.png", "bank.f32", "tissue.f32"] {
         let of = |dir: &str| std::fs::read(out.join(dir).join(name)).expect("a file of a map");
-        assert!(of("map") == of("parted") && (name == "bank.f32" || of("map") != of("merged")), "{name}");
+        assert!(of("map") == of("parted") && (matches!(name, "bank.f32" | "tissue.f32") || of("map") != of("merged")), "{name}");
     }
     let progress = String::from_utf8_lossy(&said.stderr).into_owned();
     assert!(progress.contains("items/s") && progress.contains("ETA"), "{progress}");

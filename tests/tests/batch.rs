@@ -9,7 +9,7 @@ use histoloom_tests::{histoloom, region, run, sample, tiled_tiff};
 use serde_json::Value;
 
 fn same(a: &Path, b: &Path) {
-    for name in ["labels.png", "overlay.png", "bank.f32", "map.json", "map.geojson", "labels.ome.tif", "k_choice.csv"] {
+    for name in ["labels.png", "overlay.png", "bank.f32", "tissue.f32", "map.json", "map.geojson", "labels.ome.tif", "k_choice.csv"] {
         let read = |dir: &Path| std::fs::read(dir.join(name)).expect("a file of the map");
         assert!(read(a) == read(b), "{name} of {} and {}", a.display(), b.display());
     }

@@ -117,6 +117,7 @@ fn map() -> SemanticMap {
         history: None,
         atlas: None,
         artefacts: None,
+        tissue: Vec::new(),
         thumbnail: image::RgbImage::new(150, 70),
         provenance: serde_json::json!({"slide": {"width_px": 48_009, "height_px": 22_391}}),
     }

@@ -4,8 +4,8 @@
 use crate::condition::{Place, Places};
 use crate::flags::{CELL_PX, cell_labels, features};
 use crate::rng::Stream;
-use crate::semantic_map::{Bank, SemanticMap};
-use crate::{Encoder, Job, Result, TileSource, condition, eval};
+use crate::semantic_map::{Bank, SemanticMap, tissue};
+use crate::{Encoder, Job, Result, TileSource, condition};
 
 /// Side of a square of the chequer, in pixels of the working resolution.
 const SQUARE_PX: f64 = 512.0;
@@ -41,16 +41,13 @@ pub fn places(map: &SemanticMap, size_px: u32, black: bool, seed: u64) -> Result
         }
     }
     let mut dice = Stream::new(seed, u32::MAX - 2, u32::from(black));
-    for list in [&mut apart, &mut overlapping] {
-        for i in (1..list.len()).rev() {
-            list.swap(i, dice.below(i + 1));
-        }
-    }
+    dice.shuffle(&mut apart);
+    dice.shuffle(&mut overlapping);
     apart.extend(overlapping);
     Ok(apart)
 }
 
-/// The map as its white half knows it: the bank anew from there, and crops that overlap none of the tiles held out, where a class has others.
+/// The map as its white half knows it: bank and tissue anew from there, and crops that overlap none of the tiles held out, where a class has others.
 pub fn without(
     map: &SemanticMap,
     held: &[Place],
@@ -67,7 +64,7 @@ pub fn without(
     let mut rows: Vec<Vec<Vec<f32>>> = vec![Vec::new(); 256];
     for place in white {
         job.check()?;
-        let rgb = eval::real_tile(source, place, size_px)?;
+        let rgb = place.read(source, size_px)?;
         let labels = condition::window_labels(map, place, size_px as usize);
         let f = features(encoder, &rgb)?;
         let k = CELL_PX / encoder.stride_px() as usize;
@@ -88,7 +85,8 @@ pub fn without(
             bank.rows.extend(row);
         }
     }
-    let mut out = SemanticMap { bank, ..map.clone() };
+    let tissue = tissue::measured(source, white, job)?;
+    let mut out = SemanticMap { bank, tissue, ..map.clone() };
     let clear = |c: &crate::semantic_map::Crop| {
         let side = f64::from(c.rgb.width()) * map.work_mpp / map.mpp;
         let apart = |p: &Place| {

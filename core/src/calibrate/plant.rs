@@ -152,10 +152,7 @@ impl Field<'_, '_> {
     fn real_at(&self, place: &Place, moved: (f64, f64)) -> Result<Drawn> {
         let px = self.map.work_mpp / self.map.mpp;
         let place = Place { x: place.x + moved.0 * px, y: place.y + moved.1 * px, ..*place };
-        Ok(Drawn {
-            rgb: eval::real_tile(self.source, &place, SIZE_PX)?,
-            labels: condition::window_labels(self.map, &place, SIZE_PX as usize),
-        })
+        Ok(Drawn { rgb: place.read(self.source, SIZE_PX)?, labels: condition::window_labels(self.map, &place, SIZE_PX as usize) })
     }
 
     fn real_tiles(&mut self, black: &[Place]) -> Result<()> {

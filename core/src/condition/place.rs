@@ -1,10 +1,13 @@
 //! Where on the map a tile is made. In: map, tile size, seed, tile index. Out: a [`Place`] that holds at least 60 % tissue where the
 //! map offers one, mixed regions preferred by the entropy of their classes (H = -sum p ln p, design/method.md section 3).
 
+use image::RgbImage;
+
 use super::{crops, labels::cell};
 use crate::rng::Stream;
 use crate::semantic_map::SemanticMap;
-use crate::{Error, Result};
+use crate::slide::{Region, read_inside};
+use crate::{Error, Result, TileSource};
 
 /// Candidates drawn a tile; enough that a class of 5 % of the tissue is hit by some with probability 0.96.
 const CANDIDATES: usize = 64;
@@ -36,6 +39,17 @@ pub struct Place {
     pub entropy: f64,
     /// Share of the tissue whose class has a crop outside the window.
     pub known: f64,
+}
+
+impl Place {
+    /// Its real tissue, `size_px` pixels a side.
+    pub fn read(&self, source: &dyn TileSource, size_px: u32) -> Result<RgbImage> {
+        let downsample = self.side_px / f64::from(size_px);
+        read_inside(
+            source,
+            &Region { x: self.x.round() as i64, y: self.y.round() as i64, downsample, width_px: size_px, height_px: size_px },
+        )
+    }
 }
 
 /// Chooses places on one map for tiles of one size.
@@ -75,13 +89,13 @@ impl<'a> Places<'a> {
                 best = Some(p);
             }
         }
-        drawn(&fit, stream.uniform()).or(best).unwrap_or_else(|| self.measured(0, 0))
+        drawn(&fit, stream.uniform()).or(best).unwrap_or_else(|| self.cell(0, 0))
     }
 
     /// The place whose upper left corner is the cell corner nearest to (x, y) in level-0 pixels. An error where it holds no tissue.
     pub fn at(&self, x: f64, y: f64) -> Result<Place> {
         let cell = |v: f64| (v / self.map.cell_px).round().clamp(-1e9, 1e9) as i64;
-        let place = self.measured(cell(y), cell(x));
+        let place = self.cell(cell(y), cell(x));
         if place.tissue > 0.0 {
             return Ok(place);
         }
@@ -99,7 +113,15 @@ impl<'a> Places<'a> {
             let outside = first + side <= 0 || first >= cells as i64;
             if outside || side > cells as i64 { first } else { first.clamp(0, cells as i64 - side) }
         };
-        Some(self.measured(corner(y, self.map.rows), corner(x, self.map.columns))).filter(|p| p.tissue > 0.0)
+        Some(self.cell(corner(y, self.map.rows), corner(x, self.map.columns))).filter(|p| p.tissue > 0.0)
+    }
+
+    /// Places side by side from the map's corner on that hold at least 60 % tissue.
+    pub fn side_by_side(&self) -> Vec<Place> {
+        let side = self.cells.ceil().max(1.0) as usize;
+        let corners = |cells: usize| (0..(cells + 1).saturating_sub(side)).step_by(side);
+        let all = corners(self.map.rows).flat_map(|r| corners(self.map.columns).map(move |c| self.cell(r as i64, c as i64)));
+        all.filter(|p| p.tissue >= TISSUE).collect()
     }
 
     /// A window around a tissue cell drawn evenly among all, kept inside the map where it fits.
@@ -111,7 +133,7 @@ impl<'a> Places<'a> {
             None => -((side - cells) as i64 / 2),
         };
         let (up, left) = (stream.below(side), stream.below(side));
-        self.measured(corner(row, up, self.map.rows), corner(column, left, self.map.columns))
+        self.cell(corner(row, up, self.map.rows), corner(column, left, self.map.columns))
     }
 
     /// The tissue cell of a rank in row-major order.
@@ -123,7 +145,7 @@ impl<'a> Places<'a> {
     }
 
     /// The window at a corner with its composition.
-    fn measured(&self, row: i64, column: i64) -> Place {
+    fn cell(&self, row: i64, column: i64) -> Place {
         let (side, px) = (self.cells.ceil().max(1.0) as i64, self.map.cell_px);
         let mut counts = [0u32; 256];
         for r in row..row + side {

@@ -25,6 +25,7 @@ fn map(crops: &[(u8, i64, i64)]) -> SemanticMap {
         atlas: None,
         bank: Bank::default(),
         artefacts: None,
+        tissue: Vec::new(),
         thumbnail: RgbImage::new(8, 8),
         provenance: serde_json::json!({}),
     }

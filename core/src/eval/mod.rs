@@ -13,8 +13,8 @@ mod run;
 pub(crate) mod tests;
 mod variant;
 
+pub(crate) use run::belongs;
 pub use run::{Report, run};
-pub(crate) use run::{belongs, real_tile};
 pub use variant::Variant;
 
 /// Side of the squares whose mean embeddings are compared, in pixels.

@@ -13,7 +13,6 @@ use crate::diffuse::refine;
 use crate::flags::{Judge, Rendering, features};
 use crate::params::{self, Eval};
 use crate::semantic_map::SemanticMap;
-use crate::slide::{Region, read_inside};
 use crate::synth::{Inputs, Nets, fingerprint, run_with};
 use crate::{Encoder, Error, Job, Result, TileSource, export};
 
@@ -120,7 +119,7 @@ pub fn run(
     let (mut real, mut decoded, mut quality) = (set(), set(), Vec::new());
     for place in &places {
         job.check()?;
-        let rgb = real_tile(source, place, synth.size_px)?;
+        let rgb = place.read(source, synth.size_px)?;
         let again = nets.codec.decode(&nets.codec.encode(std::slice::from_ref(&rgb))?)?;
         let again = again.into_iter().next().ok_or_else(|| Error::internal("the codec decoded nothing"))?;
         quality.push((fidelity::psnr(&rgb, &again), fidelity::ssim(&rgb, &again)));
@@ -188,12 +187,6 @@ pub(crate) fn belongs(source: &dyn TileSource, map: &SemanticMap) -> Result<()> 
         map.rows as f64 * px
     );
     Err(Error::parameter("from", format!("the map is another slide's: {of}"), "give the folder of this slide's map"))
-}
-
-/// The real tissue of a place.
-pub(crate) fn real_tile(source: &dyn TileSource, place: &Place, size_px: u32) -> Result<RgbImage> {
-    let downsample = place.side_px / f64::from(size_px);
-    read_inside(source, &Region { x: place.x.round() as i64, y: place.y.round() as i64, downsample, width_px: size_px, height_px: size_px })
 }
 
 /// One tile of a variant.

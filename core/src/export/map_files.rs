@@ -11,12 +11,13 @@ use super::held::Held;
 use super::map_names::{ARTEFACTS, BEFORE, CHOICE, CROPS, DISTANCE, LEAVES, SIDECAR, SIDECAR_BYTES, UNKNOWN, crop_name};
 use super::sidecar::{self, ArtefactsOf, AtlasOf, BankOf, CropOf, FileOf, Sidecar, ThumbnailOf};
 use super::staged::{Staged, found};
+use super::tissue_file::{self, TISSUE};
 use super::tree_files::{HistoryOf, TreeOf};
 use super::{asap, classes_csv, files, geojson, label_tiff, legend, overlay, png_text, scrubbed};
 use super::{readings_chart, readings_csv, unknown};
 use crate::atlas::Assigned;
 use crate::semantic_map::edit::History;
-use crate::semantic_map::{Bank, Class, Crop, SemanticMap, Tree};
+use crate::semantic_map::{Bank, Class, Crop, SemanticMap, TissueCell, Tree};
 use crate::tiles::Artefact;
 use crate::{Error, Result, limits};
 
@@ -75,6 +76,7 @@ fn written(held: &Held, map: &SemanticMap) -> Result<Vec<PathBuf>> {
         channels: map.bank.channels,
         class_runs: sidecar::runs(&map.bank.classes),
     };
+    let tissue = (!map.tissue.is_empty()).then(|| out.put(TISSUE, &tissue_file::to_bytes(&map.tissue))).transpose()?;
     let grey = |cells: &[u8]| png_text::encode(columns, rows, png_text::Pixels::Grey(cells), &pseudo());
     if let Some(tree) = map.tree.as_ref().filter(|t| !t.readings.is_empty()) {
         let k = map.provenance["k"].as_u64().unwrap_or(map.classes.len() as u64) as usize;
@@ -100,6 +102,7 @@ fn written(held: &Held, map: &SemanticMap) -> Result<Vec<PathBuf>> {
         thumbnail: ThumbnailOf { file: thumbnail, side_px: map.thumbnail.dimensions().into() },
         crops,
         bank,
+        tissue,
         tree,
         history,
         atlas,
@@ -139,6 +142,7 @@ pub fn read_map(dir: &Path) -> Result<SemanticMap> {
         work_mpp: s.work_mpp,
         crops: read_crops(dir, &s.crops)?,
         bank: read_bank(dir, &s.bank)?,
+        tissue: s.tissue.map_or_else(|| Ok(Vec::new()), |of| read_tissue(dir, &of))?,
         tree: s.tree.map(|of| read_tree(dir, of, (s.columns as u32, s.rows as u32))).transpose()?,
         history: s.history.map(|of| read_history(dir, of, (s.columns as u32, s.rows as u32))).transpose()?,
         atlas: s.atlas.map(|of| read_assigned(dir, of, (s.columns as u32, s.rows as u32))).transpose()?,
@@ -270,6 +274,11 @@ fn read_bank(dir: &Path, of: &BankOf) -> Result<Bank> {
     let rows = bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
     let classes = of.class_runs.iter().flat_map(|(class, n)| std::iter::repeat_n(*class, *n)).collect();
     Ok(Bank { channels: of.channels, classes, rows })
+}
+
+fn read_tissue(dir: &Path, of: &FileOf) -> Result<Vec<TissueCell>> {
+    let bytes = piece(dir, TISSUE, of, tissue_file::BYTES)?;
+    tissue_file::from_bytes(&bytes).map_err(|why| Error::file("cannot use", &dir.join(TISSUE), why, AGAIN))
 }
 
 /// Sizes in the sidecar, before anything is read by them.

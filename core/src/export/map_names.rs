@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use super::staged::found;
+use super::tissue_file::TISSUE;
 use super::{files, sidecar};
 use crate::{Error, Result};
 
@@ -30,7 +31,7 @@ pub(super) const ARTEFACTS: &str = "artefacts.png";
 pub(super) const CHOICE: [&str; 2] = ["k_choice.png", "k_choice.csv"];
 
 /// All but the crops.
-const NAMES: [&str; 18] = [
+const NAMES: [&str; 19] = [
     "labels.png",
     "thumbnail.png",
     "overlay.png",
@@ -41,6 +42,7 @@ const NAMES: [&str; 18] = [
     "labels_likelihood_map.tif",
     "labels.ome.tif",
     "bank.f32",
+    TISSUE,
     CHOICE[0],
     CHOICE[1],
     LEAVES,

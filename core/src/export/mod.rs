@@ -3,7 +3,7 @@
 //!
 //! | writes | files |
 //! |---|---|
-//! | [`write_map`] | `overlay.png labels.png leaves.png thumbnail.png legend.png classes.csv k_choice.png k_choice.csv crops/class_03_1.png bank.f32 map.json` |
+//! | [`write_map`] | `overlay.png labels.png leaves.png thumbnail.png legend.png classes.csv k_choice.png k_choice.csv crops/class_03_1.png bank.f32 tissue.f32 map.json` |
 //! | | `artefacts.png` where something was left unlabelled |
 //! | | for QuPath `map.geojson labels.ome.tif`, for ASAP `map.asap.xml labels_likelihood_map.tif` |
 //! | | where an atlas labelled it `unknown.png distance.png` |
@@ -51,6 +51,7 @@ mod tests;
 mod text;
 mod tiff_pyramid;
 mod tile_files;
+mod tissue_file;
 mod tree_files;
 mod unknown;
 mod view;

@@ -84,6 +84,8 @@ pub(super) struct Sidecar {
     pub thumbnail: ThumbnailOf,
     pub crops: Vec<CropOf>,
     pub bank: BankOf,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tissue: Option<FileOf>,
     pub tree: Option<TreeOf>,
     pub history: Option<HistoryOf>,
     pub atlas: Option<AtlasOf>,

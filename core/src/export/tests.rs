@@ -12,6 +12,7 @@ use crate::cluster::{Centroids, Hierarchy};
 use crate::flags::{Flag, TileFlags};
 use crate::rng::Stream;
 use crate::semantic_map::edit::{Edit, History};
+use crate::semantic_map::tissue::cells;
 use crate::semantic_map::{Bank, Class, Crop, SemanticMap, Tree};
 use crate::synth::SyntheticTile;
 use crate::tiles::Artefact;
@@ -101,6 +102,7 @@ pub(super) fn map() -> SemanticMap {
         atlas: Some(assigned()),
         bank: Bank { channels: 5, classes: vec![1, 1, 1, 1, 2, 2, 2, 3, 3, 3, 3], rows: rows_of },
         artefacts: None,
+        tissue: cells(&speckled(256, 77, [200, 120, 180])),
         thumbnail: speckled(1, 9, [0, 0, 0]).clone_resized(424, 296),
         provenance: json!({"parameters": {"k": 3, "seed": 9_007_199_254_740_993u64, "x": 0.1 + 0.7, "y": 5e-324, "device": "cpu"}, "slide": {"id": "ab12"}}),
     }
@@ -165,7 +167,7 @@ fn a_second_map_in_the_same_folder_leaves_no_crop_of_the_first() {
     map.history.as_mut().unwrap().crops.truncate(2);
     write_map(dir.path(), &map).unwrap();
     assert_eq!(std::fs::read_dir(dir.path().join("crops")).unwrap().count(), 2);
-    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 19, "no temporary file is left");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 20, "no temporary file is left");
     assert_eq!(read_map(dir.path()).unwrap(), map);
     map.atlas = None;
     write_map(dir.path(), &map).unwrap();
@@ -182,7 +184,7 @@ fn missing_and_damaged_pieces_are_named_with_what_to_try() {
         change(dir.path());
         read_map(dir.path()).unwrap_err().to_string()
     };
-    for name in ["labels.png", "leaves.png", "thumbnail.png", "bank.f32", "crops/class_02_3.png"] {
+    for name in ["labels.png", "leaves.png", "thumbnail.png", "bank.f32", "tissue.f32", "crops/class_02_3.png"] {
         let e = error(&|d| std::fs::remove_file(d.join(name)).unwrap());
         assert!(e.contains(name) && e.contains("histoloom cluster"), "{e}");
         let e = error(&|d| std::fs::write(d.join(name), b"\x89PNG nothing").unwrap());
@@ -590,9 +592,19 @@ fn every_file_of_a_map_has_a_name_that_a_maps_file_can_have() {
     let mut map = map();
     map.artefacts = Some(vec![0; map.labels.len()]);
     let written = write_map(dir.path(), &map).unwrap();
-    assert_eq!(written.len(), 18 + map.crops.len());
+    assert_eq!(written.len(), 19 + map.crops.len());
     for path in written {
         let below = if path.parent() == Some(dir.path()) { "" } else { "crops" };
         assert!(map_names::is_of_a_map(below, &files::name(&path)), "{}", path.display());
     }
+}
+
+#[test]
+fn measured_tiles_come_back_and_damaged_ones_are_refused() {
+    let bytes = tissue_file::to_bytes(&map().tissue);
+    assert_eq!(tissue_file::from_bytes(&bytes).unwrap(), map().tissue);
+    assert!(tissue_file::from_bytes(&bytes[4..]).unwrap_err().contains("no whole number of tiles"));
+    let mut nan = bytes;
+    nan[..4].copy_from_slice(&f32::NAN.to_le_bytes());
+    assert!(tissue_file::from_bytes(&nan).unwrap_err().contains("not finite"));
 }

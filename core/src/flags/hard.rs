@@ -1,26 +1,34 @@
-//! Checks that need no calibration (S6): saturation and stain. In: pixels. Out: scores a cell against limits taken from the map's
-//! own crops of real tissue.
+//! Checks that need no calibration (S6): saturation and stain. In: pixels. Out: scores a cell against limits taken from the tissue of the
+//! map's slide.
 //!
 //! Optical density of a value v in 0..=255 is OD = -log10((v + 1) / 256) (Beer-Lambert; Ruifrok and Johnston, Anal Quant Cytol
 //! Histol 23:291, 2001). A cell is judged by its mean density and by the share of each channel in it, which says which stain is
 //! there whatever its strength. Cells of mean OD below 0.15 are taken for transparent (Macenko et al., ISBI 2009).
+//!
+//! A stain is foreign when no cell of the slide's own tissue is like it. A box around those cells was tried before: where a slide holds a
+//! dye beside its stains, as inked margins do, the box holds every colour between them and half of the foreign ones.
 
 use image::RgbImage;
 
 use super::cells::CELL_PX;
 use super::manifold::quantile;
-use crate::semantic_map::SemanticMap;
+use crate::semantic_map::tissue::CELLS;
+use crate::semantic_map::{SemanticMap, TissueCell};
 
 /// Mean optical density below which nothing is stained.
 const TRANSPARENT: f32 = 0.15;
-/// Fewest stained cells of the crops from which limits are taken.
+/// Fewest stained cells of tissue that say which stains there are.
 const FEWEST: usize = 32;
-/// The limits are the 0.5th and 99.5th percentile of the crops' cells, widened by this share of their distance on each side,
-const WIDEN: f32 = 0.25;
-/// and by this much, for a map with little variety.
-const SLACK: f32 = 0.03;
+/// Distance to the nearest stain of the slide beyond which another one is foreign: the root of the squared differences of shares and, times
+/// [`DENSITY`], of densities where it is darker. On four slides 98 of 100 tiles lie within 0.03 of the cells of other tiles; of tiles whose
+/// channels were half exchanged 98 of 100 lie beyond.
+const NEAR: f32 = 0.03;
+/// Weight of the density: a section varies in thickness more than in the colour of its stains.
+const DENSITY: f32 = 0.15;
 /// Saturation that is always allowed: scanners clip highlights.
 const SATURATED: f32 = 0.05;
+/// And saturation that never is.
+const MOST_SATURATED: f32 = 0.3;
 
 /// Stain of a cell: mean optical density and the shares of red, green and blue in it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -34,24 +42,20 @@ pub struct Stain {
 /// What stains and saturation may be.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StainLimits {
-    /// Largest mean optical density.
-    pub density: f32,
-    /// Smallest and largest share of each channel.
-    pub shares: [(f32, f32); 3],
+    /// Stains of the slide's tissue; none where it is not known, then limits of H&E stand in.
+    pub known: Vec<Stain>,
     /// Largest share of pixels at 0 or 255 in the tissue of a tile.
     pub saturation: f32,
-    /// Whether the map's crops made the limits, or the fixed ones of H&E stand in for too few crops.
-    pub from_crops: bool,
 }
 
 /// The optical densities of all 256 values.
-pub(super) fn densities() -> [f32; 256] {
+pub(crate) fn densities() -> [f32; 256] {
     std::array::from_fn(|v| -((v as f32 + 1.0) / 256.0).log10())
 }
 
 impl Stain {
     /// The stain of a square of pixels whose corner is at (x, y).
-    pub(super) fn of(rgb: &RgbImage, x: u32, y: u32, side: u32, od: &[f32; 256]) -> Self {
+    pub(crate) fn of(rgb: &RgbImage, x: u32, y: u32, side: u32, od: &[f32; 256]) -> Self {
         let mut sum = [0f32; 3];
         for (r, c) in (0..side).flat_map(|r| (0..side).map(move |c| (r, c))) {
             let p = rgb.get_pixel(x + c, y + r);
@@ -62,62 +66,57 @@ impl Stain {
         Self { density, shares: sum.map(|s| if total > 0.0 { s / total } else { 1.0 / 3.0 }) }
     }
 
+    /// Squared distance from a known stain; paler counts as the same, for any stain gets paler towards glass.
+    fn beyond2(&self, known: &Self) -> f32 {
+        let shares = self.shares.iter().zip(known.shares).map(|(a, b)| (a - b) * (a - b)).sum::<f32>();
+        shares + (DENSITY * (self.density - known.density).max(0.0)).powi(2)
+    }
+
     /// Whether there is stain to judge.
     pub fn is_stained(&self) -> bool {
         self.density >= TRANSPARENT
     }
 }
 
-impl StainLimits {
-    /// Limits for H&E where a map has too few crops: the shares of pure hematoxylin (0.650, 0.704, 0.286) and eosin (0.072,
-    /// 0.990, 0.105) of Ruifrok and Johnston, widened by 0.15 for scanners and counterstains; density 1.5, well above crowded
-    /// nuclei.
-    pub const HE: Self = Self { density: 1.5, shares: [(0.0, 0.55), (0.28, 0.98), (0.0, 0.33)], saturation: SATURATED, from_crops: false };
+/// Shares of red, green and blue in H&E where the slide's tissue is not known: those of pure hematoxylin (0.650, 0.704, 0.286) and eosin
+/// (0.072, 0.990, 0.105) of Ruifrok and Johnston, widened by 0.15 for scanners and counterstains.
+const HE: [(f32, f32); 3] = [(0.0, 0.55), (0.28, 0.98), (0.0, 0.33)];
+/// Largest mean optical density then, well above crowded nuclei.
+const HE_DENSITY: f32 = 1.5;
 
-    /// From the crops of a map.
+impl StainLimits {
+    /// From the tissue of a map: its measured tiles and its crops.
     pub fn of(map: &SemanticMap) -> Self {
-        let od = densities();
-        let side = CELL_PX as u32;
+        let (od, side) = (densities(), CELL_PX as u32);
         let corners = |n: u32| (0..n / side).map(move |i| i * side);
-        let mut stains = Vec::new();
-        for crop in &map.crops {
-            let all = corners(crop.rgb.height()).flat_map(|y| corners(crop.rgb.width()).map(move |x| (x, y)));
-            stains.extend(all.map(|(x, y)| Stain::of(&crop.rgb, x, y, side, &od)).filter(Stain::is_stained));
-        }
-        // one bad crop must not switch the flag off
-        let clipped = 2.0 * quantile(map.crops.iter().map(|c| share_saturated(&c.rgb)).collect(), 0.9);
-        let clipped = clipped.clamp(SATURATED, 3.0 * SATURATED);
-        if stains.len() < FEWEST {
-            return Self { saturation: clipped, ..Self::HE };
-        }
-        let range = |value: &dyn Fn(&Stain) -> f32| {
-            let values: Vec<f32> = stains.iter().map(value).collect();
-            let (lo, hi) = (quantile(values.clone(), 0.005), quantile(values, 0.995));
-            let more = WIDEN * (hi - lo) + SLACK;
-            (lo - more, hi + more)
-        };
-        let shares = std::array::from_fn(|c| range(&|s: &Stain| s.shares[c]));
-        Self { density: range(&|s: &Stain| s.density).1, shares, saturation: clipped, from_crops: true }
+        let shown = map.crops.iter().flat_map(|c| {
+            let all = corners(c.rgb.height()).flat_map(|y| corners(c.rgb.width()).map(move |x| (x, y)));
+            all.map(|(x, y)| Stain::of(&c.rgb, x, y, side, &od))
+        });
+        let measured = map.tissue.iter().map(|cell| cell.stain);
+        let known: Vec<Stain> = measured.chain(shown).filter(Stain::is_stained).collect();
+        let clipped = |tile: &[TissueCell]| tile.iter().map(|c| c.clipped).sum::<f32>() / CELLS as f32;
+        let clipped = 2.0 * quantile(map.tissue.chunks_exact(CELLS).map(clipped).collect(), 0.95);
+        let saturation = clipped.clamp(SATURATED, MOST_SATURATED); // a clipped scan must not switch the flag off
+        Self { known: if known.len() < FEWEST { Vec::new() } else { known }, saturation }
     }
 
-    /// How far a stain lies outside, in widths of the allowed range; 0 inside and where there is no stain.
+    /// How far a stain lies outside, in units of what is allowed; 0 inside and where there is no stain.
     pub fn outside(&self, stain: &Stain) -> f32 {
         if !stain.is_stained() {
             return 0.0;
         }
-        let beyond = |v: f32, (lo, hi): (f32, f32)| (lo - v).max(v - hi).max(0.0) / (hi - lo).max(SLACK);
-        let shares = stain.shares.iter().zip(self.shares).map(|(v, range)| beyond(*v, range));
-        shares.fold(beyond(stain.density, (0.0, self.density)), f32::max)
+        if self.known.is_empty() {
+            let beyond = |v: f32, (lo, hi): (f32, f32)| (lo - v).max(v - hi).max(0.0) / (hi - lo);
+            let shares = stain.shares.iter().zip(HE).map(|(v, range)| beyond(*v, range));
+            return shares.fold(beyond(stain.density, (0.0, HE_DENSITY)), f32::max);
+        }
+        let nearest = self.known.iter().map(|k| stain.beyond2(k)).fold(f32::MAX, f32::min).sqrt();
+        (nearest / NEAR - 1.0).max(0.0)
     }
 }
 
 /// Whether a pixel has a channel at an end of its range.
-pub(super) fn is_saturated(pixel: &image::Rgb<u8>) -> bool {
+pub(crate) fn is_saturated(pixel: &image::Rgb<u8>) -> bool {
     pixel.0.iter().any(|v| matches!(v, 0 | 255))
-}
-
-/// Share of the pixels with a channel at an end, white ones aside: they are glass.
-fn share_saturated(rgb: &RgbImage) -> f32 {
-    let tissue: Vec<_> = rgb.pixels().filter(|p| p.0.iter().any(|v| *v < 230)).collect();
-    tissue.iter().filter(|p| is_saturated(p)).count() as f32 / tissue.len().max(1) as f32
 }

@@ -39,6 +39,7 @@ mod tests;
 pub use calibration::{Calibration, Networks};
 pub use cells::{CELL_PX, CellLabel, cell_labels, features, texture};
 pub use hard::{Stain, StainLimits};
+pub(crate) use hard::{densities, is_saturated};
 pub use manifold::{Manifold, NEIGHBOURS};
 pub use rendering::Rendering;
 pub use score::SCORES;

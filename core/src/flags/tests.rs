@@ -115,12 +115,9 @@ fn a_wrong_stain_is_flagged_in_its_cell_and_glass_is_not() {
 }
 
 #[test]
-fn stain_limits_come_from_the_crops_or_are_those_of_h_and_e() {
-    let m = map();
-    let own = StainLimits::of(&m);
-    assert!(own.from_crops && own.density < 1.0);
-    let none = StainLimits::of(&SemanticMap { crops: Vec::new(), ..map() });
-    assert_eq!(none, StainLimits::HE);
+fn stains_are_known_from_the_slide_or_those_of_h_and_e() {
+    let none = StainLimits::of(&SemanticMap { tissue: Vec::new(), crops: Vec::new(), ..map() });
+    assert!(none.known.is_empty());
     // Ruifrok and Johnston's pure stains lie inside, methyl green and pure blue outside
     let stain = |od: [f32; 3]| Stain { density: 0.4, shares: od.map(|v| v / od.iter().sum::<f32>()) };
     for inside in [[0.650, 0.704, 0.286], [0.072, 0.990, 0.105], [0.4, 0.8, 0.25]] {
@@ -130,6 +127,17 @@ fn stain_limits_come_from_the_crops_or_are_those_of_h_and_e() {
         assert!(none.outside(&stain(outside)) > 0.0, "{outside:?}");
     }
     assert!(none.outside(&Stain { density: 2.0, ..stain([0.65, 0.7, 0.29]) }) > 0.0, "ink");
+    // what the slide holds is known, another colour of H&E is not
+    let own = StainLimits::of(&map());
+    assert!(!own.known.is_empty() && own.known.iter().all(|s| own.outside(s) == 0.0));
+    assert!(own.outside(&stain([0.072, 0.990, 0.105])) > 0.0);
+    // a scan that clips a little everywhere may, one that clips a lot stays flagged
+    let clipping = |share: f32| {
+        let mut m = map();
+        m.tissue.iter_mut().for_each(|c| c.clipped = share);
+        StainLimits::of(&m).saturation
+    };
+    assert!(clipping(0.0) == 0.05 && (clipping(0.05) - 0.1).abs() < 1e-5 && clipping(0.4) == 0.3);
 }
 
 #[test]

@@ -31,6 +31,7 @@ fn map() -> SemanticMap {
         atlas: None,
         bank,
         artefacts: None,
+        tissue: Vec::new(),
         thumbnail: RgbImage::new(8, 8),
         provenance: serde_json::json!({}),
         labels,

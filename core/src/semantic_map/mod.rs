@@ -8,7 +8,7 @@
 //! [`run`] goes through: first look (some windows all over the slide, a partial map) -> survey (which cells are tissue) -> embed (dense
 //! features, windows read one batch at a time, kept as f16 in memory or a file, partial maps meanwhile) -> smooth (means over
 //! neighbourhoods in which only tissue counts) -> cluster (a hierarchy fitted on cells away from the glass, cut at k) -> calm (Potts
-//! model and least region size) -> legend, crops, bank. From the kept rows on everything runs strip by strip, so memory grows with the
+//! model and least region size) -> legend, crops, bank, tissue. From the kept rows on everything runs strip by strip, so memory grows with the
 //! slide by some bytes a cell only. Labels are those of the hierarchy: another k leaves the labels and
 //! colours of the classes that it does not split. With an atlas the hierarchy is the atlas's. [`sample`] is the way to one: what [`run`]
 //! would fit classes on, bounded.
@@ -33,9 +33,11 @@ mod run;
 mod smooth;
 #[cfg(test)]
 mod tests;
+pub mod tissue;
 
 pub use palette::palette;
 pub use run::{Encoders, made_already, run, run_with, sample};
+pub use tissue::TissueCell;
 
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
@@ -119,6 +121,8 @@ pub struct SemanticMap {
     pub crops: Vec<Crop>,
     /// Real embeddings.
     pub bank: Bank,
+    /// Cells of 32 px from all over the slide, [measured](tissue::tissue); none where the map has no room for a tile.
+    pub tissue: Vec<TissueCell>,
     /// The hierarchy behind the classes; none where labels came from somewhere else.
     pub tree: Option<Tree>,
     /// What was changed by hand, and what the map was before.

@@ -12,7 +12,7 @@ use super::fitted::fitted;
 use super::legend::legend;
 use super::regularise::{Evidence, cells_of};
 use super::smooth::{RADIUS, change, depths, is_deep};
-use super::{Bank, Class, SemanticMap, Tree, bank, palette::palette, picture::picture};
+use super::{Bank, Class, SemanticMap, Tree, bank, palette::palette, picture::picture, tissue};
 use crate::atlas::{self, Assigned, Atlas, EncoderOf, Sample, SampledSlide};
 use crate::cache::{Cache, Key, Kind};
 use crate::cluster::{Classes, Hierarchy, Rows, choice};
@@ -251,7 +251,7 @@ impl<'a> Run<'a> {
         if let Some(Normalised { by, .. }) = &normalised {
             provenance["normalisation"] = json!({ "method": "macenko", "stains": by.stains, "p99": by.most });
         }
-        let map = SemanticMap {
+        let mut map = SemanticMap {
             rows: self.grid.rows,
             columns: self.grid.columns,
             labels,
@@ -261,6 +261,7 @@ impl<'a> Run<'a> {
             classes,
             crops,
             bank,
+            tissue: Vec::new(),
             tree: Some(tree),
             history: None,
             atlas: assigned,
@@ -268,6 +269,7 @@ impl<'a> Run<'a> {
             thumbnail: self.thumbnail.clone(),
             provenance,
         };
+        map.tissue = tissue::tissue(self.source, &map, self.params.seed, self.job)?;
         for out in map.left_out() {
             let (mm2, percent) = (out.area_um2 / 1e6, out.share * 100.0);
             self.job

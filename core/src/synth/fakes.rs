@@ -1,15 +1,15 @@
 //! Networks and a map without weights, for tests: tissue is a colour with blocks of noise, an embedding is a mean colour.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use image::{Rgb, RgbImage};
 
 use crate::rng::Stream;
-use crate::semantic_map::{Bank, Class, Crop, SemanticMap};
+use crate::semantic_map::{Bank, Class, Crop, SemanticMap, TissueCell, tissue::cells};
 use crate::{Denoiser, Encoder, Job, LatentCodec, Planes, Result, condition};
 
-pub(crate) const PINK: [u8; 3] = [215, 150, 190];
+pub(crate) const PINK: [u8; 3] = [210, 135, 180];
 pub(crate) const PURPLE: [u8; 3] = [120, 80, 160];
 
 /// A square of tissue.
@@ -24,7 +24,7 @@ pub(crate) fn tissue(color: [u8; 3], side: u32, seed: u64) -> RgbImage {
 }
 
 /// 60 x 80 cells of 8 um: glass left, class 1 (pink) in the middle, class 2 (purple) right of a diagonal; 4 crops a class at the
-/// lower edge and a bank of 64 rows a class.
+/// lower edge, a bank of 64 rows a class, and measured tiles.
 pub(crate) fn map() -> SemanticMap {
     let (rows, columns) = (60, 80);
     let label = |r: usize, c: usize| if c < 16 { 0 } else { 1 + u8::from(c > 30 + r / 2) };
@@ -55,9 +55,24 @@ pub(crate) fn map() -> SemanticMap {
         atlas: None,
         bank,
         artefacts: None,
+        tissue: LOOKED.clone(),
         thumbnail: RgbImage::new(8, 8),
         provenance: serde_json::json!({"slide": {"id_sha256": "abc", "name": "x"}, "parameters": {"out_dir": "/home/x"}}),
     }
+}
+
+/// Measured tiles all over the borders.
+static LOOKED: LazyLock<Vec<TissueCell>> =
+    LazyLock::new(|| [0, 5, 11].into_iter().flat_map(|row| (8..32).flat_map(move |c| looked(row, c))).collect());
+
+fn looked(row: u32, column: u32) -> Vec<TissueCell> {
+    let seed = 2000 + u64::from(100 * row + column);
+    let (pink, purple) = (tissue(PINK, 256, seed), tissue(PURPLE, 256, seed + 10_000));
+    let rgb = RgbImage::from_fn(256, 256, |x, y| match column + x / 16 {
+        0..16 => Rgb([254; 3]),
+        c => *(if c > 30 + (row + y / 16) / 2 { &purple } else { &pink }).get_pixel(x, y),
+    });
+    cells(&rgb)
 }
 
 fn mean(rgb: &RgbImage, x: u32, y: u32, side: u32) -> [f32; 3] {

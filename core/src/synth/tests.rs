@@ -132,7 +132,7 @@ fn tiles_follow_their_labels_and_only_uncalibrated_is_flagged_on_good_ones() {
             right += usize::from((d(PINK) < d(PURPLE)) == (*label == 1));
         }
         let codes: Vec<&str> = tile.flags.flags.iter().map(|f| f.code.as_str()).collect();
-        assert_eq!(codes, ["UNCALIBRATED"]);
+        assert_eq!(codes, ["UNCALIBRATED"], "{:?}", tile.flags.flags);
         off += tile.flags.scores.plane(0).iter().filter(|v| **v > 1.0).count();
         assert_eq!((tile.flags.scores.channels, tile.flags.scores.height, tile.flags.names.len()), (11, 8, 11));
         let judged = tile.flags.scores.plane(0).iter().filter(|v| v.is_finite()).count();

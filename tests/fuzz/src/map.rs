@@ -43,6 +43,7 @@ pub fn map() -> SemanticMap {
         }),
         atlas: Some(Assigned { id_sha256: "0a".repeat(32), distance: labels.iter().map(|l| 90 * l).collect() }),
         artefacts: Some(labels.iter().map(|l| u8::from(*l == 0)).collect()),
+        tissue: Vec::new(),
         thumbnail: RgbImage::from_pixel(SIDE as u32, SIDE as u32, Rgb([240, 230, 240])),
         provenance: json!({"parameters": {"k": 2, "seed": 1}}),
         classes,
