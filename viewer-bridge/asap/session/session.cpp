@@ -70,7 +70,8 @@ SyntheticTile tile_of(const Result &result, uint32_t index) {
         const QString reason = flag[QLatin1String("code")].toString() + ": " + flag[QLatin1String("reason")].toString();
         if (!tile.reasons.contains(reason)) tile.reasons << reason;
         const QJsonArray cell = flag[QLatin1String("cell")].toArray();
-        if (cell.size() == 2) tile.flagged += QRect(cell[1].toInt() * FLAG_CELL_PX, cell[0].toInt() * FLAG_CELL_PX, FLAG_CELL_PX, FLAG_CELL_PX);
+        if (cell.size() != 2) tile.flagged_whole = true;
+        else tile.flagged += QRect(cell[1].toInt() * FLAG_CELL_PX, cell[0].toInt() * FLAG_CELL_PX, FLAG_CELL_PX, FLAG_CELL_PX);
     }
     return tile;
 }
@@ -266,7 +267,7 @@ void Session::finish() {
     timer_.stop();
     const Job job = std::move(*job_);
     job_.reset();
-    QString what = tr("done");
+    QString what = tr("Done.");
     try {
         Result result = job.result();
         switch (kind_) {
@@ -277,7 +278,7 @@ void Session::finish() {
     } catch (const std::exception &error) {
         const auto *known = dynamic_cast<const Error *>(&error);
         const bool cancelled = known != nullptr && known->code() == HL_E_CANCELLED;
-        what = cancelled ? tr("cancelled") : tr("failed");
+        what = cancelled ? tr("Cancelled.") : tr("Failed.");
         if (kind_ == Kind::Cluster) {  // no half-made map stays on the screen
             overlay_ = map_ ? reader_of(map_) : nullptr;
             emit overlay_changed();
@@ -328,7 +329,7 @@ void Session::doctor() {
         connect(doctor_.get(), &QThread::finished, this, [this, said] {
             doctor_->wait();
             doctor_.reset();
-            emit ended(tr("done"));
+            emit ended(tr("Done."));
             QJsonObject report = object(*said);
             report["library"] = library_file();
             emit doctor_said(report);

@@ -37,6 +37,7 @@ struct TissueClass {
 struct SyntheticTile {
     QImage picture;
     QRegion flagged;      // pixels of the flagged cells
+    bool flagged_whole = false;
     QStringList reasons;  // each flag of the tile once, as a sentence
     bool calibrated = false;
 };

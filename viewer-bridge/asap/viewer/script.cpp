@@ -14,6 +14,7 @@
 #include <QPushButton>
 #include <QSlider>
 #include <QSpinBox>
+#include <QThread>
 #include <QWheelEvent>
 
 #include <functional>
@@ -57,7 +58,8 @@ void Script::wait(const char *what, const std::function<bool()> &there) {
     time.start();
     while (!there()) {
         if (time.hasExpired(PATIENCE_MS)) throw std::runtime_error(std::string("waited in vain for ") + what);
-        QApplication::processEvents(QEventLoop::WaitForMoreEvents | QEventLoop::AllEvents, 20);
+        QApplication::processEvents();
+        QThread::msleep(5);
         for (auto *message : window_.findChildren<QMessageBox *>())
             if (message->isVisible() && message->icon() == QMessageBox::Warning && std::string(what) != "a message")
                 throw std::runtime_error((message->text() + ": " + message->informativeText()).toStdString());
@@ -189,7 +191,7 @@ void Script::play(const QString &slide) {
     clustered();
     session.labels().save(folder_.filePath("labels.png"));
     zoomed("far");
-    wheel(8, QPointF(window_.view()->viewport()->width() * 0.30, window_.view()->viewport()->height() * 0.30));
+    wheel(6, QPointF(window_.view()->viewport()->width() * 0.45, window_.view()->viewport()->height() * 0.55));
     zoomed("near");
     start("synthesise", {{"n", 2}, {"seed", 1}});
     wait("synthetic tiles", [&] { return !session.busy(); });

@@ -1,6 +1,7 @@
 #include "slide_view.h"
 
 #include <QPainter>
+#include <QScrollBar>
 #include <QWheelEvent>
 
 #include <algorithm>
@@ -31,7 +32,7 @@ SlideView::SlideView(QWidget *parent) : QGraphicsView(parent) {
     setHorizontalScrollBarPolicy(Qt::ScrollBarAlwaysOff);
     setVerticalScrollBarPolicy(Qt::ScrollBarAlwaysOff);
     setDragMode(QGraphicsView::ScrollHandDrag);
-    setTransformationAnchor(QGraphicsView::AnchorUnderMouse);
+    setTransformationAnchor(QGraphicsView::NoAnchor);
     setViewportUpdateMode(QGraphicsView::FullViewportUpdate);
 }
 
@@ -43,13 +44,17 @@ void SlideView::fit(const QRectF &slide, double mpp) {
     least_scale_ = transform().m11() / 2;
 }
 
-void SlideView::zoom(double factor) {
+void SlideView::zoom(double factor, const QPoint &at) {
+    const QPointF held = viewportTransform().inverted().map(QPointF(at));
     const double now = transform().m11(), next = std::clamp(now * factor, least_scale_, MOST_SCALE);
     scale(next / now, next / now);
+    const QPoint moved = viewportTransform().map(held).toPoint() - at;
+    horizontalScrollBar()->setValue(horizontalScrollBar()->value() + moved.x());
+    verticalScrollBar()->setValue(verticalScrollBar()->value() + moved.y());
 }
 
 void SlideView::wheelEvent(QWheelEvent *event) {
-    zoom(std::exp2(event->angleDelta().y() / 120.0 / WHEEL_STEPS_A_DOUBLING));
+    zoom(std::exp2(event->angleDelta().y() / 120.0 / WHEEL_STEPS_A_DOUBLING), event->position().toPoint());
     event->accept();
 }
 

@@ -11,7 +11,8 @@ public:
 
     // The slide whole, and how far one may zoom out; mpp for the scale bar, 0 = not known.
     void fit(const QRectF &slide, double mpp);
-    void zoom(double factor);
+    // About a point of the view.
+    void zoom(double factor, const QPoint &at);
     // What is seen, level-0 pixels.
     QRectF seen() const { return viewportTransform().inverted().mapRect(QRectF(viewport()->rect())); }
 

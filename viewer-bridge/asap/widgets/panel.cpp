@@ -40,6 +40,11 @@ QPixmap picture_of(const SyntheticTile &tile, bool flags) {
         painter.setClipPath(outline);
         painter.strokePath(outline.simplified(), QPen(FLAG, 6));
     }
+    if (flags && tile.flagged_whole) {
+        painter.setClipping(false);
+        painter.setPen(QPen(FLAG, 4, Qt::DashLine));
+        painter.drawRect(out.rect().adjusted(2, 2, -3, -3));
+    }
     return out.scaled(GALLERY_PX, GALLERY_PX, Qt::KeepAspectRatio, Qt::SmoothTransformation);
 }
 
@@ -66,10 +71,11 @@ Panel::Panel(Session *session, QWidget *parent) : QWidget(parent), session_(sess
     legend_->header()->setStretchLastSection(false);
     legend_->header()->setSectionResizeMode(0, QHeaderView::Stretch);
     legend_->header()->setSectionResizeMode(1, QHeaderView::ResizeToContents);
-    column->addWidget(legend_, 2);
+    column->addWidget(legend_, 1);
     auto *row = new QHBoxLayout;
     gallery_title_ = new QLabel(tr("Synthetic tiles"));
     flags_ = new QCheckBox(tr("Flags"));
+    flags_->setToolTip(tr("Outlined: cells that were flagged; a dashed frame: the tile as a whole"));
     flags_->setChecked(true);
     row->addWidget(gallery_title_, 1);
     row->addWidget(flags_);
@@ -81,7 +87,7 @@ Panel::Panel(Session *session, QWidget *parent) : QWidget(parent), session_(sess
     gallery_->setMovement(QListView::Static);
     gallery_->setIconSize(QSize(GALLERY_PX, GALLERY_PX));
     gallery_->setSpacing(4);
-    column->addWidget(gallery_, 3);
+    column->addWidget(gallery_, 2);
     connect(flags_, &QCheckBox::toggled, this, &Panel::show_gallery);
     connect(session_, &Session::progressed, this, &Panel::show_progress);
     connect(session_, &Session::ended, this, &Panel::show_end);

@@ -16,6 +16,16 @@ namespace histoloom {
 
 namespace {
 
+// What a pathologist calls a parameter; its own name where nothing better is known.
+QString label_of(const QString &name) {
+    static const QMap<QString, QString> LABELS{{"k", ParamsDialog::tr("Tissue classes")},       {"seed", ParamsDialog::tr("Seed")},
+                                               {"mpp", ParamsDialog::tr("\u00b5m per pixel")},  {"min_region_um2", ParamsDialog::tr("Smallest region, \u00b5m\u00b2")},
+                                               {"artefacts", ParamsDialog::tr("Skip artefacts")}, {"n", ParamsDialog::tr("Tiles")},
+                                               {"size_px", ParamsDialog::tr("Side, px")},       {"steps", ParamsDialog::tr("Steps")},
+                                               {"guidance", ParamsDialog::tr("Guidance")}};
+    return LABELS.value(name, name);
+}
+
 // The type, and whether null is allowed beside it.
 std::pair<QString, bool> type_of(const QJsonObject &property) {
     const QJsonValue type = property["type"];
@@ -76,7 +86,7 @@ void ParamsDialog::add(QFormLayout *form, const QString &name, const QJsonObject
     small.setPointSizeF(small.pointSizeF() * 0.85);
     about->setFont(small);
     about->setForegroundRole(QPalette::PlaceholderText);
-    form->addRow(name, field);
+    form->addRow(label_of(name), field);
     form->addRow(QString(), about);
 }
 
