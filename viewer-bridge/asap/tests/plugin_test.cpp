@@ -129,8 +129,8 @@ void without_slide(QMenu *menu) {
     QApplication::processEvents();
 }
 
-void run(const char *file, const char *slide, const char *picture) {
-    QPluginLoader loader(file);
+void run(const QString &file, const char *slide, const char *picture) {
+    QPluginLoader loader(QFileInfo(file).absoluteFilePath());
     auto *found = qobject_cast<WorkstationExtensionPluginInterface *>(loader.instance());
     if (found == nullptr) throw std::runtime_error(loader.errorString().toStdString());
     FakeAsap asap;

@@ -1,10 +1,12 @@
 #include "script.h"
 
+#include "params_dialog.h"
 #include "window.h"
 
 #include <QApplication>
 #include <QDialogButtonBox>
 #include <QDir>
+#include <QDoubleSpinBox>
 #include <QElapsedTimer>
 #include <QFile>
 #include <QJsonArray>
@@ -25,6 +27,8 @@ namespace histoloom {
 namespace {
 
 constexpr int PATIENCE_MS = 600'000;
+// What the user says of a slide that does not tell its resolution.
+constexpr double UNKNOWN_MPP = 0.5;
 
 class Script {
 public:
@@ -80,7 +84,8 @@ void Script::click(const char *action) { window_.controller().menu()->findChild<
 
 void Script::start(const char *action, const std::vector<std::pair<const char *, int>> &values) {
     click(action);
-    auto *dialog = box<QDialog>("a dialog");
+    auto *dialog = box<ParamsDialog>("a dialog");
+    if (auto *mpp = dialog->findChild<QDoubleSpinBox *>("mpp")) mpp->setValue(UNKNOWN_MPP);
     for (const auto &[name, value] : values) dialog->findChild<QSpinBox *>(name)->setValue(value);
     if (QString(action) == "cluster") dialog->grab().save(folder_.filePath("dialog.png"));
     dialog->findChild<QDialogButtonBox *>()->button(QDialogButtonBox::Ok)->click();
