@@ -29,7 +29,8 @@ QImage AsapSource::level_region(int level, qint64 x, qint64 y, int w, int h) con
     if (!open) throw std::runtime_error("the slide is closed");
     const int channels = open->getSamplesPerPixel();
     auto *raw = new unsigned char[static_cast<size_t>(w) * static_cast<size_t>(h) * static_cast<size_t>(channels)];
-    open->getRawRegion<unsigned char>(x, y, static_cast<unsigned long long>(w), static_cast<unsigned long long>(h), static_cast<unsigned>(level), raw);
+    const auto columns = static_cast<unsigned long long>(w), rows = static_cast<unsigned long long>(h);
+    open->getRawRegion<unsigned char>(x, y, columns, rows, static_cast<unsigned>(level), raw);
     const std::unique_ptr<unsigned char[]> pixels(raw);
     if (!pixels) throw std::runtime_error("ASAP could not read the slide");
     const auto format = channels == 4 ? QImage::Format_RGBA8888 : QImage::Format_RGB888;

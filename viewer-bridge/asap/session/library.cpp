@@ -88,7 +88,8 @@ FORWARD(int32_t, hl_result_labels, (hl_result result, uint8_t *dst, uint64_t cap
         (result, dst, cap, needed, columns, rows))
 FORWARD(int32_t, hl_result_overlay_region, (hl_result result, const hl_region *region, uint8_t *dst, uint64_t cap, uint64_t *needed),
         (result, region, dst, cap, needed))
-FORWARD(int32_t, hl_result_tile_rgb, (hl_result result, uint32_t index, uint8_t *dst, uint64_t cap, uint64_t *needed, uint32_t *width, uint32_t *height),
+FORWARD(int32_t, hl_result_tile_rgb,
+        (hl_result result, uint32_t index, uint8_t *dst, uint64_t cap, uint64_t *needed, uint32_t *width, uint32_t *height),
         (result, index, dst, cap, needed, width, height))
 FORWARD(int32_t, hl_result_tile_json, (hl_result result, uint32_t index, char *dst, uint64_t cap, uint64_t *needed),
         (result, index, dst, cap, needed))

@@ -162,7 +162,8 @@ void Session::report(const std::exception &error) {
         if (known->code() == HL_E_WEIGHTS) what += tr("\nThe folder is set with Models folder..., or by HISTOLOOM_MODELS.");
         emit failed(title_of(*known), what);
     } else if (library_file().isEmpty()) {
-        emit failed(tr("Histoloom library not found"), tr("Choose libhistoloom with Load library..., or set HISTOLOOM_LIBRARY.\n%1").arg(error.what()));
+        emit failed(tr("Histoloom library not found"),
+                    tr("Choose libhistoloom with Load library..., or set HISTOLOOM_LIBRARY.\n%1").arg(error.what()));
     } else {
         emit failed(tr("That did not work"), error.what());
     }
@@ -229,14 +230,14 @@ void Session::save_likelihood_map() {
     start(Kind::Save, "edit", {{"out_dir", out_dir_}});
 }
 
-void Session::place_likelihood_map() {
+bool Session::place_likelihood_map() {
     const QString to = likelihood_map_file(), from = QDir(out_dir_).filePath("labels_likelihood_map.tif");
     QFile::remove(to);
     const bool done = QFile::copy(from, to);
     QDir(out_dir_).removeRecursively();
     out_dir_.clear();
-    if (done) emit saved(to);
-    else emit failed(tr("Map not saved"), tr("%1 cannot be written; is the slide's folder read-only?").arg(to));
+    if (!done) emit failed(tr("Map not saved"), tr("%1 cannot be written; is the slide's folder read-only?").arg(to));
+    return done;
 }
 
 void Session::cancel() {
@@ -273,7 +274,7 @@ void Session::finish() {
         switch (kind_) {
             case Kind::Cluster: take_map(std::move(result)); break;
             case Kind::Synthesise: take_tiles(result); break;
-            case Kind::Save: place_likelihood_map(); break;
+            case Kind::Save: what = place_likelihood_map() ? tr("The map lies beside the slide.") : tr("Failed."); break;
         }
     } catch (const std::exception &error) {
         const auto *known = dynamic_cast<const Error *>(&error);

@@ -86,7 +86,6 @@ signals:
     void overlay_changed();
     void map_changed();
     void gallery_changed();
-    void saved(const QString &file);
     void doctor_said(const QJsonObject &report);
     // title: what kind of trouble; text: what to do about it.
     void failed(const QString &title, const QString &text);
@@ -99,7 +98,7 @@ private:
     void finish();
     void take_map(Result result);
     void take_tiles(const Result &result);
-    void place_likelihood_map();
+    bool place_likelihood_map();
     void forget();
     Context &context();
     void guarded(const std::function<void()> &action);

@@ -68,7 +68,8 @@ def zoom(folder: Path, said: dict, name: str, labels: np.ndarray) -> dict:
     tissue = (slide.max(axis=2) - slide.min(axis=2) > 16) | (slide.mean(axis=2) < 215)
     off = off_tissue(changed, tissue)
     assert max(map(abs, off)) <= MARGIN_PX, f"{name}: the overlay lies {off} px beside the tissue"
-    return {"downsample": shots[f"{name}_slide.png"]["slide_px"][2] / slide.shape[1], "off_tissue_px": off, "colours": found, "judged": round(float(judged.mean()), 3)}
+    downsample = shots[f"{name}_slide.png"]["slide_px"][2] / slide.shape[1]
+    return {"downsample": downsample, "off_tissue_px": off, "colours": found, "judged": round(float(judged.mean()), 3)}
 
 
 def main(folder: Path) -> None:

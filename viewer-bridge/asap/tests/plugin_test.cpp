@@ -54,7 +54,9 @@ public:
         openslide_get_level0_dimensions(slide_.get(), &width, &height);
         return {static_cast<unsigned long long>(width), static_cast<unsigned long long>(height)};
     }
-    double getLevelDownsample(const unsigned int &level) const override { return openslide_get_level_downsample(slide_.get(), static_cast<int>(level)); }
+    double getLevelDownsample(const unsigned int &level) const override {
+        return openslide_get_level_downsample(slide_.get(), static_cast<int>(level));
+    }
 
 protected:
     void *readDataFromImage(const long long &x, const long long &y, const unsigned long long &width, const unsigned long long &height,
@@ -137,8 +139,9 @@ void run(const QString &file, const char *slide, const char *picture) {
     const std::unique_ptr<WorkstationExtensionPluginInterface> plugin(found);
     FakeViewer viewer;
     asap.setCentralWidget(&viewer);
-    check(QObject::connect(&asap, SIGNAL(newImageLoaded(std::weak_ptr<MultiResolutionImage>, std::string)), found,
-                           SLOT(onNewImageLoaded(std::weak_ptr<MultiResolutionImage>, std::string))), "the slot that ASAP connects is missing");
+    const auto connected = QObject::connect(&asap, SIGNAL(newImageLoaded(std::weak_ptr<MultiResolutionImage>, std::string)), found,
+                                            SLOT(onNewImageLoaded(std::weak_ptr<MultiResolutionImage>, std::string)));
+    check(connected, "the slot that ASAP connects is missing");
     QObject::connect(&asap, SIGNAL(imageClosed()), found, SLOT(onImageClosed()));
     check(plugin->initialize(&viewer), "not initialised");
     QDockWidget *dock = plugin->getDockWidget();
@@ -153,7 +156,8 @@ void run(const QString &file, const char *slide, const char *picture) {
     auto image = std::make_shared<FakeImage>(slide);
     emit asap.newImageLoaded(image, slide);
     const auto items = viewer.scene()->items();
-    check(items.size() == 1 && qFuzzyCompare(items.first()->sceneBoundingRect().width(), SCENE_SCALE * static_cast<double>(image->getDimensions()[0])),
+    const double width = SCENE_SCALE * static_cast<double>(image->getDimensions()[0]);
+    check(items.size() == 1 && qFuzzyCompare(items.first()->sceneBoundingRect().width(), width),
           "the overlay has another size than the slide");
     viewer.fitInView(items.first(), Qt::KeepAspectRatio);
     const QFileInfo at(slide);

@@ -101,8 +101,12 @@ void Script::see_message(const char *action) {
 
 void Script::cancelled_once() {
     Session &session = window_.controller().session();
+    QElapsedTimer time;
+    time.start();
     start("cluster", {{"k", 5}, {"seed", 1}});
     wait("the first overlay", [&] { return session.overlay() != nullptr || !session.busy(); });
+    settle();
+    times_["first_click_to_first_overlay_ms"] = time.elapsed();
     window_.controller().panel()->findChild<QPushButton *>("cancel")->click();
     wait("the end of the job", [&] { return !session.busy(); });
     out_["left_by_cancel"] = session.has_map() || session.overlay() != nullptr;
@@ -126,8 +130,9 @@ void Script::set_opacity(int percent) { window_.controller().panel()->findChild<
 
 void Script::wheel(int steps, const QPointF &at) {
     for (int i = 0; i < steps; i++) {
-        QWheelEvent event(at, window_.view()->viewport()->mapToGlobal(at), QPoint(), QPoint(0, 120), Qt::NoButton, Qt::NoModifier, Qt::NoScrollPhase, false);
-        QApplication::sendEvent(window_.view()->viewport(), &event);
+        QWidget *view = window_.view()->viewport();
+        QWheelEvent event(at, view->mapToGlobal(at), QPoint(), QPoint(0, 120), Qt::NoButton, Qt::NoModifier, Qt::NoScrollPhase, false);
+        QApplication::sendEvent(view, &event);
     }
 }
 
@@ -181,7 +186,8 @@ void Script::zoomed(const QString &name) {
 
 QJsonArray Script::legend() const {
     QJsonArray out;
-    for (const TissueClass &c : window_.controller().session().legend()) out += QJsonObject{{"id", c.id}, {"name", c.name}, {"color", c.color.name()}};
+    for (const TissueClass &c : window_.controller().session().legend())
+        out += QJsonObject{{"id", c.id}, {"name", c.name}, {"color", c.color.name()}};
     return out;
 }
 

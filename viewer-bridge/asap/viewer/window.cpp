@@ -42,7 +42,7 @@ bool Window::open_slide(const QString &file) {
         const auto source = std::make_shared<OpenSlideSource>(file);
         close_slide();
         slide_ = new TiledItem(source->width, source->height, TiledItem::Pixels::Smooth);
-        slide_->show([source](qint64 x, qint64 y, double downsample, int width, int height) { return source->region(x, y, downsample, width, height); });
+        slide_->show([source](qint64 x, qint64 y, double downsample, int w, int h) { return source->region(x, y, downsample, w, h); });
         scene_.addItem(slide_);
         view_.fit(slide_->boundingRect(), source->mpp);
         setWindowTitle(tr("Histoloom viewer: %1").arg(source->name));

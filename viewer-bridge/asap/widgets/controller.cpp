@@ -28,11 +28,14 @@ QStringList strings(const QJsonValue &array) {
 QString doctor_text(const QJsonObject &report) {
     const QJsonObject build = report["build"].toObject(), device = report["device"].toObject();
     QStringList weights;
-    for (const auto &w : report["weights"].toArray())
-        weights << w[QLatin1String("network")].toString() + (w[QLatin1String("ok")].toBool() ? Controller::tr(": loads") : Controller::tr(": does not load"));
+    for (const auto &w : report["weights"].toArray()) {
+        const QString state = w[QLatin1String("ok")].toBool() ? Controller::tr("%1: loads") : Controller::tr("%1: does not load");
+        weights << state.arg(w[QLatin1String("network")].toString());
+    }
     const QStringList missing = strings(report["missing"]), refused = strings(device["refused"]);
     QString out = Controller::tr("<p>Histoloom %1, ABI %2<br>%3</p><p>Device: <b>%4</b></p>")
-                      .arg(build["version"].toString(), build["abi"].toString(), report["library"].toString().toHtmlEscaped(), device["name"].toString().toHtmlEscaped());
+                      .arg(build["version"].toString(), build["abi"].toString(), report["library"].toString().toHtmlEscaped(),
+                           device["name"].toString().toHtmlEscaped());
     if (!refused.isEmpty()) out += Controller::tr("Not used:") + list(refused);
     out += Controller::tr("Networks:") + list(weights);
     out += Controller::tr("Ops: %1").arg(report["ops"][QLatin1String("ops")].toArray().size());
@@ -133,14 +136,16 @@ void Controller::ask_synthesise() {
 void Controller::save_map() {
     const QString file = session_.likelihood_map_file();
     if (!session_.has_map() || !QFileInfo::exists(file)) return session_.save_likelihood_map();
-    auto *box = new QMessageBox(QMessageBox::Question, tr("Replace the map?"), tr("%1 is there already.").arg(file), QMessageBox::Yes | QMessageBox::No, window_);
+    const QString text = tr("%1 is there already. Replace it?").arg(file);
+    auto *box = new QMessageBox(QMessageBox::Question, tr("Replace the map?"), text, QMessageBox::Yes | QMessageBox::No, window_);
     box->setAttribute(Qt::WA_DeleteOnClose);
     connect(box, &QMessageBox::accepted, &session_, &Session::save_likelihood_map);
     box->open();
 }
 
 void Controller::choose_library() {
-    if (const QString file = library_file(); !file.isEmpty()) return tell(tr("A library is loaded"), tr("%1 is in use; start the viewer anew for another one.").arg(file));
+    if (const QString used = library_file(); !used.isEmpty())
+        return tell(tr("A library is loaded"), tr("%1 is in use; start the viewer anew for another one.").arg(used));
     const QString file = QFileDialog::getOpenFileName(window_, tr("libhistoloom"));
     if (file.isEmpty()) return;
     Setup setup = session_.setup();

@@ -50,7 +50,8 @@ QPixmap picture_of(const SyntheticTile &tile, bool flags) {
 
 QString about(const SyntheticTile &tile) {
     const QString reasons = tile.reasons.isEmpty() ? Panel::tr("No flags: not flagged is not verified.") : tile.reasons.join('\n');
-    return Panel::tr("Synthetic tile, not tissue of a patient.") + '\n' + (tile.calibrated ? QString() : Panel::tr("The flags are not calibrated for this model.\n")) + reasons;
+    const QString calibrated = tile.calibrated ? QString() : Panel::tr("The flags are not calibrated for this model.\n");
+    return Panel::tr("Synthetic tile, not tissue of a patient.\n") + calibrated + reasons;
 }
 
 }  // namespace
@@ -162,7 +163,8 @@ void Panel::show_gallery() {
     for (const SyntheticTile &tile : session_->gallery()) {
         number++;
         flagged += tile.reasons.isEmpty() ? 0 : 1;
-        auto *item = new QListWidgetItem(picture_of(tile, flags_->isChecked()), tile.reasons.isEmpty() ? tr("%1").arg(number) : tr("%1, flagged").arg(number));
+        const QString name = tile.reasons.isEmpty() ? QString::number(number) : tr("%1, flagged").arg(number);
+        auto *item = new QListWidgetItem(picture_of(tile, flags_->isChecked()), name);
         item->setToolTip(about(tile));
         gallery_->addItem(item);
     }

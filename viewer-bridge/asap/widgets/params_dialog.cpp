@@ -18,11 +18,17 @@ namespace {
 
 // What a pathologist calls a parameter; its own name where nothing better is known.
 QString label_of(const QString &name) {
-    static const QMap<QString, QString> LABELS{{"k", ParamsDialog::tr("Tissue classes")},       {"seed", ParamsDialog::tr("Seed")},
-                                               {"mpp", ParamsDialog::tr("\u00b5m per pixel")},  {"min_region_um2", ParamsDialog::tr("Smallest region, \u00b5m\u00b2")},
-                                               {"artefacts", ParamsDialog::tr("Skip artefacts")}, {"n", ParamsDialog::tr("Tiles")},
-                                               {"size_px", ParamsDialog::tr("Side, px")},       {"steps", ParamsDialog::tr("Steps")},
-                                               {"guidance", ParamsDialog::tr("Guidance")}};
+    static const QMap<QString, QString> LABELS{
+        {"k", ParamsDialog::tr("Tissue classes")},
+        {"seed", ParamsDialog::tr("Seed")},
+        {"mpp", ParamsDialog::tr("\u00b5m per pixel")},
+        {"min_region_um2", ParamsDialog::tr("Smallest region, \u00b5m\u00b2")},
+        {"artefacts", ParamsDialog::tr("Skip artefacts")},
+        {"n", ParamsDialog::tr("Tiles")},
+        {"size_px", ParamsDialog::tr("Side, px")},
+        {"steps", ParamsDialog::tr("Steps")},
+        {"guidance", ParamsDialog::tr("Guidance")},
+    };
     return LABELS.value(name, name);
 }
 
@@ -95,7 +101,8 @@ QJsonObject ParamsDialog::parameters() const {
     for (auto at = fields_.begin(); at != fields_.end(); ++at) {
         if (const auto *box = qobject_cast<QSpinBox *>(*at)) out[at.key()] = box->value();
         else if (const auto *check = qobject_cast<QCheckBox *>(*at)) out[at.key()] = check->isChecked();
-        else if (const auto *real = qobject_cast<QDoubleSpinBox *>(*at); real->specialValueText().isEmpty() || real->value() > 0) out[at.key()] = real->value();
+        else if (const auto *real = qobject_cast<QDoubleSpinBox *>(*at); real->specialValueText().isEmpty() || real->value() > 0)
+            out[at.key()] = real->value();
     }
     return out;
 }

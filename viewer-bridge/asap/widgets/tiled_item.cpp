@@ -77,7 +77,8 @@ void TiledItem::draw(QPainter *painter, const QTransform &view, const Key &key) 
         const QRectF to = view.mapRect(whole);
         const QPoint first(qRound(to.left()), qRound(to.top())), end(qRound(to.right()), qRound(to.bottom()));
         const double scale = std::ldexp(1.0, -at.level);
-        const QRectF from((whole.left() - place(at).left()) * scale, (whole.top() - place(at).top()) * scale, whole.width() * scale, whole.height() * scale);
+        const QPointF corner = (whole.topLeft() - place(at).topLeft()) * scale;
+        const QRectF from(corner, whole.size() * scale);
         if (!tile->isNull()) painter->drawImage(QRectF(first, QSizeF(end.x() - first.x(), end.y() - first.y())), *tile, from);
         return;
     }
