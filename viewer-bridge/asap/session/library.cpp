@@ -25,8 +25,9 @@ template <class F> F symbol(const char *name) {
 }
 
 QStringList candidates(const QString &file) {
-    if (!file.isEmpty()) return {file};
-    if (const QString named = qEnvironmentVariable("HISTOLOOM_LIBRARY"); !named.isEmpty()) return {named};
+    const QString named = file.isEmpty() ? qEnvironmentVariable("HISTOLOOM_LIBRARY") : file;
+    if (!named.isEmpty() && !QFileInfo::exists(named)) throw std::runtime_error(("There is no file " + named).toStdString());
+    if (!named.isEmpty()) return {named};
     QStringList out;
     const QDir program(QCoreApplication::applicationDirPath());
     for (const char *place : {".", "../lib", "plugins/workstationextension"}) out << QDir::cleanPath(program.filePath(place) + "/histoloom");
