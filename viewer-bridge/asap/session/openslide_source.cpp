@@ -1,0 +1,45 @@
+#include "openslide_source.h"
+
+#include <openslide.h>
+
+#include <QFileInfo>
+
+#include <stdexcept>
+
+namespace histoloom {
+
+namespace {
+
+void close(openslide_t *slide) {
+    if (slide != nullptr) openslide_close(slide);
+}
+
+double mpp_of(openslide_t *slide) {
+    const char *text = openslide_get_property_value(slide, OPENSLIDE_PROPERTY_NAME_MPP_X);
+    return text == nullptr ? 0.0 : QByteArray(text).toDouble();
+}
+
+}  // namespace
+
+OpenSlideSource::OpenSlideSource(const QString &file) : slide_(openslide_open(QFile::encodeName(file).constData()), close) {
+    if (!slide_) throw std::runtime_error("OpenSlide does not read this kind of file");
+    if (const char *why = openslide_get_error(slide_.get())) throw std::runtime_error(why);
+    path = file;
+    name = QFileInfo(file).fileName();
+    int64_t columns = 0, rows = 0;
+    openslide_get_level0_dimensions(slide_.get(), &columns, &rows);
+    width = columns;
+    height = rows;
+    for (int level = 0; level < openslide_get_level_count(slide_.get()); level++)
+        downsamples.push_back(openslide_get_level_downsample(slide_.get(), level));
+    mpp = mpp_of(slide_.get());
+}
+
+QImage OpenSlideSource::level_region(int level, qint64 x, qint64 y, int w, int h) const {
+    QImage out(w, h, QImage::Format_ARGB32_Premultiplied);
+    openslide_read_region(slide_.get(), reinterpret_cast<uint32_t *>(out.bits()), x, y, level, w, h);
+    if (const char *why = openslide_get_error(slide_.get())) throw std::runtime_error(why);
+    return out;
+}
+
+}  // namespace histoloom

@@ -1,0 +1,24 @@
+// A slide through OpenSlide.
+#pragma once
+
+#include "source.h"
+
+#include <memory>
+
+typedef struct _openslide openslide_t;
+
+namespace histoloom {
+
+class OpenSlideSource final : public SlideSource {
+public:
+    // Throws std::runtime_error with what OpenSlide says.
+    explicit OpenSlideSource(const QString &path);
+
+protected:
+    QImage level_region(int level, qint64 x, qint64 y, int width, int height) const override;
+
+private:
+    std::unique_ptr<openslide_t, void (*)(openslide_t *)> slide_;
+};
+
+}  // namespace histoloom

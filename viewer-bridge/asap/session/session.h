@@ -1,0 +1,125 @@
+// What a viewer does with the library, without widgets. In: a slide, and the parameters of jobs. Out: the map as overlay tiles, its legend, the
+// synthesised tiles with their flags, and messages. One job runs at a time; signals come on the thread that owns the session.
+#pragma once
+
+#include "source.h"
+
+#include <histoloom.hpp>
+
+#include <QColor>
+#include <QElapsedTimer>
+#include <QJsonObject>
+#include <QObject>
+#include <QRegion>
+#include <QStringList>
+#include <QThread>
+#include <QTimer>
+
+#include <functional>
+#include <memory>
+#include <optional>
+
+namespace histoloom {
+
+// Where things are; "" and 0 let the library choose.
+struct Setup {
+    QString library, models, device = "auto";
+    unsigned threads = 0;
+};
+
+struct TissueClass {
+    int id = 0;
+    QString name;
+    QColor color;
+    double share = 0;  // of the tissue
+};
+
+struct SyntheticTile {
+    QImage picture;
+    QRegion flagged;      // pixels of the flagged cells
+    bool flagged_whole = false;
+    QStringList reasons;  // each flag of the tile once, as a sentence
+    bool calibrated = false;
+};
+
+// A region of the overlay: level-0 pixels, downsample, size of the picture. Format_ARGB32_Premultiplied. Any thread.
+using OverlayReader = std::function<QImage(qint64 x, qint64 y, double downsample, int width, int height)>;
+
+class Session : public QObject {
+    Q_OBJECT
+
+public:
+    explicit Session(Setup setup, QObject *parent = nullptr);
+    ~Session() override;
+
+    // Takes another slide; what was made of the one before is gone. Null: no slide.
+    void open(std::shared_ptr<SlideSource> slide);
+    // Where the library and the models are from now on; ends everything.
+    void set_up(const Setup &setup);
+    const Setup &setup() const { return setup_; }
+
+    // JSON schema of the parameters of a job; empty where it failed.
+    QJsonObject schema(const QString &kind);
+    void cluster(const QJsonObject &parameters);
+    void synthesise(const QJsonObject &parameters);
+    // Writes what ASAP loads by itself beside the slide: <slide>_likelihood_map.tif.
+    void save_likelihood_map();
+    QString likelihood_map_file() const;
+    void doctor();
+    void cancel();
+
+    bool busy() const { return job_.has_value() || doctor_ != nullptr; }
+    const std::shared_ptr<SlideSource> &slide() const { return source_; }
+    bool has_map() const { return map_ != nullptr; }
+    const std::vector<TissueClass> &legend() const { return legend_; }
+    const std::vector<SyntheticTile> &gallery() const { return gallery_; }
+    // Null while there is no overlay.
+    const OverlayReader &overlay() const { return overlay_; }
+    // One byte a cell, 0 = background, and level-0 pixels a cell.
+    QImage labels() const;
+    double cell_px() const { return cell_px_; }
+
+signals:
+    // fraction -1 and eta_s -1: not known.
+    void progressed(const QString &stage, double fraction, double eta_s);
+    void ended(const QString &what);
+    void overlay_changed();
+    void map_changed();
+    void gallery_changed();
+    void doctor_said(const QJsonObject &report);
+    // title: what kind of trouble; text: what to do about it.
+    void failed(const QString &title, const QString &text);
+
+private:
+    enum class Kind { Cluster, Synthesise, Save };
+    void start(Kind kind, const char *job, const QJsonObject &parameters);
+    void poll();
+    void take_partial();
+    void finish();
+    void take_map(Result result);
+    void take_tiles(const Result &result);
+    bool place_likelihood_map();
+    void forget();
+    Context &context();
+    void guarded(const std::function<void()> &action);
+    void report(const std::exception &error);
+
+    Setup setup_;
+    std::shared_ptr<SlideSource> source_;  // read by the library between open and release of opened_
+    std::optional<Context> context_;
+    std::optional<Slide> opened_;
+    std::shared_ptr<const Result> map_;
+    std::optional<Job> job_;
+    Kind kind_ = Kind::Cluster;
+    QTimer timer_;
+    QElapsedTimer since_partial_;
+    std::vector<uint8_t> partial_;
+    std::vector<TissueClass> legend_;
+    std::vector<SyntheticTile> gallery_;
+    OverlayReader overlay_;
+    double cell_px_ = 0;
+    QString out_dir_;
+    std::unique_ptr<QThread> doctor_;
+};
+
+}  // namespace histoloom

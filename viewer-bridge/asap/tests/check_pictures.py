@@ -1,0 +1,93 @@
+"""Holds what `histoloom-viewer --script DIR` left against what a viewer must show.
+
+    python3 check_pictures.py DIR
+
+The overlay has every colour of the legend, lies on the map's cells, and its edge on the edge of the tissue, each within 2 px of the window,
+at two zooms; the gallery has its tiles; each kind of trouble has its own message. Needs numpy and Pillow. Prints a line of JSON.
+"""
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+MARGIN_PX = 2
+REACH_PX = 10  # shifts that are looked at
+SCALE_BAR_PX = (60, 180)  # corner of the view that the bar covers: height, width
+
+
+def picture(folder: Path, shot: dict) -> np.ndarray:
+    x, y, width, height = shot["view_px"]
+    return np.asarray(Image.open(folder / shot["file"]).convert("RGB"))[y : y + height, x : x + width].astype(int)
+
+
+def labels_seen(labels: np.ndarray, cell: float, shot: dict, shape: tuple) -> np.ndarray:
+    """The map's label in the middle of each pixel of the view, 0 = none."""
+    x, y, width, height = shot["slide_px"]
+    rows = np.floor((y + (np.arange(shape[0]) + 0.5) * height / shape[0]) / cell).astype(int)
+    columns = np.floor((x + (np.arange(shape[1]) + 0.5) * width / shape[1]) / cell).astype(int)
+    inside = ((rows >= 0) & (rows < labels.shape[0]))[:, None] & ((columns >= 0) & (columns < labels.shape[1]))[None]
+    return np.where(inside, labels[rows.clip(0, labels.shape[0] - 1)][:, columns.clip(0, labels.shape[1] - 1)], 0)
+
+
+def shifted(a: np.ndarray, dy: int, dx: int, reach: int) -> np.ndarray:
+    """What remains of `a`, moved, where every shift up to `reach` has pixels."""
+    return a[reach + dy : a.shape[0] - reach + dy, reach + dx : a.shape[1] - reach + dx]
+
+
+def uniform(a: np.ndarray) -> np.ndarray:
+    """Where all pixels within the margin are alike."""
+    middle = shifted(a, 0, 0, MARGIN_PX)
+    around = range(-MARGIN_PX, MARGIN_PX + 1)
+    return np.pad(np.all([shifted(a, dy, dx, MARGIN_PX) == middle for dy in around for dx in around], axis=0), MARGIN_PX)
+
+
+def off_tissue(overlay: np.ndarray, tissue: np.ndarray) -> tuple:
+    """By how many pixels (y, x) the overlay has to be moved to lie best on the tissue."""
+    around = range(-REACH_PX, REACH_PX + 1)
+    still = shifted(overlay, 0, 0, REACH_PX)
+    return max(((shifted(tissue, dy, dx, REACH_PX) == still).mean(), -abs(dy) - abs(dx), (dy, dx)) for dy in around for dx in around)[2]
+
+
+def zoom(folder: Path, said: dict, name: str, labels: np.ndarray) -> dict:
+    shots = {shot["file"]: shot for shot in said["shots"]}
+    slide, over = (picture(folder, shots[f"{name}_{what}.png"]) for what in ("slide", "overlay"))
+    label = labels_seen(labels, said["cell_px"], shots[f"{name}_overlay.png"], over.shape[:2])
+    judged = uniform(label)
+    judged[-SCALE_BAR_PX[0] :, : SCALE_BAR_PX[1]] = False
+    found = {}
+    for c in said["legend"]:
+        rgb = [int(c["color"][i : i + 2], 16) for i in (1, 3, 5)]
+        here = (over == rgb).all(axis=2)
+        found[c["name"]] = int(here.sum())
+        wrong = judged & (here != (label == c["id"]))
+        assert not wrong.any(), f"{name}: {wrong.sum()} pixels of {c['name']} lie elsewhere than its cells, the first at {np.argwhere(wrong)[0]}"
+    changed = (over != slide).any(axis=2)
+    assert not (judged & (label == 0) & changed).any(), f"{name}: the overlay covers glass"
+    tissue = (slide.max(axis=2) - slide.min(axis=2) > 16) | (slide.mean(axis=2) < 215)
+    off = off_tissue(changed, tissue)
+    assert max(map(abs, off)) <= MARGIN_PX, f"{name}: the overlay lies {off} px beside the tissue"
+    downsample = shots[f"{name}_slide.png"]["slide_px"][2] / slide.shape[1]
+    return {"downsample": downsample, "off_tissue_px": off, "colours": found, "judged": round(float(judged.mean()), 3)}
+
+
+def main(folder: Path) -> None:
+    said = json.loads((folder / "script.json").read_text())
+    labels = np.asarray(Image.open(folder / "labels.png").convert("L"))
+    zooms = {name: zoom(folder, said, name, labels) for name in ("far", "near")}
+    assert all(zooms["far"]["colours"].values()), f"a colour of the legend is not on the slide: {zooms['far']['colours']}"
+    assert zooms["far"]["downsample"] > 2 * zooms["near"]["downsample"], "two zooms"
+    messages = list(said["messages"].values())
+    assert len(set(messages)) == len(messages) == 3, messages
+    assert said["messages"]["cluster"].startswith("No slide") and said["messages"]["synthesise"].startswith("No map"), messages
+    assert not said["left_by_cancel"], "a cancelled job left an overlay"
+    x, y, width, height = said["gallery_px"]
+    gallery = np.asarray(Image.open(folder / "gallery.png").convert("RGB"))[y : y + height, x : x + width].astype(int)
+    stained = (gallery.max(axis=2) - gallery.min(axis=2) > 30).mean()
+    assert said["gallery"] == 2 and stained > 0.05, f"{said['gallery']} tiles, {stained:.3f} of the gallery in colour"
+    print(json.dumps({"zooms": zooms, "gallery": said["gallery"], "times": said["times"], "overlay_cost": said["overlay_cost"]}))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

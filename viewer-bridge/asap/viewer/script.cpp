@@ -1,0 +1,237 @@
+#include "script.h"
+
+#include "params_dialog.h"
+#include "window.h"
+
+#include <QApplication>
+#include <QDialogButtonBox>
+#include <QDir>
+#include <QDoubleSpinBox>
+#include <QElapsedTimer>
+#include <QFile>
+#include <QJsonArray>
+#include <QJsonDocument>
+#include <QListWidget>
+#include <QMessageBox>
+#include <QPushButton>
+#include <QSlider>
+#include <QSpinBox>
+#include <QThread>
+#include <QWheelEvent>
+
+#include <functional>
+#include <stdexcept>
+
+namespace histoloom {
+
+namespace {
+
+constexpr int PATIENCE_MS = 600'000;
+// What the user says of a slide that does not tell its resolution.
+constexpr double UNKNOWN_MPP = 0.5;
+
+class Script {
+public:
+    Script(Window &window, const QString &folder) : window_(window), folder_(folder) {}
+    void play(const QString &slide);
+
+private:
+    void wait(const char *what, const std::function<bool()> &there);
+    template <class W> W *box(const char *what);
+    void click(const char *action);
+    void start(const char *action, const std::vector<std::pair<const char *, int>> &values);
+    void see_message(const char *action);
+    void cancelled_once();
+    void clustered();
+    void set_opacity(int percent);
+    void wheel(int steps, const QPointF &at);
+    void settle();
+    void shoot(const QString &name, int opacity);
+    void zoomed(const QString &name);
+    QJsonArray legend() const;
+    QJsonObject viewport_cost();
+
+    Window &window_;
+    QDir folder_;
+    QJsonObject out_, messages_, times_, costs_;
+    QJsonArray shots_;
+};
+
+void Script::wait(const char *what, const std::function<bool()> &there) {
+    QElapsedTimer time;
+    time.start();
+    while (!there()) {
+        if (time.hasExpired(PATIENCE_MS)) throw std::runtime_error(std::string("waited in vain for ") + what);
+        QApplication::processEvents();
+        QThread::msleep(5);
+        for (auto *message : window_.findChildren<QMessageBox *>())
+            if (message->isVisible() && message->icon() == QMessageBox::Warning && std::string(what) != "a message")
+                throw std::runtime_error((message->text() + ": " + message->informativeText()).toStdString());
+    }
+}
+
+template <class W> W *Script::box(const char *what) {
+    W *found = nullptr;
+    wait(what, [&] {
+        for (auto *widget : window_.findChildren<W *>())
+            if (widget->isVisible()) found = widget;
+        return found != nullptr;
+    });
+    return found;
+}
+
+void Script::click(const char *action) { window_.controller().menu()->findChild<QAction *>(action)->trigger(); }
+
+void Script::start(const char *action, const std::vector<std::pair<const char *, int>> &values) {
+    click(action);
+    auto *dialog = box<ParamsDialog>("a dialog");
+    if (auto *mpp = dialog->findChild<QDoubleSpinBox *>("mpp")) mpp->setValue(UNKNOWN_MPP);
+    for (const auto &[name, value] : values) dialog->findChild<QSpinBox *>(name)->setValue(value);
+    if (QString(action) == "cluster") dialog->grab().save(folder_.filePath("dialog.png"));
+    dialog->findChild<QDialogButtonBox *>()->button(QDialogButtonBox::Ok)->click();
+}
+
+void Script::see_message(const char *action) {
+    click(action);
+    auto *message = box<QMessageBox>("a message");
+    messages_[action] = message->text() + ": " + message->informativeText();
+    message->button(QMessageBox::Ok)->click();
+    QApplication::processEvents();
+}
+
+void Script::cancelled_once() {
+    Session &session = window_.controller().session();
+    QElapsedTimer time;
+    time.start();
+    start("cluster", {{"k", 5}, {"seed", 1}});
+    wait("the first overlay", [&] { return session.overlay() != nullptr || !session.busy(); });
+    settle();
+    times_["first_click_to_first_overlay_ms"] = time.elapsed();
+    window_.controller().panel()->findChild<QPushButton *>("cancel")->click();
+    wait("the end of the job", [&] { return !session.busy(); });
+    out_["left_by_cancel"] = session.has_map() || session.overlay() != nullptr;
+}
+
+void Script::clustered() {
+    Session &session = window_.controller().session();
+    QElapsedTimer time;
+    time.start();
+    start("cluster", {{"k", 5}, {"seed", 1}});
+    wait("the first overlay", [&] { return session.overlay() != nullptr; });
+    settle();
+    times_["click_to_first_overlay_ms"] = time.elapsed();
+    window_.grab().save(folder_.filePath("running.png"));
+    wait("the map", [&] { return !session.busy(); });
+    settle();
+    times_["click_to_map_ms"] = time.elapsed();
+}
+
+void Script::set_opacity(int percent) { window_.controller().panel()->findChild<QSlider *>("opacity")->setValue(percent); }
+
+void Script::wheel(int steps, const QPointF &at) {
+    for (int i = 0; i < steps; i++) {
+        QWidget *view = window_.view()->viewport();
+        QWheelEvent event(at, view->mapToGlobal(at), QPoint(), QPoint(0, 120), Qt::NoButton, Qt::NoModifier, Qt::NoScrollPhase, false);
+        QApplication::sendEvent(view, &event);
+    }
+}
+
+// Until everything that is seen has been read and drawn.
+void Script::settle() {
+    const TiledItem *slide = window_.slide_item(), *overlay = window_.controller().overlay();
+    int still = 0;
+    wait("tiles", [&] {
+        window_.view()->viewport()->repaint();
+        still = slide->idle() && overlay->idle() ? still + 1 : 0;
+        return still > 2;
+    });
+}
+
+void Script::shoot(const QString &name, int opacity) {
+    set_opacity(opacity);
+    settle();
+    window_.grab().save(folder_.filePath(name + ".png"));
+    const SlideView *view = window_.view();
+    const QPoint corner = view->viewport()->mapTo(&window_, QPoint());
+    const QRectF seen = view->seen();
+    shots_ += QJsonObject{{"file", name + ".png"},
+                          {"opacity", opacity / 100.0},
+                          {"view_px", QJsonArray{corner.x(), corner.y(), view->viewport()->width(), view->viewport()->height()}},
+                          {"slide_px", QJsonArray{seen.x(), seen.y(), seen.width(), seen.height()}}};
+}
+
+// All overlay tiles of the viewport read anew, then drawn from memory.
+QJsonObject Script::viewport_cost() {
+    constexpr int PAINTS = 20;
+    TiledItem *overlay = window_.controller().overlay();
+    overlay->show(window_.controller().session().overlay());
+    overlay->forget_cost();
+    settle();
+    const qint64 reads = overlay->cost().reads, read_ns = overlay->cost().read_ns;
+    overlay->forget_cost();
+    for (int i = 0; i < PAINTS; i++) window_.view()->viewport()->repaint();
+    const qint64 paints = std::max<qint64>(1, overlay->cost().paints);
+    return {{"downsample", 1.0 / window_.view()->transform().m11()},
+            {"tiles", reads},
+            {"read_ms", static_cast<double>(read_ns) / 1e6},
+            {"paint_ms", static_cast<double>(overlay->cost().paint_ns) / 1e6 / static_cast<double>(paints)}};
+}
+
+void Script::zoomed(const QString &name) {
+    shoot(name + "_slide", 0);
+    shoot(name + "_overlay", 100);
+    shoot(name, 50);
+    costs_[name] = viewport_cost();
+}
+
+QJsonArray Script::legend() const {
+    QJsonArray out;
+    for (const TissueClass &c : window_.controller().session().legend())
+        out += QJsonObject{{"id", c.id}, {"name", c.name}, {"color", c.color.name()}};
+    return out;
+}
+
+void Script::play(const QString &slide) {
+    Session &session = window_.controller().session();
+    see_message("cluster");
+    if (!window_.open_slide(slide)) throw std::runtime_error("the slide was not opened");
+    settle();
+    see_message("synthesise");
+    see_message("save_map");
+    cancelled_once();
+    clustered();
+    session.labels().save(folder_.filePath("labels.png"));
+    zoomed("far");
+    wheel(6, QPointF(window_.view()->viewport()->width() * 0.45, window_.view()->viewport()->height() * 0.55));
+    zoomed("near");
+    start("synthesise", {{"n", 2}, {"seed", 1}});
+    wait("synthetic tiles", [&] { return !session.busy(); });
+    shoot("gallery", 50);
+    const auto *gallery = window_.controller().panel()->findChild<QListWidget *>("gallery");
+    out_["gallery"] = gallery->count();
+    const QPoint corner = gallery->viewport()->mapTo(&window_, QPoint());
+    out_["gallery_px"] = QJsonArray{corner.x(), corner.y(), gallery->viewport()->width(), gallery->viewport()->height()};
+    click("doctor");
+    wait("the doctor", [&] { return !session.busy(); });
+    auto *doctor = box<QMessageBox>("the doctor");
+    doctor->grab().save(folder_.filePath("doctor.png"));
+    doctor->button(QMessageBox::Ok)->click();
+    out_["cell_px"] = session.cell_px();
+    out_["legend"] = legend();
+    out_["shots"] = shots_;
+    out_["messages"] = messages_;
+    out_["times"] = times_;
+    out_["overlay_cost"] = costs_;
+    QFile file(folder_.filePath("script.json"));
+    if (!file.open(QFile::WriteOnly)) throw std::runtime_error("script.json cannot be written");
+    file.write(QJsonDocument(out_).toJson());
+}
+
+}  // namespace
+
+void play(Window &window, const QString &slide, const QString &folder) {
+    QDir().mkpath(folder);
+    Script(window, folder).play(slide);
+}
+
+}  // namespace histoloom

@@ -1,0 +1,55 @@
+// Menu, dock content and overlay of Histoloom in a viewer. In: the slide that the viewer opened and the scene it is drawn in. Both the small
+// viewer and the plugin of ASAP own one.
+#pragma once
+
+#include "panel.h"
+#include "session.h"
+#include "tiled_item.h"
+
+#include <QMenu>
+#include <QPointer>
+
+class QGraphicsScene;
+
+namespace histoloom {
+
+class Controller : public QObject {
+    Q_OBJECT
+
+public:
+    // window: where dialogs belong.
+    Controller(const Setup &setup, QWidget *window);
+    ~Controller() override;
+
+    // scene_scale: units of the scene a level-0 pixel.
+    void slide_opened(std::shared_ptr<SlideSource> slide, QGraphicsScene *scene, double scene_scale);
+    void slide_closed();
+
+    Session &session() { return session_; }
+    // Made once; whoever shows them owns them.
+    QMenu *menu() const { return menu_; }
+    Panel *panel() const { return panel_; }
+    // Null without a slide.
+    TiledItem *overlay() const { return overlay_; }
+    // Asks before it replaces a map that is there.
+    void save_map();
+
+private:
+    void add_actions();
+    void ask(const QString &title, const QString &kind, const QStringList &names, void (Session::*start)(const QJsonObject &));
+    void ask_cluster();
+    void ask_synthesise();
+    void choose_library();
+    void choose_models();
+    void show_overlay();
+    void tell(const QString &title, const QString &text);
+    void show_doctor(const QJsonObject &report);
+
+    QPointer<QWidget> window_;
+    Session session_;
+    QPointer<QMenu> menu_;
+    QPointer<Panel> panel_;
+    QPointer<TiledItem> overlay_;
+};
+
+}  // namespace histoloom

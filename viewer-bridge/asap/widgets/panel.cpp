@@ -1,0 +1,174 @@
+#include "panel.h"
+
+#include <QCheckBox>
+#include <QHBoxLayout>
+#include <QHeaderView>
+#include <QLabel>
+#include <QListWidget>
+#include <QPainter>
+#include <QPainterPath>
+#include <QProgressBar>
+#include <QPushButton>
+#include <QSlider>
+#include <QTreeWidget>
+#include <QVBoxLayout>
+
+#include <cmath>
+
+namespace histoloom {
+
+namespace {
+
+constexpr int GALLERY_PX = 150;
+const QColor FLAG(255, 0, 160);
+
+QPixmap swatch(const QColor &color) {
+    QPixmap out(24, 16);
+    out.fill(color);
+    QPainter(&out).drawRect(0, 0, 23, 15);
+    return out;
+}
+
+// The tile with its flagged cells outlined, and the word that says what it is.
+QPixmap picture_of(const SyntheticTile &tile, bool flags) {
+    QPixmap out = QPixmap::fromImage(tile.picture);
+    QPainter painter(&out);
+    if (flags && !tile.flagged.isEmpty()) {
+        QPainterPath outline;
+        outline.addRegion(tile.flagged);
+        painter.fillPath(outline, QColor(FLAG.red(), FLAG.green(), FLAG.blue(), 40));
+        painter.setClipPath(outline);
+        painter.strokePath(outline.simplified(), QPen(FLAG, 6));
+    }
+    if (flags && tile.flagged_whole) {
+        painter.setClipping(false);
+        painter.setPen(QPen(FLAG, 4, Qt::DashLine));
+        painter.drawRect(out.rect().adjusted(2, 2, -3, -3));
+    }
+    return out.scaled(GALLERY_PX, GALLERY_PX, Qt::KeepAspectRatio, Qt::SmoothTransformation);
+}
+
+QString about(const SyntheticTile &tile) {
+    const QString reasons = tile.reasons.isEmpty() ? Panel::tr("No flags: not flagged is not verified.") : tile.reasons.join('\n');
+    const QString calibrated = tile.calibrated ? QString() : Panel::tr("The flags are not calibrated for this model.\n");
+    return Panel::tr("Synthetic tile, not tissue of a patient.\n") + calibrated + reasons;
+}
+
+}  // namespace
+
+Panel::Panel(Session *session, QWidget *parent) : QWidget(parent), session_(session) {
+    auto *column = new QVBoxLayout(this);
+    status_ = new QLabel(tr("Nothing is running."));
+    status_->setObjectName("status");
+    status_->setWordWrap(true);
+    column->addWidget(status_);
+    column->addLayout(progress_row());
+    column->addLayout(opacity_row());
+    legend_ = new QTreeWidget;
+    legend_->setObjectName("legend");
+    legend_->setHeaderLabels({tr("Tissue class"), tr("Share")});
+    legend_->setRootIsDecorated(false);
+    legend_->setSelectionMode(QAbstractItemView::NoSelection);
+    legend_->header()->setStretchLastSection(false);
+    legend_->header()->setSectionResizeMode(0, QHeaderView::Stretch);
+    legend_->header()->setSectionResizeMode(1, QHeaderView::ResizeToContents);
+    column->addWidget(legend_, 1);
+    auto *row = new QHBoxLayout;
+    gallery_title_ = new QLabel(tr("Synthetic tiles"));
+    flags_ = new QCheckBox(tr("Flags"));
+    flags_->setToolTip(tr("Outlined: cells that were flagged; a dashed frame: the tile as a whole"));
+    flags_->setChecked(true);
+    row->addWidget(gallery_title_, 1);
+    row->addWidget(flags_);
+    column->addLayout(row);
+    gallery_ = new QListWidget;
+    gallery_->setObjectName("gallery");
+    gallery_->setViewMode(QListView::IconMode);
+    gallery_->setResizeMode(QListView::Adjust);
+    gallery_->setMovement(QListView::Static);
+    gallery_->setIconSize(QSize(GALLERY_PX, GALLERY_PX));
+    gallery_->setSpacing(4);
+    column->addWidget(gallery_, 2);
+    connect(flags_, &QCheckBox::toggled, this, &Panel::show_gallery);
+    connect(session_, &Session::progressed, this, &Panel::show_progress);
+    connect(session_, &Session::ended, this, &Panel::show_end);
+    connect(session_, &Session::map_changed, this, &Panel::show_legend);
+    connect(session_, &Session::gallery_changed, this, &Panel::show_gallery);
+}
+
+QLayout *Panel::progress_row() {
+    auto *row = new QHBoxLayout;
+    bar_ = new QProgressBar;
+    bar_->setObjectName("progress");
+    bar_->setRange(0, 1000);
+    bar_->setTextVisible(false);
+    cancel_ = new QPushButton(tr("Cancel"));
+    cancel_->setObjectName("cancel");
+    cancel_->setEnabled(false);
+    connect(cancel_, &QPushButton::clicked, session_, &Session::cancel);
+    row->addWidget(bar_, 1);
+    row->addWidget(cancel_);
+    return row;
+}
+
+QLayout *Panel::opacity_row() {
+    auto *row = new QHBoxLayout;
+    opacity_ = new QSlider(Qt::Horizontal);
+    opacity_->setObjectName("opacity");
+    opacity_->setRange(0, 100);
+    opacity_->setValue(50);
+    auto *percent = new QLabel("50 %");
+    percent->setMinimumWidth(percent->fontMetrics().horizontalAdvance("100 %"));
+    connect(opacity_, &QSlider::valueChanged, this, [this, percent](int value) {
+        percent->setText(QString("%1 %").arg(value));
+        emit opacity_changed(opacity());
+    });
+    row->addWidget(new QLabel(tr("Overlay")));
+    row->addWidget(opacity_, 1);
+    row->addWidget(percent);
+    return row;
+}
+
+double Panel::opacity() const { return opacity_->value() / 100.0; }
+
+void Panel::show_progress(const QString &stage, double fraction, double eta_s) {
+    QString text = stage;
+    if (fraction >= 0) text += QString(", %1 %").arg(std::lround(100 * fraction));
+    if (eta_s >= 0) text += tr(", %1 s left").arg(std::ceil(eta_s), 0, 'f', 0);
+    status_->setText(text);
+    bar_->setRange(0, fraction < 0 ? 0 : 1000);
+    if (fraction >= 0) bar_->setValue(static_cast<int>(1000 * fraction));
+    cancel_->setEnabled(true);
+}
+
+void Panel::show_end(const QString &what) {
+    status_->setText(what);
+    bar_->setRange(0, 1000);
+    bar_->setValue(0);
+    cancel_->setEnabled(false);
+}
+
+void Panel::show_legend() {
+    legend_->clear();
+    for (const TissueClass &c : session_->legend()) {
+        auto *item = new QTreeWidgetItem(legend_, {c.name, QString("%1 %").arg(100 * c.share, 0, 'f', 1)});
+        item->setIcon(0, swatch(c.color));
+        item->setTextAlignment(1, Qt::AlignRight);
+    }
+}
+
+void Panel::show_gallery() {
+    gallery_->clear();
+    int flagged = 0, number = 0;
+    for (const SyntheticTile &tile : session_->gallery()) {
+        number++;
+        flagged += tile.reasons.isEmpty() ? 0 : 1;
+        const QString name = tile.reasons.isEmpty() ? QString::number(number) : tr("%1, flagged").arg(number);
+        auto *item = new QListWidgetItem(picture_of(tile, flags_->isChecked()), name);
+        item->setToolTip(about(tile));
+        gallery_->addItem(item);
+    }
+    gallery_title_->setText(number == 0 ? tr("Synthetic tiles") : tr("Synthetic tiles: %1, flagged: %2").arg(number).arg(flagged));
+}
+
+}  // namespace histoloom

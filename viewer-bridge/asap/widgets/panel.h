@@ -1,0 +1,47 @@
+// The content of the dock: what runs and how far it is, opacity of the overlay, legend, and the synthesised tiles with their flagged cells.
+#pragma once
+
+#include "session.h"
+
+#include <QWidget>
+
+class QCheckBox;
+class QLabel;
+class QListWidget;
+class QProgressBar;
+class QPushButton;
+class QSlider;
+class QTreeWidget;
+
+namespace histoloom {
+
+class Panel : public QWidget {
+    Q_OBJECT
+
+public:
+    explicit Panel(Session *session, QWidget *parent = nullptr);
+    double opacity() const;
+
+signals:
+    void opacity_changed(double opacity);
+
+private:
+    QLayout *progress_row();
+    QLayout *opacity_row();
+    void show_progress(const QString &stage, double fraction, double eta_s);
+    void show_end(const QString &what);
+    void show_legend();
+    void show_gallery();
+
+    Session *session_;
+    QLabel *status_;
+    QProgressBar *bar_;
+    QPushButton *cancel_;
+    QSlider *opacity_;
+    QTreeWidget *legend_;
+    QLabel *gallery_title_;
+    QCheckBox *flags_;
+    QListWidget *gallery_;
+};
+
+}  // namespace histoloom
