@@ -63,14 +63,14 @@ public final class Json {
     }
 
     private static void write(Object value, StringBuilder out) {
-        if (value instanceof String) {
-            quote((String) value, out);
+        if (value instanceof CharSequence) {
+            quote(value.toString(), out);
         } else if (value instanceof Map) {
             out.append('{');
             String comma = "";
             for (Map.Entry<?, ?> e : ((Map<?, ?>) value).entrySet()) {
                 out.append(comma);
-                quote((String) e.getKey(), out);
+                quote(e.getKey().toString(), out);
                 out.append(": ");
                 write(e.getValue(), out);
                 comma = ", ";

@@ -10,8 +10,8 @@ public final class Script {
         return CLASS + ".run('" + kind + "', '''" + params.replace("\\", "\\\\").replace("'", "\\'") + "''')";
     }
 
-    /** Adds the annotations of the newest map. */
-    public static String annotate() {
-        return CLASS + ".annotate()";
+    /** Adds the newest map as annotations or as detections. */
+    public static String objects(boolean detections) {
+        return CLASS + (detections ? ".detect()" : ".annotate()");
     }
 }
