@@ -148,7 +148,7 @@ public final class LogicTest {
         form.set("mpp", "0.5");
         must(form.json().equals("{\"k\": 5, \"mpp\": 0.5, \"normalise\": \"macenko\"}"), form.json());
         must(form.field("min_region_um2").title.equals("Min region (\u00b5m\u00b2)") && form.field("k").range().equals("0 to 100"), "titles");
-        fails(Trouble.Kind.PARAMETER, () -> form.set("k", "101"), "K", "0 to 100", "101");
+        fails(Trouble.Kind.PARAMETER, () -> form.set("k", "101"), "Classes (k)", "0 to 100", "101");
         fails(Trouble.Kind.PARAMETER, () -> form.set("k", "2.5"), "whole number");
         fails(Trouble.Kind.PARAMETER, () -> form.set("seed", ""), "Seed");
         fails(Trouble.Kind.PARAMETER, () -> form.set("normalise", "other"), "none, macenko");
@@ -262,6 +262,11 @@ public final class LogicTest {
         must(seen.equals(legend), "overlay colours " + seen + " are the legend's " + legend);
         ImageIO.write(overlay, "png", new File(args[3], "overlay.png"));
         ImageIO.write(partials.get(0), "png", new File(args[3], "partial.png"));
+        final long drawing = System.nanoTime();
+        for (int i = 0; i < 20; i++) {
+            map.overlay(10 * i, 10 * i, 1.3, 1600, 1000);
+        }
+        figures.put("overlay_1600x1000_ms", (System.nanoTime() - drawing) / 20e6);
         figures.put("cluster_s", seconds);
         figures.put("first_overlay_s", firstOverlay.get(0));
         return map;

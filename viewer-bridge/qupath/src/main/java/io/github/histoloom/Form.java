@@ -2,6 +2,7 @@ package io.github.histoloom;
 
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
@@ -11,13 +12,17 @@ import java.util.Set;
 public final class Form {
     public enum Type { BOOLEAN, INTEGER, NUMBER, CHOICE, TEXT, JSON }
 
-    /** Shown at once; the rest is folded away. */
-    private static final Map<String, Set<String>> FIRST = Map.of(
-        "cluster", Set.of("k", "seed", "min_region_um2", "mpp", "artefacts"),
-        "synth", Set.of("n", "seed", "steps", "size_px", "guidance", "keep_flagged"),
-        "eval", Set.of("from", "n", "out_dir"),
-        "flags_plant", Set.of("from", "n", "out_dir", "seed"),
-        "flags_index", Set.of("file", "add_to"));
+    /** Shown at once, in this order; the rest is folded away. */
+    private static final Map<String, List<String>> FIRST = Map.of(
+        "cluster", List.of("atlas", "k", "seed", "mpp", "min_region_um2", "artefacts"),
+        "synth", List.of("n", "size_px", "seed", "steps", "guidance", "keep_flagged", "out_dir"),
+        "eval", List.of("from", "n", "out_dir"),
+        "flags_plant", List.of("from", "n", "out_dir", "seed"),
+        "flags_index", List.of("file", "add_to"));
+
+    /** Where the name alone says little. */
+    private static final Map<String, String> TITLES = Map.of("k", "Classes (k)", "n", "Number of tiles", "mpp", "Micrometres per pixel", "out_dir",
+        "Output folder", "roi", "Regions of interest", "from", "Folder of the map", "ops_dir", "Folder of ops", "cache_dir", "Cache folder");
 
     /** One parameter; text is what the user typed. */
     public static final class Field {
@@ -64,6 +69,9 @@ public final class Form {
         }
 
         private static String titled(String name) {
+            if (TITLES.containsKey(name)) {
+                return TITLES.get(name);
+            }
             final String unit = name.endsWith("_px") ? " (px)" : name.endsWith("_um2") ? " (\u00b5m\u00b2)" : "";
             final String words = unit.isEmpty() ? name : name.substring(0, name.lastIndexOf('_'));
             return Character.toUpperCase(words.charAt(0)) + words.substring(1).replace('_', ' ') + unit;
@@ -144,9 +152,14 @@ public final class Form {
 
     public Form(String kind, String schema) {
         this.kind = kind;
-        final Set<String> first = FIRST.get(kind);
-        for (Map.Entry<String, Object> e : Json.object(Json.object(schema).get("properties")).entrySet()) {
-            fields.put(e.getKey(), new Field(e.getKey(), Json.object(e.getValue()), first == null || first.contains(e.getKey())));
+        final Map<String, Object> schemas = Json.object(Json.object(schema).get("properties"));
+        final Set<String> order = new LinkedHashSet<>(FIRST.getOrDefault(kind, List.of()));
+        order.retainAll(schemas.keySet());
+        final boolean all = order.isEmpty();
+        final Set<String> first = Set.copyOf(order);
+        order.addAll(schemas.keySet());
+        for (String name : order) {
+            fields.put(name, new Field(name, Json.object(schemas.get(name)), all || first.contains(name)));
         }
     }
 

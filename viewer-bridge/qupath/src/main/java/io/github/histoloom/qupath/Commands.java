@@ -40,7 +40,7 @@ final class Commands {
     }
 
     private final QuPathGUI qupath;
-    private MapOverlay overlay;
+    private MapOverlay overlay, before;
 
     Commands(QuPathGUI qupath) {
         this.qupath = qupath;
@@ -109,12 +109,11 @@ final class Commands {
         run(title, image, (session, slide, watcher) -> session.run("cluster", params, slide, watcher), outcome -> made(image, outcome.map()));
     }
 
-    /** Lays a new overlay over the viewer, in place of the one before. */
+    /** Lays a new overlay over the viewer, in place of the one before, which comes back if the run makes nothing. */
     private void show(ImageData<BufferedImage> image) {
-        if (overlay != null) {
-            overlay.hide();
-        }
         final QuPathViewer viewer = qupath.getViewer();
+        before = overlay;
+        viewer.getCustomOverlayLayers().remove(before);
         overlay = new MapOverlay(viewer, image);
         viewer.getCustomOverlayLayers().add(overlay);
     }
@@ -168,7 +167,7 @@ final class Commands {
                     drop(over);
                     say(t);
                 });
-            } catch (RuntimeException e) {
+            } catch (RuntimeException | Error e) {
                 Platform.runLater(() -> {
                     progress.close();
                     drop(over);
@@ -180,10 +179,14 @@ final class Commands {
         thread.start();
     }
 
-    /** The overlay of a run that made nothing. */
-    private static void drop(MapOverlay over) {
+    /** Takes away the overlay of a run that made nothing. */
+    private void drop(MapOverlay over) {
         if (over != null && !over.done()) {
             over.hide();
+            overlay = before;
+            if (before != null) {
+                qupath.getViewer().getCustomOverlayLayers().add(before);
+            }
         }
     }
 
@@ -214,7 +217,7 @@ final class Commands {
             newest();
         }
         if (form.field("out_dir").value() == null) {
-            throw Trouble.parameter("No folder for the tiles is given. Choose one as \"Out dir\" under More.");
+            throw Trouble.parameter("No folder for the tiles is given. Choose one as \"Output folder\".");
         }
         run("Synthesise data set", image, (session, slide, watcher) -> session.run("synth", form.values(), slide, watcher), this::summary);
     }
@@ -268,8 +271,9 @@ final class Commands {
     void reopen() {
         if (overlay != null) {
             overlay.hide();
-            overlay = null;
         }
+        overlay = null;
+        before = null;
         Preferences.reopen();
     }
 }

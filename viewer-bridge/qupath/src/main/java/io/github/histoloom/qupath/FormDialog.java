@@ -56,6 +56,7 @@ final class FormDialog {
         scroll.setFitToWidth(true);
         scroll.setPrefSize(560, 480);
         dialog.getDialogPane().setContent(scroll);
+        dialog.getDialogPane().setMinSize(560, 420); // on Linux a resizable dialog begins as small as it may be
         dialog.getDialogPane().getButtonTypes().addAll(ButtonType.OK, ButtonType.CANCEL);
         dialog.getDialogPane().lookupButton(ButtonType.OK).addEventFilter(ActionEvent.ACTION, e -> {
             if (!d.take()) {

@@ -36,6 +36,11 @@ import qupath.lib.roi.interfaces.ROI;
 /** Classes with their crops, a label map to draw with a brush or from annotations, parameters, and the gallery. */
 final class SynthesisWindow {
     private static final int VIEW_PX = 256;
+    private static final BufferedImage BLANK = new BufferedImage(1, 1, BufferedImage.TYPE_INT_RGB);
+
+    static {
+        BLANK.setRGB(0, 0, 0xE0E0E0);
+    }
 
     private final Commands commands;
     private final ImageData<BufferedImage> image;
@@ -58,6 +63,7 @@ final class SynthesisWindow {
         canvas.setFitHeight(VIEW_PX);
         canvas.setOnMousePressed(e -> dab(e.getX(), e.getY()));
         canvas.setOnMouseDragged(e -> dab(e.getX(), e.getY()));
+        gallery.setPrefWrapLength(2 * VIEW_PX + 20);
         final Node parameters = FormDialog.embed(state.form, Set.of("labels", "at", "regions", "first", "from"), form);
         final Button make = new Button("Synthesise"), export = new Button("Export accepted...");
         make.setOnAction(e -> Commands.orSay(this::make));
@@ -158,7 +164,7 @@ final class SynthesisWindow {
     }
 
     private void redraw() {
-        canvas.setImage(Pages.picture(state.canvas() == null ? new BufferedImage(VIEW_PX, VIEW_PX, BufferedImage.TYPE_INT_ARGB) : state.drawn()));
+        canvas.setImage(Pages.picture(state.canvas() == null ? BLANK : state.drawn()));
     }
 
     private void make() throws Trouble {
