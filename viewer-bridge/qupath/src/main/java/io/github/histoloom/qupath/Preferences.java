@@ -17,6 +17,10 @@ final class Preferences {
     private static final Logger LOG = LoggerFactory.getLogger(Preferences.class);
     private static Session session;
 
+    static {
+        Runtime.getRuntime().addShutdownHook(new Thread(Preferences::reopen)); // its folder for crops and tiles goes
+    }
+
     private Preferences() {}
 
     /** Environment variables come first, for machines without a display. */
