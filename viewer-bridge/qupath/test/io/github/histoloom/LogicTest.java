@@ -305,7 +305,7 @@ public final class LogicTest {
     private TissueMap selection(Session session) throws Trouble {
         final Area ring = new Area(new Rectangle(600, 900, 800, 800));
         ring.subtract(new Area(new Rectangle(850, 1150, 300, 300)));
-        final Map<String, Object> params = Map.of("k", 3L, "min_region_um2", 0.0, "roi", Outlines.roi(List.of(ring, new Rectangle(1500, 1800, 300, 300))));
+        final Map<String, Object> params = Map.of("k", 3L, "seed", 3L, "min_region_um2", 0.0, "roi", Outlines.roi(List.of(ring, new Rectangle(1500, 1800, 300, 300))));
         final TissueMap map = session.run("cluster", params, slide, QUIET).map();
         must(map.at(1000, 1300) == null && map.at(500, 800) == null, "nothing in the hole or outside");
         for (int[] part : new int[][] {{600, 900}, {1500, 1800}}) {
@@ -344,6 +344,7 @@ public final class LogicTest {
     private void again(Session session, TissueMap map) throws Trouble {
         final String line = Script.line("cluster", map.params), begin = "io.github.histoloom.qupath.HistoloomScripts.run('cluster', '''";
         must(line.startsWith(begin) && line.endsWith("''')"), line);
+        must(Long.valueOf(3).equals(Json.object(map.params).get("seed")), "what was asked for is recorded: " + map.params);
         final TissueMap repeated = session.run("cluster", Json.object(line.substring(begin.length(), line.length() - 4)), slide, QUIET).map();
         must(Arrays.equals(repeated.labels().data, map.labels().data), "the script line makes the same map");
         must(repeated.params.equals(map.params), "and records the same line");
