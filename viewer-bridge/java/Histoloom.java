@@ -1,3 +1,5 @@
+package io.github.histoloom;
+
 import com.sun.jna.Callback;
 import com.sun.jna.CallbackThreadInitializer;
 import com.sun.jna.Library;
@@ -8,6 +10,7 @@ import com.sun.jna.Structure;
 import com.sun.jna.ptr.IntByReference;
 import com.sun.jna.ptr.LongByReference;
 import java.awt.image.BufferedImage;
+import java.awt.image.DataBufferInt;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
@@ -46,6 +49,11 @@ public final class Histoloom implements AutoCloseable {
         int hl_sizeof(int id);
         String hl_error_name(int code);
         int hl_last_error(Pointer dst, long cap, LongByReference needed);
+        int hl_build_info_json(Pointer dst, long cap, LongByReference needed);
+        int hl_ops_json(Pointer dst, long cap, LongByReference needed);
+        int hl_op_check_json(String path, Pointer dst, long cap, LongByReference needed);
+        int hl_inspect_json(String path, Pointer dst, long cap, LongByReference needed);
+        int hl_doctor_json(long context, Pointer dst, long cap, LongByReference needed);
         int hl_params_schema_json(String kind, Pointer dst, long cap, LongByReference needed);
         int hl_context_create(Config config, LongByReference context);
         int hl_context_release(long context);
@@ -55,11 +63,16 @@ public final class Histoloom implements AutoCloseable {
         int hl_job_poll(long job, Progress progress);
         int hl_job_wait(long job, int timeoutMs);
         int hl_job_cancel(long job);
+        int hl_job_params_json(long job, Pointer dst, long cap, LongByReference needed);
+        int hl_job_partial(long job, Pointer dst, long cap, LongByReference needed, IntByReference w, IntByReference h);
         int hl_job_error(long job, Pointer dst, long cap, LongByReference needed);
         int hl_job_result(long job, LongByReference result);
         int hl_job_release(long job);
         int hl_result_json(long result, Pointer dst, long cap, LongByReference needed);
         int hl_result_geojson(long result, Pointer dst, long cap, LongByReference needed);
+        int hl_result_provenance_json(long result, Pointer dst, long cap, LongByReference needed);
+        int hl_result_labels(long result, Pointer dst, long cap, LongByReference needed, IntByReference columns, IntByReference rows);
+        int hl_result_labels_region(long result, Region region, Pointer dst, long cap, LongByReference needed);
         int hl_result_overlay_region(long result, Region region, Pointer dst, long cap, LongByReference needed);
         int hl_result_tile_rgb(long result, int index, Pointer dst, long cap, LongByReference needed, IntByReference w, IntByReference h);
         int hl_result_tile_json(long result, int index, Pointer dst, long cap, LongByReference needed);
@@ -144,6 +157,18 @@ public final class Histoloom implements AutoCloseable {
         void invoke(Pointer user, int level, Pointer text);
     }
 
+    /** Labels, row by row, 0 = background. */
+    public static final class Labels {
+        public final int width, height;
+        public final byte[] data;
+
+        Labels(int width, int height, byte[] data) {
+            this.width = width;
+            this.height = height;
+            this.data = data;
+        }
+    }
+
     private interface Filled {
         int into(Pointer dst, long cap, LongByReference needed);
     }
@@ -155,7 +180,7 @@ public final class Histoloom implements AutoCloseable {
     private final Map<Long, Reader> readers = new ConcurrentHashMap<>();
     private final AtomicLong tokens = new AtomicLong();
     private final Map<Long, Throwable> failures = new ConcurrentHashMap<>();
-    private final Host host = new Host(); // the callbacks must stay reachable as long as the context, see OPEN
+    final Host host = new Host(); // the callbacks must stay reachable as long as the context, see OPEN
     private final long context;
 
     /** library: its path, or "histoloom" to let JNA search; models: the folder with manifest.json, null for the
@@ -209,10 +234,14 @@ public final class Histoloom implements AutoCloseable {
                 throw new IllegalStateException("the reader gave " + image.getWidth() + " x " + image.getHeight() + " pixels, "
                     + r.width_px + " x " + r.height_px + " were asked for");
             }
+            final int[] whole = image.getType() == BufferedImage.TYPE_INT_ARGB && image.getRaster().getParent() == null
+                ? ((DataBufferInt) image.getRaster().getDataBuffer()).getData() : null; // getRGB goes through a colour model, pixel by pixel
             final int[] row = new int[r.width_px];
             for (int y = 0; y < r.height_px; y++) {
-                image.getRGB(0, y, r.width_px, 1, row, 0, r.width_px);
-                dst.write((long) y * r.stride_bytes, row, 0, r.width_px);
+                if (whole == null) {
+                    image.getRGB(0, y, r.width_px, 1, row, 0, r.width_px);
+                }
+                dst.write((long) y * r.stride_bytes, whole == null ? row : whole, whole == null ? 0 : y * r.width_px, r.width_px);
             }
             return (long) r.stride_bytes * r.height_px;
         } catch (Throwable e) { // nothing may leave a callback; the job fails and says this
@@ -243,6 +272,17 @@ public final class Histoloom implements AutoCloseable {
         }
     }
 
+    private static Region region(long x, long y, double downsample, int width, int height) {
+        final Region r = new Region();
+        r.pixel_format = BGRA8;
+        r.x_px = x;
+        r.y_px = y;
+        r.downsample = downsample;
+        r.width_px = width;
+        r.height_px = height;
+        return r;
+    }
+
     private String text(Filled f) {
         return bytes(f).getString(0, "UTF-8");
     }
@@ -250,6 +290,31 @@ public final class Histoloom implements AutoCloseable {
     /** JSON schema of the parameters of a job kind, for dialogs. */
     public String schema(String kind) {
         return text((d, c, n) -> abi.hl_params_schema_json(kind, d, c, n));
+    }
+
+    /** Version, ABI and job kinds. */
+    public String buildInfo() {
+        return text(abi::hl_build_info_json);
+    }
+
+    /** The ops that ship, with the schemas of their parameters. */
+    public String ops() {
+        return text(abi::hl_ops_json);
+    }
+
+    /** What an op's .wasm file says of itself once it was checked; of a folder the list of its ops. */
+    public String checkOp(String path) {
+        return text((d, c, n) -> abi.hl_op_check_json(path, d, c, n));
+    }
+
+    /** What a file or folder of Histoloom says of itself; of a models folder its manifest. */
+    public String inspect(String path) {
+        return text((d, c, n) -> abi.hl_inspect_json(path, d, c, n));
+    }
+
+    /** Loads every network and opens the device: what is there and what is missing. Takes seconds. */
+    public String doctor() {
+        return text((d, c, n) -> abi.hl_doctor_json(context, d, c, n));
     }
 
     /** Lends a slide. mpp: micrometres a level-0 pixel, 0 = unknown, never guess; downsamples of its levels, the first 1. */
@@ -297,7 +362,8 @@ public final class Histoloom implements AutoCloseable {
 
     /** A slide that is lent. */
     public final class Slide implements AutoCloseable {
-        private final long id, token;
+        private final long id;
+        final long token;
 
         Slide(long id, long token) {
             this.id = id;
@@ -340,6 +406,27 @@ public final class Histoloom implements AutoCloseable {
             return true;
         }
 
+        /** The parameters with all defaults: what repeats the run. */
+        public String params() {
+            return text((d, c, n) -> abi.hl_job_params_json(id, d, c, n));
+        }
+
+        /** The picture so far, null while there is none. */
+        public BufferedImage partial() {
+            final IntByReference w = new IntByReference(), h = new IntByReference();
+            final Memory rgba = bytes((d, c, n) -> abi.hl_job_partial(id, d, c, n, w, h));
+            if (w.getValue() == 0 || h.getValue() == 0) {
+                return null;
+            }
+            final byte[] from = rgba.getByteArray(0, 4 * w.getValue() * h.getValue());
+            final BufferedImage out = new BufferedImage(w.getValue(), h.getValue(), BufferedImage.TYPE_INT_ARGB);
+            for (int i = 0; i < from.length; i += 4) {
+                final int argb = (from[i + 3] & 255) << 24 | (from[i] & 255) << 16 | (from[i + 1] & 255) << 8 | from[i + 2] & 255;
+                out.setRGB(i / 4 % out.getWidth(), i / 4 / out.getWidth(), argb);
+            }
+            return out;
+        }
+
         public void cancel() {
             check(abi.hl_job_cancel(id));
         }
@@ -375,6 +462,25 @@ public final class Histoloom implements AutoCloseable {
             return text((d, c, n) -> abi.hl_result_json(id, d, c, n));
         }
 
+        /** How the map was made. */
+        public String provenance() {
+            return text((d, c, n) -> abi.hl_result_provenance_json(id, d, c, n));
+        }
+
+        /** The whole map, one label a cell. */
+        public Labels labels() {
+            final IntByReference w = new IntByReference(), h = new IntByReference();
+            final Memory all = bytes((d, c, n) -> abi.hl_result_labels(id, d, c, n, w, h));
+            return new Labels(w.getValue(), h.getValue(), all.getByteArray(0, w.getValue() * h.getValue()));
+        }
+
+        /** Labels of a region at any zoom. */
+        public Labels labels(long x, long y, double downsample, int width, int height) {
+            final Region r = region(x, y, downsample, width, height);
+            final Memory some = bytes((d, c, n) -> abi.hl_result_labels_region(id, r, d, c, n));
+            return new Labels(width, height, some.getByteArray(0, width * height));
+        }
+
         /** Polygons in level-0 pixels. */
         public String geojson() {
             return text((d, c, n) -> abi.hl_result_geojson(id, d, c, n));
@@ -382,13 +488,7 @@ public final class Histoloom implements AutoCloseable {
 
         /** Legend colours of a region at any zoom, transparent where there is no tissue. */
         public BufferedImage overlay(long x, long y, double downsample, int width, int height) {
-            final Region r = new Region();
-            r.pixel_format = BGRA8;
-            r.x_px = x;
-            r.y_px = y;
-            r.downsample = downsample;
-            r.width_px = width;
-            r.height_px = height;
+            final Region r = region(x, y, downsample, width, height);
             final int[] pixels = bytes((d, c, n) -> abi.hl_result_overlay_region(id, r, d, c, n)).getIntArray(0, width * height);
             final BufferedImage out = new BufferedImage(width, height, BufferedImage.TYPE_INT_ARGB);
             out.setRGB(0, 0, width, height, pixels, 0, width);

@@ -1,0 +1,57 @@
+package io.github.histoloom;
+
+import java.awt.Shape;
+import java.awt.geom.PathIterator;
+import java.util.ArrayList;
+import java.util.Collection;
+import java.util.List;
+
+/** Annotations as the parameter "roi" takes them. */
+public final class Outlines {
+    private static final double FLATNESS_PX = 0.5;
+
+    private Outlines() {}
+
+    /** A polygon a shape. */
+    public static List<Object> roi(Collection<? extends Shape> shapes) {
+        final List<Object> out = new ArrayList<>();
+        for (Shape s : shapes) {
+            final List<Object> ring = ring(s);
+            if (ring.size() >= 3) {
+                out.add(ring);
+            }
+        }
+        return out;
+    }
+
+    /**
+     * A shape with holes and islands as one ring: each of its rings is gone round in turn, from and back to the first point. The ways there and
+     * back cancel out under the even-odd rule, by which the library fills.
+     */
+    private static List<Object> ring(Shape shape) {
+        final List<Object> out = new ArrayList<>();
+        final double[] p = new double[6];
+        List<Object> start = null;
+        for (PathIterator i = shape.getPathIterator(null, FLATNESS_PX); !i.isDone(); i.next()) {
+            final int segment = i.currentSegment(p);
+            if (segment != PathIterator.SEG_LINETO) {
+                close(out, start);
+                start = segment == PathIterator.SEG_MOVETO ? List.of(p[0], p[1]) : null;
+            }
+            if (segment != PathIterator.SEG_CLOSE) {
+                out.add(List.of(p[0], p[1]));
+            }
+        }
+        close(out, start);
+        return out;
+    }
+
+    private static void close(List<Object> out, List<Object> start) {
+        if (start != null) {
+            out.add(start);
+            if (start != out.get(0)) {
+                out.add(out.get(0));
+            }
+        }
+    }
+}

@@ -1,0 +1,208 @@
+package io.github.histoloom;
+
+import java.awt.image.BufferedImage;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Comparator;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.Set;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.Consumer;
+import java.util.stream.Stream;
+
+/** The library, opened once a viewer: runs jobs and keeps the newest map. Calls block; call them from a background thread. */
+public final class Session implements AutoCloseable {
+    private static final int POLL_MS = 200, CONCURRENT_READS = 2;
+    private static final Set<String> OF_A_SLIDE = Set.of("cluster", "eval", "atlas_sample", "flags_plant", "flags_index");
+
+    /** Follows a run; called on the thread that runs it, a few times a second. */
+    public interface Watcher {
+        void progress(Progress progress);
+
+        /** The map so far, stretched over the whole slide; only when it may have changed. */
+        default void partial(BufferedImage picture) {}
+
+        default boolean cancelled() {
+            return false;
+        }
+    }
+
+    /** A run that ended well: what it made, its summary, and the script line that repeats it. map or result is null. */
+    public record Outcome(String kind, Map<String, Object> summary, String params, String script, TissueMap map, Histoloom.Result result,
+        Path folder) {}
+
+    private final Histoloom library;
+    private final String modelsDir;
+    private final Path work;
+    private final AtomicInteger runs = new AtomicInteger();
+    private volatile TissueMap map;
+
+    public Session(Settings settings, Consumer<String> log) throws Trouble {
+        final ClassLoader jar = Session.class.getClassLoader();
+        modelsDir = settings.models(jar);
+        final String path = settings.library(jar);
+        try {
+            work = Files.createTempDirectory("histoloom");
+        } catch (IOException e) {
+            throw Trouble.file("No folder for crops and tiles could be made", e);
+        }
+        try {
+            library = new Histoloom(path, modelsDir, settings.device(), CONCURRENT_READS, (level, text) -> log.accept(text));
+        } catch (Histoloom.Failure e) {
+            delete(work);
+            throw Trouble.of(e, null);
+        } catch (UnsatisfiedLinkError e) {
+            delete(work);
+            throw Trouble.noLibrary("or cannot be loaded, at " + path + " (" + e.getMessage() + ")", e);
+        }
+    }
+
+    public Form form(String kind) throws Trouble {
+        try {
+            return new Form(kind, library.schema(kind));
+        } catch (Histoloom.Failure e) {
+            throw Trouble.of(e, null);
+        }
+    }
+
+    /** The newest map, null before the first. */
+    public TissueMap map() {
+        return map;
+    }
+
+    public static boolean needsSlide(String kind) {
+        return OF_A_SLIDE.contains(kind);
+    }
+
+    /** Runs a job to its end. slide: null where none is open. A job that starts from a map gets the newest one, unless "from" is given. */
+    public Outcome run(String kind, Map<String, Object> params, RegionReader slide, Watcher watcher) throws Trouble {
+        final String name = slide == null ? null : slide.name();
+        final Map<String, Object> given = new LinkedHashMap<>(params);
+        final boolean ours = given.get("out_dir") == null && Set.of("cluster", "edit", "synth").contains(kind);
+        if (needsSlide(kind) && slide == null) {
+            throw Trouble.noSlide();
+        }
+        final TissueMap from = needsMap(kind, given) ? newest(slide) : null;
+        final Path folder = ours ? work.resolve("run" + runs.incrementAndGet()) : given.get("out_dir") == null ? null : Path.of((String) given.get("out_dir"));
+        if (ours) {
+            given.put("out_dir", folder.toString());
+        }
+        try (Histoloom.Slide lent = needsSlide(kind) ? lend(slide) : null;
+                Histoloom.Job job = library.start(kind, Json.write(given), lent, from == null ? null : from.result)) {
+            follow(job, watcher);
+            return finished(kind, job, ours, folder, slide);
+        } catch (Histoloom.Failure e) {
+            throw Trouble.of(e, name);
+        }
+    }
+
+    private static boolean needsMap(String kind, Map<String, Object> given) {
+        return Set.of("synth", "edit").contains(kind) && given.get("from") == null;
+    }
+
+    private TissueMap newest(RegionReader slide) throws Trouble {
+        final TissueMap newest = map;
+        if (newest == null || slide != null && !slide.id().equals(newest.slideId)) {
+            throw slide == null ? Trouble.noSlide() : Trouble.noMap(slide.name());
+        }
+        return newest;
+    }
+
+    private Histoloom.Slide lend(RegionReader r) {
+        return library.open(r, r.width(), r.height(), r.downsamples(), r.mpp(), r.name(), r.id());
+    }
+
+    private static void follow(Histoloom.Job job, Watcher watcher) {
+        long seen = -1;
+        while (!job.await(POLL_MS)) {
+            final Progress p = Progress.of(job.poll());
+            watcher.progress(p);
+            if (p.done() != seen) {
+                seen = p.done();
+                final BufferedImage partial = job.partial();
+                if (partial != null) {
+                    watcher.partial(partial);
+                }
+            }
+            if (watcher.cancelled()) {
+                job.cancel();
+            }
+        }
+        watcher.progress(Progress.of(job.poll()));
+    }
+
+    private Outcome finished(String kind, Histoloom.Job job, boolean ours, Path folder, RegionReader slide) {
+        final Histoloom.Result result = job.result();
+        final Map<String, Object> params = Json.object(job.params()), summary = Json.object(result.json());
+        if (ours) {
+            params.put("out_dir", null);
+        }
+        final String text = Json.write(params);
+        TissueMap made = null;
+        if ((kind.equals("cluster") || kind.equals("edit")) && slide != null) {
+            made = new TissueMap(slide, result, text, folder);
+            map = made;
+        }
+        return new Outcome(kind, summary, text, Script.line(kind, text), made, made == null ? result : null, folder);
+    }
+
+    /** What the library, its models and devices are, and what is missing, as lines for the user. */
+    public Map<String, Object> doctor() throws Trouble {
+        try {
+            return Json.object(library.doctor());
+        } catch (Histoloom.Failure e) {
+            throw Trouble.of(e, null);
+        }
+    }
+
+    public Map<String, Object> buildInfo() {
+        return Json.object(library.buildInfo());
+    }
+
+    public Map<String, Object> ops() throws Trouble {
+        try {
+            return Json.object(library.ops());
+        } catch (Histoloom.Failure e) {
+            throw Trouble.of(e, null);
+        }
+    }
+
+    public Map<String, Object> checkOp(String path) throws Trouble {
+        try {
+            return Json.object(library.checkOp(path));
+        } catch (Histoloom.Failure e) {
+            throw Trouble.of(e, path);
+        }
+    }
+
+    public Map<String, Object> inspect(String path) throws Trouble {
+        try {
+            return Json.object(library.inspect(path));
+        } catch (Histoloom.Failure e) {
+            throw Trouble.of(e, path);
+        }
+    }
+
+    /** The models folder in use, null where it is the library's own. */
+    public String modelsDir() {
+        return modelsDir;
+    }
+
+    /** Cancels what runs. Maps of this session cannot be drawn any more. */
+    @Override
+    public void close() {
+        library.close();
+        delete(work);
+    }
+
+    static void delete(Path folder) {
+        try (Stream<Path> all = Files.walk(folder)) {
+            all.sorted(Comparator.reverseOrder()).forEach(p -> p.toFile().delete());
+        } catch (IOException | UncheckedIOException e) {
+            // what is left lies in the folder for temporary files
+        }
+    }
+}

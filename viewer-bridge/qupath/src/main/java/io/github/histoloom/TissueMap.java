@@ -1,0 +1,91 @@
+package io.github.histoloom;
+
+import java.awt.image.BufferedImage;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+
+/** A map of a slide: legend, overlay, regions, and the crops that stand for each class. */
+public final class TissueMap implements AutoCloseable {
+    /** A class of the legend, with the pictures of real tissue shown for it. */
+    public record TissueClass(int label, String name, int rgb, double share, List<Path> crops) {}
+
+    public final String slide, slideId, params;
+    public final long width, height;
+    public final double cellPx, downsample;
+    public final List<TissueClass> classes = new ArrayList<>();
+    final Histoloom.Result result;
+
+    TissueMap(RegionReader slide, Histoloom.Result result, String params, Path folder) {
+        this.slide = slide.name();
+        slideId = slide.id();
+        width = slide.width();
+        height = slide.height();
+        this.result = result;
+        this.params = params;
+        final Map<String, Object> map = Json.object(Json.object(result.json()).get("map"));
+        cellPx = Json.number(map.get("cell_px"));
+        final double mpp = Json.number(map.get("mpp"));
+        downsample = mpp > 0 ? Json.number(map.get("work_mpp")) / mpp : 1;
+        for (Object each : Json.list(map.get("classes"))) {
+            final Map<String, Object> c = Json.object(each);
+            final int label = Json.integer(c.get("id"));
+            classes.add(new TissueClass(label, (String) c.get("name"), MapRegion.rgb(c.get("color")), Json.number(c.get("share")), crops(folder, label)));
+        }
+    }
+
+    private static List<Path> crops(Path folder, int label) {
+        final List<Path> out = new ArrayList<>();
+        for (int i = 1; ; i++) {
+            final Path crop = folder.resolve(String.format("crops/class_%02d_%d.png", label, i));
+            if (!Files.isRegularFile(crop)) {
+                return out;
+            }
+            out.add(crop);
+        }
+    }
+
+    /** Legend colours of a part of the slide at any zoom, transparent where there is no tissue. */
+    public BufferedImage overlay(long x, long y, double downsample, int width, int height) {
+        return result.overlay(x, y, downsample, width, height);
+    }
+
+    public Histoloom.Labels labels() {
+        return result.labels();
+    }
+
+    public Histoloom.Labels labels(long x, long y, double downsample, int width, int height) {
+        return result.labels(x, y, downsample, width, height);
+    }
+
+    /** The class at a level-0 pixel, null where there is none. */
+    public TissueClass at(double x, double y) {
+        final int label = result.labels((long) x, (long) y, 1, 1, 1).data[0] & 255;
+        return classes.stream().filter(c -> c.label() == label).findFirst().orElse(null);
+    }
+
+    /** A region a class, for annotations. */
+    public List<MapRegion> regions() {
+        return MapRegion.parse(result.geojson());
+    }
+
+    public String summary() {
+        return result.json();
+    }
+
+    /** How sure the library is of k, which device it used, and what else it wants to say. */
+    public List<String> notes() {
+        final List<String> out = new ArrayList<>();
+        for (Object note : Json.list(Json.object(result.json()).getOrDefault("notes", List.of()))) {
+            out.add(String.valueOf(note));
+        }
+        return out;
+    }
+
+    @Override
+    public void close() {
+        result.close();
+    }
+}

@@ -1,0 +1,88 @@
+package io.github.histoloom.qupath;
+
+import io.github.histoloom.Json;
+import io.github.histoloom.Progress;
+import io.github.histoloom.Session;
+import io.github.histoloom.TissueMap;
+import io.github.histoloom.Trouble;
+import java.awt.image.BufferedImage;
+import java.util.Collection;
+import java.util.List;
+import java.util.Map;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+import qupath.lib.images.ImageData;
+import qupath.lib.objects.PathObject;
+import qupath.lib.scripting.QP;
+
+/** What scripts call, with or without windows: the image of the script is the slide, and a job that needs a map takes the newest of it. */
+public final class HistoloomScripts {
+    private static final Logger LOG = LoggerFactory.getLogger(HistoloomScripts.class);
+
+    private HistoloomScripts() {}
+
+    /** Runs a job; params is its JSON, as recorded in the workflow. Returns the summary of the result as JSON. */
+    public static String run(String kind, String params) throws Trouble {
+        return Json.write(outcome(kind, Json.object(params)).summary());
+    }
+
+    /** The same with parameters as a Groovy map. */
+    public static String run(String kind, Map<String, ?> params) throws Trouble {
+        return run(kind, Json.write(params));
+    }
+
+    private static Session.Outcome outcome(String kind, Map<String, Object> params) throws Trouble {
+        final ImageData<BufferedImage> image = QP.getCurrentImageData();
+        final ServerReader slide = image == null && !Session.needsSlide(kind) ? null : ServerReader.of(image);
+        final Session.Outcome outcome = Preferences.session().run(kind, params, slide, new Session.Watcher() {
+            private String stage = "";
+
+            @Override
+            public void progress(Progress p) {
+                if (!p.stage().equals(stage)) {
+                    stage = p.stage();
+                    LOG.info("Histoloom {}: {}", kind, p.line());
+                }
+            }
+
+            @Override
+            public boolean cancelled() {
+                return Thread.currentThread().isInterrupted();
+            }
+        });
+        if (outcome.result() != null) {
+            outcome.result().close();
+        }
+        return outcome;
+    }
+
+    /** Adds the newest map as annotations under one parent. */
+    public static PathObject annotate() throws Trouble {
+        return add(false);
+    }
+
+    /** Adds the newest map as detections under one parent. */
+    public static PathObject detect() throws Trouble {
+        return add(true);
+    }
+
+    private static PathObject add(boolean detections) throws Trouble {
+        final ImageData<BufferedImage> image = QP.getCurrentImageData();
+        final ServerReader slide = ServerReader.of(image);
+        final TissueMap map = Preferences.session().map();
+        if (map == null || !map.slideId.equals(slide.id())) {
+            throw Trouble.noMap(slide.name());
+        }
+        return Objects.add(image, map, detections);
+    }
+
+    /** The parameter "roi" for some annotations, for instance those of a class. */
+    public static List<Object> roi(Collection<? extends PathObject> annotations) throws Trouble {
+        return Objects.roi(annotations, ServerReader.of(QP.getCurrentImageData()).name());
+    }
+
+    /** What is there and what is missing, as JSON. */
+    public static String doctor() throws Trouble {
+        return Json.write(Preferences.session().doctor());
+    }
+}

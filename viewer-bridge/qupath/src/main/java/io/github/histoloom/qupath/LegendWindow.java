@@ -1,0 +1,71 @@
+package io.github.histoloom.qupath;
+
+import io.github.histoloom.TissueMap;
+import java.util.function.Consumer;
+import javafx.geometry.Insets;
+import javafx.scene.Scene;
+import javafx.scene.control.Button;
+import javafx.scene.control.Label;
+import javafx.scene.control.Slider;
+import javafx.scene.image.ImageView;
+import javafx.scene.layout.GridPane;
+import javafx.scene.layout.HBox;
+import javafx.scene.layout.VBox;
+import javafx.scene.paint.Color;
+import javafx.scene.shape.Rectangle;
+import javafx.stage.Stage;
+import javafx.stage.Window;
+
+/** Names, colours, shares and exemplar crops of the classes; opacity of the overlay; the map as objects. */
+final class LegendWindow {
+    private static final int CROPS = 3, CROP_PX = 64;
+
+    private LegendWindow() {}
+
+    /** objects is given whether detections rather than annotations are wanted. */
+    static void show(Window owner, TissueMap map, MapOverlay overlay, Consumer<Boolean> objects) {
+        final GridPane classes = new GridPane();
+        classes.setHgap(8);
+        classes.setVgap(6);
+        for (TissueMap.TissueClass c : map.classes) {
+            final HBox crops = new HBox(3);
+            c.crops().stream().limit(CROPS).forEach(p -> crops.getChildren().add(picture(p.toUri().toString(), CROP_PX)));
+            classes.addRow(classes.getRowCount(), swatch(c.rgb()), new Label(c.name()), new Label(String.format("%.1f %%", 100 * c.share())), crops);
+        }
+        final Slider opacity = new Slider(0, 1, overlay.getOpacity());
+        opacity.valueProperty().addListener((o, before, now) -> {
+            overlay.setOpacity(now.doubleValue());
+            overlay.repaint();
+        });
+        final Button annotations = new Button("Add annotations"), detections = new Button("Add detections"), hide = new Button("Hide overlay");
+        annotations.setOnAction(e -> objects.accept(false));
+        detections.setOnAction(e -> objects.accept(true));
+        hide.setOnAction(e -> overlay.hide());
+        final Label notes = new Label(String.join("\n", map.notes()));
+        notes.setWrapText(true);
+        final VBox all = new VBox(10, classes, new HBox(8, new Label("Opacity"), opacity), new HBox(8, annotations, detections, hide), notes);
+        all.setPadding(new Insets(12));
+        open(owner, "Histoloom: classes of " + map.slide, new Scene(all));
+    }
+
+    static Stage open(Window owner, String title, Scene scene) {
+        final Stage stage = new Stage();
+        stage.initOwner(owner);
+        stage.setTitle(title);
+        stage.setScene(scene);
+        stage.show();
+        return stage;
+    }
+
+    static ImageView picture(String uri, int side) {
+        final ImageView view = new ImageView(uri);
+        view.setFitWidth(side);
+        view.setFitHeight(side);
+        view.setPreserveRatio(true);
+        return view;
+    }
+
+    static Rectangle swatch(int rgb) {
+        return new Rectangle(16, 16, Color.rgb(rgb >> 16 & 255, rgb >> 8 & 255, rgb & 255));
+    }
+}

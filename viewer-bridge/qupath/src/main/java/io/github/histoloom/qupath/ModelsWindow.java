@@ -1,0 +1,71 @@
+package io.github.histoloom.qupath;
+
+import io.github.histoloom.Report;
+import io.github.histoloom.Session;
+import java.io.File;
+import javafx.beans.property.StringProperty;
+import javafx.geometry.Insets;
+import javafx.scene.Scene;
+import javafx.scene.control.Button;
+import javafx.scene.control.Label;
+import javafx.scene.control.TextField;
+import javafx.scene.layout.GridPane;
+import javafx.scene.layout.VBox;
+import qupath.fx.dialogs.FileChoosers;
+
+/** Where the library and the models are, which device to use, and jobs on models and ops. */
+final class ModelsWindow {
+    private final Commands commands;
+    private final GridPane settings = new GridPane();
+
+    ModelsWindow(Commands commands) {
+        this.commands = commands;
+        settings.setHgap(8);
+        settings.setVgap(6);
+    }
+
+    void show() {
+        final TextField library = row("Library directory", Preferences.LIBRARY, true), models = row("Models directory", Preferences.MODELS, true);
+        final TextField device = row("Device (auto, cpu, gpu or gpu:N)", Preferences.DEVICE, false);
+        final Button apply = new Button("Apply");
+        apply.setOnAction(e -> Commands.orSay(() -> {
+            Preferences.LIBRARY.set(library.getText());
+            Preferences.MODELS.set(models.getText());
+            Preferences.DEVICE.set(device.getText());
+            commands.reopen();
+            Preferences.session();
+        }));
+        final VBox box = new VBox(10, new Label("Empty directories: the library and models in the extension. Applying forgets the maps made so far."), settings, apply);
+        FlagsWindow.add(box, "List models", () -> {
+            final Session session = Preferences.session();
+            final String dir = session.modelsDir();
+            Pages.text(commands.window(), "Models", dir == null ? Report.doctor(session.doctor(), null) : Report.models(session.inspect(dir)));
+        });
+        FlagsWindow.add(box, "List ops", () -> Pages.text(commands.window(), "Ops", Report.ops(Preferences.session().ops())));
+        FlagsWindow.add(box, "Check an op or a folder of ops...", () -> {
+            final File op = FileChoosers.promptForFile("An op (.wasm)");
+            if (op != null) {
+                Pages.text(commands.window(), op.getName(), Report.summary(Preferences.session().checkOp(op.getPath())));
+            }
+        });
+        FlagsWindow.add(box, "Run ops on a picture...", () -> commands.job("Run ops", "op", null));
+        FlagsWindow.add(box, "Import a model or encoder...", () -> commands.job("Import a model", "import", null));
+        box.setPadding(new Insets(12));
+        LegendWindow.open(commands.window(), "Histoloom: models and ops", new Scene(box));
+    }
+
+    private TextField row(String title, StringProperty preference, boolean folder) {
+        final TextField text = new TextField(preference.get());
+        text.setPrefColumnCount(32);
+        final Button browse = new Button("...");
+        browse.setVisible(folder);
+        browse.setOnAction(e -> {
+            final File chosen = FileChoosers.promptForDirectory(title, null);
+            if (chosen != null) {
+                text.setText(chosen.getPath());
+            }
+        });
+        settings.addRow(settings.getRowCount(), new Label(title), text, browse);
+        return text;
+    }
+}

@@ -1,0 +1,23 @@
+package qupath.fx.dialogs;
+
+import javafx.stage.Modality;
+import javafx.stage.Window;
+
+/** Signatures of src/main/java/qupath/fx/dialogs/Dialogs.java of qupath-fxtras 0.2.0 (QuPath 0.6.0) and 0.3.0 (QuPath 0.7.0). */
+public class Dialogs {
+    public static void showErrorMessage(final String title, final Throwable e) {
+        showErrorMessage(title, e.toString());
+    }
+
+    public static void showErrorMessage(final String title, String message) {
+        System.err.println(title + ": " + message);
+    }
+
+    public static void showInfoNotification(final String title, final String message) {
+        System.err.println(title + ": " + message);
+    }
+
+    public static void showTextWindow(final Window owner, final String title, final String contents, final Modality modality, final boolean isEditable) {
+        System.err.println(title + ":\n" + contents);
+    }
+}
