@@ -88,6 +88,12 @@ fn projects_that_have_only_the_archive_build_and_run() {
     let licences = std::fs::read_to_string(place.join("share/doc/histoloom/THIRD-PARTY.txt")).expect("licences");
     assert!(licences.contains("wasmtime ") && licences.contains("==== burn-core") && licences.contains("Permission is hereby granted"));
 
+    let jar = run(Command::new("jar").arg("tf").arg(place.join("share/histoloom/qupath/histoloom-qupath.jar")));
+    let text = String::from_utf8_lossy(&jar.stdout);
+    assert!(text.contains("META-INF/services/qupath.lib.gui.extensions.QuPathExtension") && !text.contains(".so"), "{text}");
+    let asap = place.join("share/histoloom/asap");
+    assert!(asap.join("CMakeLists.txt").is_file() && asap.join("../../../include/histoloom.hpp").is_file());
+
     let project = dir.path().join("project");
     std::fs::create_dir(&project).expect("a folder");
     std::fs::write(project.join("p.c"), PROJECT).expect("written");
