@@ -6,7 +6,7 @@
 //! there whatever its strength. Cells of mean OD below 0.15 are taken for transparent (Macenko et al., ISBI 2009).
 //!
 //! A stain is foreign when no cell of the slide's own tissue is like it. A box around those cells was tried before: where a slide holds a
-//! dye beside its stains, as inked margins do, the box holds every colour between them and half of the foreign ones.
+//! dye beside its stains, as inked margins do, the box holds every colour between them and many foreign ones.
 
 use image::RgbImage;
 
@@ -20,8 +20,8 @@ const TRANSPARENT: f32 = 0.15;
 /// Fewest stained cells of tissue that say which stains there are.
 const FEWEST: usize = 32;
 /// Distance to the nearest stain of the slide beyond which another one is foreign: the root of the squared differences of shares and, times
-/// [`DENSITY`], of densities where it is darker. On four slides 98 of 100 tiles lie within 0.03 of the cells of other tiles; of tiles whose
-/// channels were half exchanged 98 of 100 lie beyond.
+/// [`DENSITY`], of densities where it is darker. Chosen between what tiles
+/// of a slide and tiles with exchanged channels reach.
 const NEAR: f32 = 0.03;
 /// Weight of the density: a section varies in thickness more than in the colour of its stains.
 const DENSITY: f32 = 0.15;
