@@ -27,6 +27,8 @@ pub struct Rate {
     pub flagged: usize,
     /// Share.
     pub share: f64,
+    /// Which score had the largest rank, of those that a score flagged.
+    pub by: BTreeMap<String, usize>,
 }
 
 /// One kind of fault.
@@ -72,7 +74,7 @@ pub struct Memory {
     pub copies_share: f64,
 }
 
-/// How many faults of one slide were missed.
+/// How many faults of one slide were missed, and how many of its real tiles flagged.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SlideReport {
     /// The slide, hashed.
@@ -81,6 +83,8 @@ pub struct SlideReport {
     pub tested: usize,
     /// Missed ones.
     pub missed: usize,
+    /// Its real tiles.
+    pub real: Rate,
 }
 
 /// What a calibration is worth.
@@ -250,13 +254,17 @@ fn threshold(c: &mut Calibration, tables: &[Table]) -> Result<()> {
 
 fn rate(c: &Calibration, tables: &[Table], kind: &str) -> Rate {
     let (n, flagged) = (of(tables, &[kind]).count(), of(tables, &[kind]).filter(|s| flagged(c, s)).count());
-    Rate { n, flagged, share: flagged as f64 / n.max(1) as f64 }
+    Rate { n, flagged, share: flagged as f64 / n.max(1) as f64, by: caught_by(c, tables, &[kind]) }
+}
+
+fn caught_by(c: &Calibration, tables: &[Table], kinds: &[&str]) -> BTreeMap<String, usize> {
+    let mut by = BTreeMap::new();
+    of(tables, kinds).map(|s| caught(c, s)).filter(|(rank, _)| *rank >= c.tau).for_each(|(_, score)| *by.entry(score).or_default() += 1);
+    by
 }
 
 fn kind(c: &Calibration, name: &str, kinds: &[&str], tables: &[Table], tests: &[Table]) -> KindReport {
     let missed = |tables| of(tables, kinds).filter(|s| caught(c, s).0 < c.tau).count();
-    let mut caught_by = BTreeMap::new();
-    of(tests, kinds).map(|s| caught(c, s)).filter(|(rank, _)| *rank >= c.tau).for_each(|(_, by)| *caught_by.entry(by).or_default() += 1);
     let tested = of(tests, kinds).count();
     KindReport {
         kind: name.into(),
@@ -265,7 +273,7 @@ fn kind(c: &Calibration, name: &str, kinds: &[&str], tables: &[Table], tests: &[
         tested,
         missed: missed(tests),
         upper: bound::upper(missed(tests), tested),
-        caught_by,
+        caught_by: caught_by(c, tests, kinds),
     }
 }
 
@@ -277,8 +285,9 @@ fn report(c: &Calibration, tables: &[Table], tests: &[Table]) -> Report {
     let ids = |tables: &[Table]| tables.iter().map(|t| t.slide_id_sha256.clone()).collect();
     let everything: Vec<Table> = tables.iter().chain(tests).cloned().collect();
     let by_slide = tests.iter().map(|t| {
-        let k = kind(c, "all", &names, tables, std::slice::from_ref(t));
-        SlideReport { slide: t.slide_id_sha256.clone(), tested: k.tested, missed: k.missed }
+        let one = std::slice::from_ref(t);
+        let k = kind(c, "all", &names, tables, one);
+        SlideReport { slide: t.slide_id_sha256.clone(), tested: k.tested, missed: k.missed, real: rate(c, one, REAL) }
     });
     Report {
         by_slide: by_slide.collect(),

@@ -4,7 +4,8 @@
 use crate::condition::{Place, Places};
 use crate::flags::{CELL_PX, cell_labels, features};
 use crate::rng::Stream;
-use crate::semantic_map::{Bank, SemanticMap, tissue};
+use crate::semantic_map::tissue::{TILE_PX, cells};
+use crate::semantic_map::{Bank, SemanticMap};
 use crate::{Encoder, Job, Result, TileSource, condition};
 
 /// Side of a square of the chequer, in pixels of the working resolution.
@@ -56,16 +57,17 @@ pub fn without(
     seed: u64,
     job: &Job,
 ) -> Result<SemanticMap> {
-    let size_px = 256;
+    let size_px = TILE_PX;
     let white = places(map, size_px, false, seed)?;
     let white = &white[..white.len().min(READ)];
     job.stage("bank", white.len() as u64);
     let mut bank = Bank { channels: encoder.channels(), ..Bank::default() };
-    let mut rows: Vec<Vec<Vec<f32>>> = vec![Vec::new(); 256];
+    let (mut rows, mut tissue): (Vec<Vec<Vec<f32>>>, _) = (vec![Vec::new(); 256], Vec::new());
     for place in white {
         job.check()?;
         let rgb = place.read(source, size_px)?;
         let labels = condition::window_labels(map, place, size_px as usize);
+        tissue.extend(cells(&rgb));
         let f = features(encoder, &rgb)?;
         let k = CELL_PX / encoder.stride_px() as usize;
         for (i, label) in cell_labels(&labels, size_px as usize, CELL_PX).iter().enumerate() {
@@ -85,7 +87,6 @@ pub fn without(
             bank.rows.extend(row);
         }
     }
-    let tissue = tissue::measured(source, white, job)?;
     let mut out = SemanticMap { bank, tissue, ..map.clone() };
     let clear = |c: &crate::semantic_map::Crop| {
         let side = f64::from(c.rgb.width()) * map.work_mpp / map.mpp;

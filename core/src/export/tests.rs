@@ -598,13 +598,3 @@ fn every_file_of_a_map_has_a_name_that_a_maps_file_can_have() {
         assert!(map_names::is_of_a_map(below, &files::name(&path)), "{}", path.display());
     }
 }
-
-#[test]
-fn measured_tiles_come_back_and_damaged_ones_are_refused() {
-    let bytes = tissue_file::to_bytes(&map().tissue);
-    assert_eq!(tissue_file::from_bytes(&bytes).unwrap(), map().tissue);
-    assert!(tissue_file::from_bytes(&bytes[4..]).unwrap_err().contains("no whole number of tiles"));
-    let mut nan = bytes;
-    nan[..4].copy_from_slice(&f32::NAN.to_le_bytes());
-    assert!(tissue_file::from_bytes(&nan).unwrap_err().contains("not finite"));
-}

@@ -31,3 +31,19 @@ pub(super) fn from_bytes(bytes: &[u8]) -> Result<Vec<TissueCell>, String> {
     let cell = |&[density, r, g, b, clipped]: &[f32; NUMBERS]| TissueCell { stain: Stain { density, shares: [r, g, b] }, clipped };
     Ok(numbers.as_chunks().0.iter().map(cell).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_come_back_and_damaged_ones_are_refused() {
+        let stain = |i: usize| Stain { density: i as f32 / 64.0, shares: [0.2, 0.5, 0.3] };
+        let cells: Vec<_> = (0..CELLS).map(|i| TissueCell { stain: stain(i), clipped: 0.125 }).collect();
+        let mut bytes = to_bytes(&cells);
+        assert_eq!(from_bytes(&bytes).unwrap(), cells);
+        assert!(from_bytes(&bytes[4..]).unwrap_err().contains("no whole number of tiles"));
+        bytes[..4].copy_from_slice(&f32::NAN.to_le_bytes());
+        assert!(from_bytes(&bytes).unwrap_err().contains("not finite"));
+    }
+}

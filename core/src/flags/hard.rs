@@ -20,8 +20,7 @@ const TRANSPARENT: f32 = 0.15;
 /// Fewest stained cells of tissue that say which stains there are.
 const FEWEST: usize = 32;
 /// Distance to the nearest stain of the slide beyond which another one is foreign: the root of the squared differences of shares and, times
-/// [`DENSITY`], of densities where it is darker. Chosen between what tiles
-/// of a slide and tiles with exchanged channels reach.
+/// [`DENSITY`], of densities where it is darker. It lies between what tiles of a slide reach and what tiles with exchanged channels do.
 const NEAR: f32 = 0.03;
 /// Weight of the density: a section varies in thickness more than in the colour of its stains.
 const DENSITY: f32 = 0.15;

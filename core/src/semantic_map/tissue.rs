@@ -3,7 +3,7 @@
 
 use image::RgbImage;
 
-use crate::condition::{Place, Places};
+use crate::condition::Places;
 use crate::flags::{CELL_PX, Stain, densities, is_saturated};
 use crate::rng::Stream;
 use crate::{Job, Result, TileSource};
@@ -11,7 +11,7 @@ use crate::{Job, Result, TileSource};
 use super::SemanticMap;
 
 /// Side of a tile in pixels of the working resolution.
-const TILE_PX: u32 = 256;
+pub(crate) const TILE_PX: u32 = 256;
 /// Cells a side of a tile.
 const SIDE: usize = TILE_PX as usize / CELL_PX;
 /// Cells of a tile.
@@ -35,14 +35,9 @@ pub fn tissue(source: &dyn TileSource, map: &SemanticMap, seed: u64, job: &Job) 
     Stream::new(seed, u32::MAX - 3, 0).shuffle(&mut places);
     places.truncate(MOST);
     places.sort_by_key(|p| (p.row, p.column)); // neighbours share the slide's own tiles
-    measured(source, &places, job)
-}
-
-/// The cells of the tiles at places.
-pub fn measured(source: &dyn TileSource, places: &[Place], job: &Job) -> Result<Vec<TissueCell>> {
     job.stage("tissue", places.len() as u64);
     let mut out = Vec::with_capacity(places.len() * CELLS);
-    for place in places {
+    for place in &places {
         job.check()?;
         out.extend(cells(&place.read(source, TILE_PX)?));
         job.advance(1);

@@ -162,6 +162,15 @@ fn told(common: &Common, given: Option<&Path>, report: &Arc<Report>) -> Result<u
     Ok(0)
 }
 
+/// The three scores that stand most often in a table of counts.
+fn scores(counts: &Value) -> String {
+    let count = |(name, n): (&String, &Value)| (n.as_u64().unwrap_or(0), name.clone());
+    let mut by: Vec<(u64, String)> = counts.as_object().into_iter().flatten().map(count).collect();
+    by.sort_by_key(|(n, name)| (std::cmp::Reverse(*n), name.clone()));
+    let by: Vec<String> = by.iter().take(3).map(|(n, name)| format!("{name} {n}")).collect();
+    by.join(", ")
+}
+
 /// A calibration in lines.
 fn lines(c: &Value) -> Vec<String> {
     let r = &c["report"];
@@ -173,10 +182,6 @@ fn lines(c: &Value) -> Vec<String> {
         format!("{:<20}{:>11}{:>8}{:>9}{:>9}{:>9}  caught by", "planted fault", "calibrated", "missed", "tested", "missed", "at most"),
     ];
     for k in r["kinds"].as_array().into_iter().flatten() {
-        let mut by: Vec<(String, u64)> =
-            k["caught_by"].as_object().into_iter().flatten().map(|(name, n)| (name.clone(), n.as_u64().unwrap_or(0))).collect();
-        by.sort_by_key(|(name, n)| (std::cmp::Reverse(*n), name.clone()));
-        let by: Vec<String> = by.iter().take(3).map(|(name, n)| format!("{name} {n}")).collect();
         lines.push(format!(
             "{:<20}{:>11}{:>8}{:>9}{:>9}{:>8.1}%  {}",
             k["kind"].as_str().unwrap_or(""),
@@ -185,14 +190,20 @@ fn lines(c: &Value) -> Vec<String> {
             count(&k["tested"]),
             count(&k["missed"]),
             100.0 * number(&k["upper"]),
-            by.join(", ")
+            scores(&k["caught_by"])
         ));
     }
     let slide = |s: &Value| format!("{} of {}", count(&s["missed"]), count(&s["tested"]));
     let by: Vec<String> = r["by_slide"].as_array().into_iter().flatten().map(slide).collect();
     lines.push(format!("missed by slide tested on: {}", by.join(", ")));
+    let slide = |s: &Value| format!("{} of {}", s["real"]["flagged"], s["real"]["n"]);
+    let by: Vec<String> = r["by_slide"].as_array().into_iter().flatten().map(slide).collect();
+    lines.push(format!("real tiles flagged by slide tested on: {}", by.join(", ")));
     lines.push(String::new());
-    let rate = |name: &str, v: &Value| format!("{name}: {} of {} flagged ({:.1} %)", v["flagged"], v["n"], 100.0 * number(&v["share"]));
+    let rate = |name: &str, v: &Value| {
+        let (share, by) = (100.0 * number(&v["share"]), scores(&v["by"]));
+        format!("{name}: {} of {} flagged ({share:.1} %), most by {by}", v["flagged"], v["n"])
+    };
     lines.push(rate("real tiles of the slides tested on", &r["real"]));
     lines.push(rate("the same through the autoencoder", &r["rendered"]));
     lines.push(rate("tiles of the model with nothing planted", &r["ordinary"]));
