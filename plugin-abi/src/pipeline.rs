@@ -550,8 +550,9 @@ pub fn doctor(engines: &Engines) -> Value {
     let flags = engines.get(&engines.device, engines.threads as usize).and_then(|e| e.flag_files(None)).map_or(Value::Null, |files| {
         let told = files
             .told()
+            .into_iter()
             .map(|(what, found)| (what.to_owned(), found.map_or_else(|why| json!({"missing": why}), |sha| json!({"sha256": sha}))));
-        Value::Object(told.into_iter().collect())
+        Value::Object(told.collect())
     });
     let ops = Registry::shipped().map_or_else(|e| note("ops", e), |r| r.list_json());
     json!({

@@ -150,6 +150,7 @@ pub fn fit(tables: &[Table], tests: &[Table], alpha: f64, software: &str) -> Res
         networks: first.networks.clone(),
         atlases,
         index_sha256: first.index_sha256.clone(),
+        seeds: first.seeds,
         alpha,
         confidence: bound::CONFIDENCE,
         n: 0,
@@ -181,6 +182,9 @@ fn check<'a>(tables: &'a [Table], tests: &[Table]) -> Result<&'a Table> {
         }
         if t.networks != first.networks || t.index_sha256 != first.index_sha256 || t.preset != first.preset {
             return Err(wrong("the tables were made with different networks, indices or presets"));
+        }
+        if t.seeds != first.seeds && tables.iter().any(|o| std::ptr::eq(o, t)) {
+            return Err(wrong("S4 was measured with different numbers of seeds"));
         }
         if t.atlas != first.atlas {
             return Err(wrong("maps of an atlas and maps with classes of their own need a calibration each"));

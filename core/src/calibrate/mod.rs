@@ -84,6 +84,8 @@ pub struct Table {
     pub preset: String,
     /// Tiles asked for: of a kind of fault, real, ordinary. A slide may offer fewer.
     pub asked: [u32; 3],
+    /// Seeds drawn for each ordinary tile, from which its S4 comes; 1 = not measured.
+    pub seeds: u32,
     /// The tiles.
     pub samples: Vec<Sample>,
 }

@@ -8,7 +8,7 @@ use super::{ORDINARY, PLANTED, REAL, RENDERED, SIZE_PX, Sample, Table, held, ind
 use crate::condition::Place;
 use crate::condition::layout::Source;
 use crate::flags::duplicates::{Duplicates, Index, Own};
-use crate::flags::score::index::UNSTABLE;
+use crate::flags::score::index::{SEEDS_DISAGREE, UNSTABLE};
 use crate::flags::{CELL_PX, Judge, Rendering, Scored, Scorer, calibration};
 use crate::rng::Stream;
 use crate::semantic_map::SemanticMap;
@@ -45,6 +45,7 @@ struct Made {
     drawn: Drawn,
     crops: Vec<usize>,
     unstable: Vec<f32>,
+    disagree: Option<Vec<f32>>,
 }
 
 /// Scores a slide's tiles. `index` holds training pictures and the SHA-256 of their file; the slide itself is added where it is not among them.
@@ -109,6 +110,7 @@ pub fn plant(
         seed: p.seed,
         preset: p.preset.clone(),
         asked: [p.n, p.real, p.ordinary],
+        seeds: p.seeds,
         samples: field.samples,
     })
 }
@@ -195,7 +197,8 @@ impl Field<'_, '_> {
         run_with(self.map, nets, &[], inputs, self.job, &mut |tile| {
             let crops = tile.crops.iter().filter_map(|c| self.map.crops.iter().position(|o| o == c)).collect();
             let unstable = tile.flags.scores.plane(UNSTABLE).to_vec();
-            out = Some(Made { drawn: Drawn { rgb: tile.rgb, labels: tile.labels }, crops, unstable });
+            let disagree = (p.seeds > 1).then(|| tile.flags.scores.plane(SEEDS_DISAGREE).to_vec());
+            out = Some(Made { drawn: Drawn { rgb: tile.rgb, labels: tile.labels }, crops, unstable, disagree });
             Ok(())
         })?;
         out.ok_or_else(|| Error::internal("no tile was made"))
@@ -206,9 +209,10 @@ impl Field<'_, '_> {
         self.job.stage("ordinary tiles", 0);
         let mut all = Vec::new();
         for i in 0..self.p.ordinary {
-            let one = params::Synth { first: i, ..p.clone() };
+            let one = params::Synth { first: i, seeds: self.p.seeds, ..p.clone() };
             let made = self.tile(&self.networks.nets, &one, &black[i as usize % black.len()])?;
-            self.take(ORDINARY, i, &scored(&made, &made.drawn))?;
+            let disagree = made.disagree.as_deref().map(|s4| (s4, self.p.seeds));
+            self.take(ORDINARY, i, &Scored { disagree, ..scored(&made, &made.drawn) })?;
             all.push(made);
         }
         Ok(all)

@@ -6,7 +6,7 @@ use super::*;
 use crate::eval::tests::slide;
 use crate::flags::SCORES;
 use crate::flags::duplicates::Index;
-use crate::flags::score::index::{CROP_COPY, MAP_DISAGREES, NEAR_DUPLICATE, OFF_MANIFOLD};
+use crate::flags::score::index::{CROP_COPY, MAP_DISAGREES, NEAR_DUPLICATE, OFF_MANIFOLD, SEEDS_DISAGREE};
 use crate::rng::Stream;
 use crate::synth::Nets;
 use crate::synth::fakes::{Colors, Follow, Pooling, map};
@@ -80,8 +80,18 @@ fn table(id: &str, far: f32, faults: u32) -> Table {
         seed: 1,
         preset: "default".into(),
         asked: [faults, 50, 70],
+        seeds: 1,
         samples,
     }
+}
+
+#[test]
+fn s4_has_a_reference_where_it_was_measured() {
+    let mut a = Table { seeds: 4, ..table("a", 2.0, 40) };
+    a.samples.iter_mut().filter(|s| s.kind == ORDINARY).for_each(|s| s.scores[SEEDS_DISAGREE] = Some(s.index as f32));
+    let c = fit(&[a], &[table("b", 2.0, 40)], 0.05, "test").unwrap();
+    let s4 = c.ranks.iter().find(|r| r.name == "s4_seeds_disagree").unwrap();
+    assert_eq!((c.seeds, s4.values.len(), s4.values[69]), (4, 70, 69.0));
 }
 
 #[test]
@@ -140,6 +150,7 @@ fn what_does_not_belong_together_is_refused() {
     seen.samples.iter_mut().for_each(|s| s.hard.push("S6_STAIN".into()));
     refused(&[seen], std::slice::from_ref(&b), "no threshold");
     refused(std::slice::from_ref(&a), &[Table { index_sha256: None, ..b.clone() }], "different");
+    refused(&[a.clone(), Table { seeds: 4, ..table("c", 2.0, 40) }], std::slice::from_ref(&b), "numbers of seeds");
     refused(std::slice::from_ref(&a), &[Table { version: 9, ..b.clone() }], "version");
     let few = Table { samples: a.samples.iter().filter(|s| s.kind != REAL || s.index < 5).cloned().collect(), ..a.clone() };
     refused(&[few], std::slice::from_ref(&b), "60 are needed");

@@ -18,7 +18,7 @@ use crate::Planes;
 /// What stands under `format`.
 pub const FORMAT: &str = "histoloom-calibration";
 /// Raised when scores, ranks or faults change.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Fewest faults a calibration may be made from.
 pub const FEWEST: usize = 300;
 /// Most faults.
@@ -63,6 +63,8 @@ pub struct Calibration {
     pub atlases: Vec<Option<String>>,
     /// Index of training pictures it holds for, null = none.
     pub index_sha256: Option<String>,
+    /// Seeds behind the reference of S4; 1 = it has none.
+    pub seeds: u32,
     /// Largest share of faults that may be missed.
     pub alpha: f64,
     /// Confidence of the bound.
@@ -191,13 +193,14 @@ pub fn fused(rank: impl Fn(usize, f32) -> Option<f32>, scores: &TileScores) -> O
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use serde_json::json;
 
     use super::*;
     use crate::flags::score::index::{MAP_DISAGREES, OFF_MANIFOLD};
 
-    fn calibration(tau: f32) -> Calibration {
+    /// References of 1 to 100 for all that is needed.
+    pub fn calibration(tau: f32) -> Calibration {
         let of = |score: usize| Ranks { name: SCORES[score].name.into(), values: (1u8..=100).map(f32::from).collect() };
         let sha = |s: &str| s.to_owned();
         Calibration {
@@ -212,6 +215,7 @@ mod tests {
             },
             atlases: vec![None, Some(sha("atlas"))],
             index_sha256: Some(sha("index")),
+            seeds: 1,
             alpha: 0.05,
             confidence: bound::CONFIDENCE,
             n: 300,
@@ -287,7 +291,7 @@ mod tests {
             |c| c.k = 0,
             |c| c.k = 10,
             |c| c.tau = f32::NAN,
-            |c| c.version = 2,
+            |c| c.version = 1,
             |c| c.ranks[0].values.clear(),
             |c| c.ranks[1].values[3] = 500.0,
         ];

@@ -22,6 +22,10 @@ const FEWEST: usize = 32;
 /// Distance to the nearest stain of the slide beyond which another one is foreign: the root of the squared differences of shares and, times
 /// [`DENSITY`], of densities where it is darker. It lies between what tiles of a slide reach and what tiles with exchanged channels do.
 const NEAR: f32 = 0.03;
+/// Largest such distance, for slides whose own tiles differ by more.
+const FARTHEST: f32 = 0.06;
+/// What is allowed over the distance that 95 % of a slide's tiles keep to its other tiles: on even slides it comes to [`NEAR`].
+const ROOM: f32 = 3.0;
 /// Weight of the density: a section varies in thickness more than in the colour of its stains.
 const DENSITY: f32 = 0.15;
 /// Saturation that is always allowed: scanners clip highlights.
@@ -43,6 +47,8 @@ pub struct Stain {
 pub struct StainLimits {
     /// Stains of the slide's tissue; none where it is not known, then limits of H&E stand in.
     pub known: Vec<Stain>,
+    /// Distance from the nearest of them that is still like it, 0.03 to 0.06.
+    pub near: f32,
     /// Largest share of pixels at 0 or 255 in the tissue of a tile.
     pub saturation: f32,
 }
@@ -97,7 +103,13 @@ impl StainLimits {
         let clipped = |tile: &[TissueCell]| tile.iter().map(|c| c.clipped).sum::<f32>() / CELLS as f32;
         let clipped = 2.0 * quantile(map.tissue.chunks_exact(CELLS).map(clipped).collect(), 0.95);
         let saturation = clipped.clamp(SATURATED, MOST_SATURATED); // a clipped scan must not switch the flag off
-        Self { known: if known.len() < FEWEST { Vec::new() } else { known }, saturation }
+        let known = if known.len() < FEWEST { Vec::new() } else { known };
+        Self { known, near: (ROOM * apart(&map.tissue)).clamp(NEAR, FARTHEST), saturation }
+    }
+
+    /// Distance to the nearest known stain.
+    fn nearest(known: &[Stain], stain: &Stain) -> f32 {
+        known.iter().map(|k| stain.beyond2(k)).fold(f32::MAX, f32::min).sqrt()
     }
 
     /// How far a stain lies outside, in units of what is allowed; 0 inside and where there is no stain.
@@ -110,9 +122,20 @@ impl StainLimits {
             let shares = stain.shares.iter().zip(HE).map(|(v, range)| beyond(*v, range));
             return shares.fold(beyond(stain.density, (0.0, HE_DENSITY)), f32::max);
         }
-        let nearest = self.known.iter().map(|k| stain.beyond2(k)).fold(f32::MAX, f32::min).sqrt();
-        (nearest / NEAR - 1.0).max(0.0)
+        (Self::nearest(&self.known, stain) / self.near - 1.0).max(0.0)
     }
+}
+
+/// How far a tile's most unusual cell lies from the stains of all other tiles, the 95th percentile over the tiles; 0 for fewer than two.
+fn apart(tissue: &[TissueCell]) -> f32 {
+    let stained = |cells: &[TissueCell]| cells.iter().map(|c| c.stain).filter(Stain::is_stained).collect::<Vec<_>>();
+    let farthest = |i: usize, tile: &[TissueCell]| {
+        let (before, after) = (&tissue[..i * CELLS], &tissue[(i + 1) * CELLS..]);
+        let others: Vec<Stain> = [stained(before), stained(after)].concat();
+        let far = stained(tile).iter().map(|s| StainLimits::nearest(&others, s)).fold(0.0, f32::max);
+        if others.is_empty() { 0.0 } else { far }
+    };
+    quantile(tissue.chunks_exact(CELLS).enumerate().map(|(i, tile)| farthest(i, tile)).collect(), 0.95)
 }
 
 /// Whether a pixel has a channel at an end of its range.

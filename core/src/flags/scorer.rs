@@ -48,8 +48,8 @@ pub struct Scored<'a> {
     pub labels: &'a [u8],
     /// S3 by cell; none where nothing was sampled.
     pub unstable: Option<&'a [f32]>,
-    /// S4 by cell; none where one seed was all.
-    pub disagree: Option<&'a [f32]>,
+    /// S4 by cell and the number of seeds behind it; none where one seed was all.
+    pub disagree: Option<(&'a [f32], u32)>,
     /// Indices of the map's crops that it was shown.
     pub crops: &'a [usize],
     /// Where a real tile comes from.
@@ -102,7 +102,7 @@ impl<'a> Scorer<'a> {
                 None
             }
         };
-        for (plane, values) in [(index::UNSTABLE, tile.unstable), (index::SEEDS_DISAGREE, tile.disagree)] {
+        for (plane, values) in [(index::UNSTABLE, tile.unstable), (index::SEEDS_DISAGREE, tile.disagree.map(|(s4, _)| s4))] {
             values.into_iter().for_each(|v| scores.plane_mut(plane).copy_from_slice(v));
         }
         self.copied(tile, &mut scores);
@@ -111,12 +111,16 @@ impl<'a> Scorer<'a> {
         self.stained(rgb, scores.plane_mut(index::STAIN), &mut flags);
         let tile_scores = score::of_tile(&scores);
         beyond(&tile_scores, &scores, &mut flags);
+        let mut ranked = tile_scores;
+        if self.judge.calibration.is_some_and(|(c, _)| tile.disagree.is_some_and(|(_, seeds)| seeds != c.seeds)) {
+            ranked[index::SEEDS_DISAGREE] = f32::NAN; // entropies of another number of seeds are no reference
+        }
         match self.judge.calibration {
-            Some((calibration, _)) => flags.extend(calibration.flags(&tile_scores, &scores)),
+            Some((calibration, _)) => flags.extend(calibration.flags(&ranked, &scores)),
             None => flags.insert(0, uncalibrated(self.judge.uncalibrated)),
         }
         let calibration = self.judge.calibration.map(|(_, sha256)| sha256.to_owned());
-        let fused = self.judge.calibration.and_then(|(c, _)| Some((c.fused(&tile_scores)?.0, c.tau)));
+        let fused = self.judge.calibration.and_then(|(c, _)| Some((c.fused(&ranked)?.0, c.tau)));
         Ok(TileFlags { scores, names: names(), tile_scores: Some(tile_scores), nearest, flags, calibration, fused })
     }
 

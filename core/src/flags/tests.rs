@@ -1,10 +1,13 @@
 use image::{Rgb, RgbImage, imageops};
 
+use super::calibration::Ranks;
+use super::calibration::tests::calibration;
 use super::duplicates::{Duplicates, Index, Indexed, Own};
 use super::score::index::*;
 use super::*;
 use crate::cluster::{Centroids, Hierarchy};
-use crate::semantic_map::{Bank, SemanticMap, Tree};
+use crate::semantic_map::tissue::CELLS;
+use crate::semantic_map::{Bank, SemanticMap, TissueCell, Tree};
 use crate::synth::fakes::{Colors, PINK, PURPLE, map, tissue};
 use crate::{Encoder, Planes};
 
@@ -115,6 +118,20 @@ fn a_wrong_stain_is_flagged_in_its_cell_and_glass_is_not() {
 }
 
 #[test]
+fn seeds_that_disagree_flag_where_the_reference_is_of_as_many() {
+    let (m, (rgb, labels)) = (map(), halves());
+    let s4 = Ranks { name: SCORES[SEEDS_DISAGREE].name.into(), values: vec![0.1, 0.2, 0.3] };
+    let c = Calibration { seeds: 4, ranks: vec![s4], ..calibration(1.5) };
+    let scorer = Scorer::new(&m, &Colors, None, Judge { calibration: Some((&c, "c")), ..Judge::default() }).unwrap();
+    let flagged = |seeds: u32, entropy: f32| {
+        let flags = scorer.score(&Scored { disagree: Some((&[entropy; 64], seeds)), ..of(&rgb, &labels) }).unwrap();
+        assert_eq!(flags.scores.plane(SEEDS_DISAGREE)[0], entropy, "told all the same");
+        codes(&flags).contains(&"S4_SEEDS_DISAGREE")
+    };
+    assert!(flagged(4, 1.0) && !flagged(4, 0.2) && !flagged(3, 1.0));
+}
+
+#[test]
 fn stains_are_known_from_the_slide_or_those_of_h_and_e() {
     let none = StainLimits::of(&SemanticMap { tissue: Vec::new(), crops: Vec::new(), ..map() });
     assert!(none.known.is_empty());
@@ -131,6 +148,17 @@ fn stains_are_known_from_the_slide_or_those_of_h_and_e() {
     let own = StainLimits::of(&map());
     assert!(!own.known.is_empty() && own.known.iter().all(|s| own.outside(s) == 0.0));
     assert!(own.outside(&stain([0.072, 0.990, 0.105])) > 0.0);
+    // tiles that differ by more than even ones do are allowed more, up to twice as much
+    let apart = |by: f32| {
+        let even = stain([0.3, 0.5, 0.2]).shares;
+        let of = |tile: usize| TissueCell {
+            stain: Stain { density: 0.4, shares: [even[0] + by * tile as f32, even[1] - by * tile as f32, even[2]] },
+            clipped: 0.0,
+        };
+        StainLimits::of(&SemanticMap { tissue: (0..4 * CELLS).map(|i| of(i / CELLS)).collect(), crops: Vec::new(), ..map() }).near
+    };
+    assert_eq!((apart(0.0), apart(0.005), apart(0.1)), (0.03, 0.03, 0.06));
+    assert!((apart(0.01) - 3.0 * 0.01 * 2f32.sqrt()).abs() < 1e-4, "{}", apart(0.01));
     // a scan that clips a little everywhere may, one that clips a lot stays flagged
     let clipping = |share: f32| {
         let mut m = map();

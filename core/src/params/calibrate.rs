@@ -17,6 +17,8 @@ pub struct Plant {
     pub real: u32,
     /// Tiles of the model with nothing planted, on which faults of pixels and maps are planted.
     pub ordinary: u32,
+    /// Seeds drawn for each of those, for S4; 1 = not measured.
+    pub seeds: u32,
     /// Seed of places, dice and noise.
     pub seed: u64,
     /// Preset of the tiles.
@@ -38,6 +40,7 @@ impl Params for Plant {
             field("n", Kind::Integer(2, 4096), || json!(20), "Tiles a kind of fault"),
             field("real", Kind::Integer(8, 4096), || json!(60), "Real tiles held out"),
             field("ordinary", Kind::Integer(8, 4096), || json!(60), "Tiles of the model with nothing planted; others are made from them"),
+            field("seeds", Kind::Integer(1, 8), || json!(1), "Seeds drawn for each of those: S4 gets a reference; 1 = not measured"),
             SEED,
             field("preset", Kind::Text, || json!("default"), "Preset of the tiles"),
             DEVICE,

@@ -393,7 +393,7 @@ impl<'a> Loom<'a> {
         crops.dedup();
         let unstable = unstable(&done.spread);
         let disagree = self.disagreement(&rgb, labels, others)?;
-        let (unstable, disagree) = (Some(unstable.as_slice()), disagree.as_deref());
+        let (unstable, disagree) = (Some(unstable.as_slice()), disagree.as_ref().map(|(s4, seeds)| (s4.as_slice(), *seeds)));
         let before = self.scorer.score(&Scored { rgb: &rgb, labels, unstable, disagree, crops: &crops, own: None, generated: true })?;
         let Applied { rgb, labels, changed, flags: raised, records, mut notes } = self.applied(plan, rgb, &before, &done.spread)?;
         notes.iter().for_each(|n| self.job.note(format!("tile {}: {n}", plan.index)));
@@ -425,8 +425,8 @@ impl<'a> Loom<'a> {
         self.tile(plan, rgb, labels, flags, &Made { ops: &records, withheld: false, notes: &notes })
     }
 
-    /// S4 by cell, where other seeds were asked for.
-    fn disagreement(&self, rgb: &RgbImage, labels: &[u8], others: &[&Denoised]) -> Result<Option<Vec<f32>>> {
+    /// S4 by cell and the seeds behind it, where other seeds were asked for.
+    fn disagreement(&self, rgb: &RgbImage, labels: &[u8], others: &[&Denoised]) -> Result<Option<(Vec<f32>, u32)>> {
         if others.is_empty() {
             return Ok(None);
         }
@@ -435,7 +435,7 @@ impl<'a> Loom<'a> {
             self.job.check()?;
             seen.extend(self.scorer.seen(&self.decoded(&other.latents)?, labels)?);
         }
-        Ok((seen.len() > 1).then(|| self.scorer.disagreement(&seen, rgb.width())))
+        Ok((seen.len() > 1).then(|| (self.scorer.disagreement(&seen, rgb.width()), seen.len() as u32)))
     }
 
     /// The tile after its ops.

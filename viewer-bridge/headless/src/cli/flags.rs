@@ -37,6 +37,9 @@ pub struct Planted {
     /// Tiles with nothing planted, a slide [default: 60]
     #[arg(long)]
     pub ordinary: Option<u32>,
+    /// Seeds drawn for each of those, so that S4 has a reference [default: 4 for slides calibrated on, 1 (not measured) for others]
+    #[arg(long)]
+    pub seeds: Option<u32>,
     /// Seed of places, dice and noise [default: 1]
     #[arg(long)]
     pub seed: Option<u64>,

@@ -14,12 +14,15 @@ use crate::error::{Failure, Kind, Result};
 use crate::report::Report;
 use crate::{library, run, slide};
 
+/// Seeds a tile that S4 is referred to, as `synth --seeds 4` draws them.
+const S4_SEEDS: u32 = 4;
+
 /// Runs it.
 pub fn run(common: &Common, command: &Flags, report: &Arc<Report>) -> Result<u8> {
     match command {
         Flags::Calibrate(options) => calibrate(common, options, report),
         Flags::Plant(options) => {
-            let summary = plant(common, &options.slide, &options.from, &options.out, &options.planted, report)?;
+            let summary = plant(common, &options.slide, &options.from, &options.out, &options.planted, None, report)?;
             let of = |(kind, n): (&String, &Value)| format!("{n:>5}  {kind}");
             let mut lines: Vec<String> = summary["tiles"].as_object().into_iter().flatten().map(of).collect();
             lines.push(format!("scored tiles in {}", options.out.display()));
@@ -32,7 +35,15 @@ pub fn run(common: &Common, command: &Flags, report: &Arc<Report>) -> Result<u8>
 }
 
 /// The step of one slide.
-fn plant(common: &Common, path: &Path, map: &Path, out: &Path, planted: &Planted, report: &Arc<Report>) -> Result<Value> {
+fn plant(
+    common: &Common,
+    path: &Path,
+    map: &Path,
+    out: &Path,
+    planted: &Planted,
+    seeds: Option<u32>,
+    report: &Arc<Report>,
+) -> Result<Value> {
     if !map.join("map.json").is_file() {
         let hint = "give the --out folder of `histoloom cluster`";
         return Err(Failure::input(format!("there is no map in `{}` (no map.json); {hint}", map.display())));
@@ -45,6 +56,7 @@ fn plant(common: &Common, path: &Path, map: &Path, out: &Path, planted: &Planted
     given.put("n", planted.n);
     given.put("real", planted.real);
     given.put("ordinary", planted.ordinary);
+    given.put("seeds", seeds.or(planted.seeds));
     given.put("seed", planted.seed);
     given.put_place(&planted.place);
     let (device, threads) = (planted.place.device.as_deref(), planted.place.threads.unwrap_or(0));
@@ -58,8 +70,8 @@ fn calibrate(common: &Common, options: &cli::Calibrate, report: &Arc<Report>) ->
     make_out(&options.out)?;
     let (_, models) = opened(common)?;
     let atlas = options.atlas.as_deref().map(|a| find_atlas(a, &models)).transpose()?;
-    let side = |slides: &[PathBuf]| -> Result<Vec<PathBuf>> {
-        slides.iter().map(|slide| slide_step(common, options, slide, atlas.as_deref(), report)).collect()
+    let side = |slides: &[PathBuf], seeds: u32| -> Result<Vec<PathBuf>> {
+        slides.iter().map(|slide| slide_step(common, options, slide, seeds, atlas.as_deref(), report)).collect()
     };
     let mut stems: Vec<_> = options.on.iter().chain(&options.test).map(|s| s.file_stem()).collect();
     stems.sort_unstable();
@@ -67,7 +79,7 @@ fn calibrate(common: &Common, options: &cli::Calibrate, report: &Arc<Report>) ->
         let why = format!("two slides are called `{}`, and each needs a folder of its own; rename one", twice.to_string_lossy());
         return Err(Failure::new(Kind::Usage, why));
     }
-    let (on, test) = (side(&options.on)?, side(&options.test)?);
+    let (on, test) = (side(&options.on, options.planted.seeds.unwrap_or(S4_SEEDS))?, side(&options.test, 1)?);
     let mut given = Given::default();
     given.put("calibrate", Some(texts(&on)?));
     given.put("test", Some(texts(&test)?));
@@ -81,12 +93,19 @@ fn calibrate(common: &Common, options: &cli::Calibrate, report: &Arc<Report>) ->
 }
 
 /// Map and planted tiles of one slide; the folder comes back.
-fn slide_step(common: &Common, options: &cli::Calibrate, slide: &Path, atlas: Option<&Path>, report: &Arc<Report>) -> Result<PathBuf> {
+fn slide_step(
+    common: &Common,
+    options: &cli::Calibrate,
+    slide: &Path,
+    seeds: u32,
+    atlas: Option<&Path>,
+    report: &Arc<Report>,
+) -> Result<PathBuf> {
     let stem = slide.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
     let folder = options.out.join(if atlas.is_some() { format!("{stem}_atlas") } else { stem });
     let (map, planted) = (folder.join("map"), folder.join("planted"));
     if planted.join("planted.json").is_file() {
-        same(common, &planted, &options.planted)?;
+        same(common, &planted, &options.planted, seeds)?;
         report.say(&format!("{}: planted already", planted.display()));
         return Ok(planted);
     }
@@ -95,18 +114,22 @@ fn slide_step(common: &Common, options: &cli::Calibrate, slide: &Path, atlas: Op
         let cluster = Cluster { mpp, atlas: atlas.map(Path::to_path_buf), place: options.planted.place.clone(), ..Cluster::default() };
         one(common, &cluster, slide, &map, false, report)?;
     }
-    plant(common, slide, &map, &planted, &options.planted, report)?;
+    plant(common, slide, &map, &planted, &options.planted, Some(seeds), report)?;
     Ok(planted)
 }
 
 /// What is there already must be what would be made.
-fn same(common: &Common, planted: &Path, asked: &Planted) -> Result<()> {
+fn same(common: &Common, planted: &Path, asked: &Planted, seeds: u32) -> Result<()> {
     let found = library::find(common.library.as_deref())?.inspect(&planted.join("planted.json"))?;
     let asked_of = |i: usize| found["asked"][i].as_u64().unwrap_or(0);
     let numbers = [("n", asked_of(0), asked.n, 20), ("real", asked_of(1), asked.real, 60), ("ordinary", asked_of(2), asked.ordinary, 60)];
     let other = numbers.iter().find(|(_, have, given, default)| *have != u64::from(given.unwrap_or(*default)));
     if let Some((name, have, ..)) = other {
         let why = format!("`{}` was planted with {name} {have}; ask for the same, or remove it", planted.display());
+        return Err(Failure::new(Kind::Usage, why));
+    }
+    if found["seeds"].as_u64() != Some(u64::from(seeds)) {
+        let why = format!("`{}` was planted with {} seeds a tile; ask for the same, or remove it", planted.display(), found["seeds"]);
         return Err(Failure::new(Kind::Usage, why));
     }
     if found["seed"].as_u64() != Some(asked.seed.unwrap_or(1)) {
@@ -138,28 +161,49 @@ fn index(common: &Common, options: &cli::Index, report: &Arc<Report>) -> Result<
     Ok(0)
 }
 
-/// A calibration that is there.
+/// Calibrations that are there: the one given, or those that ship.
 fn told(common: &Common, given: Option<&Path>, report: &Arc<Report>) -> Result<u8> {
-    let path = match given {
-        Some(path) if path.is_dir() => path.join("calibration.json"),
-        Some(path) => path.to_path_buf(),
-        None => library::find_models(common.models.as_deref())?.join("he_calibration.json"),
+    let paths = match given {
+        Some(path) if path.is_dir() => vec![path.join("calibration.json")],
+        Some(path) => vec![path.to_path_buf()],
+        None => {
+            let models = library::find_models(common.models.as_deref())?;
+            let listed = std::fs::read_dir(&models).map_err(|e| Failure::input(format!("`{}` cannot be listed: {e}", models.display())))?;
+            let mut all: Vec<PathBuf> = listed.flatten().map(|f| f.path()).filter(|p| is_calibration(p)).collect();
+            all.sort();
+            all
+        }
     };
-    if !path.is_file() {
-        let hint = "give a folder made by `histoloom flags calibrate`";
-        return Err(Failure::input(format!("there is no calibration at `{}`; {hint}", path.display())));
+    let hint = "give a folder made by `histoloom flags calibrate`";
+    if paths.is_empty() {
+        return Err(Failure::input(format!("the models folder holds no calibration; {hint}")));
     }
-    let found = library::find(common.library.as_deref())?.inspect(&path)?;
-    if found["format"] != "histoloom-calibration" {
-        return Err(Failure::input(format!("`{}` is no calibration", path.display())));
+    let (mut text, mut all) = (Vec::new(), Vec::new());
+    for path in &paths {
+        if !path.is_file() {
+            return Err(Failure::input(format!("there is no calibration at `{}`; {hint}", path.display())));
+        }
+        let found = library::find(common.library.as_deref())?.inspect(path)?;
+        if found["format"] != "histoloom-calibration" {
+            return Err(Failure::input(format!("`{}` is no calibration", path.display())));
+        }
+        let own = found["atlases"].as_array().is_some_and(|a| a.iter().any(Value::is_null));
+        text.push(format!("for maps {}", if own { "with classes of their own" } else { "of an atlas" }));
+        text.extend(lines(&found));
+        let sheet = path.with_extension("png");
+        if sheet.is_file() {
+            text.push(format!("the worst missed and the worst false ones: {}", sheet.display()));
+        }
+        all.push(found);
     }
-    let mut lines = lines(&found);
-    let sheet = path.with_extension("png");
-    if sheet.is_file() {
-        lines.push(format!("the worst missed and the worst false ones: {}", sheet.display()));
-    }
-    report.outcome(&lines, &ok(found, "flags report"));
+    let found = if all.len() == 1 { all.remove(0) } else { Value::Array(all) };
+    report.outcome(&text, &ok(found, "flags report"));
     Ok(0)
+}
+
+/// By its name, as they ship.
+fn is_calibration(path: &Path) -> bool {
+    path.file_name().is_some_and(|n| n.to_string_lossy().ends_with("_calibration.json"))
 }
 
 /// The three scores that stand most often in a table of counts.
