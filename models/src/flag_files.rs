@@ -37,7 +37,9 @@ impl FlagFiles {
                 Duplicates::new(index, encoder).ok_or_else(|| weights::refused(INDEX, "it is of another encoder", weights::REINSTALL))?;
             Ok((ready, sha256))
         });
-        let calibrations = calibrations.into_iter().map(|c| c.map_err(|e| e.to_string())).collect();
+        // the reason is written beside tiles, where the user's folders have no place
+        let folder = calibration.and_then(Path::parent).unwrap_or(dir).join("").display().to_string();
+        let calibrations = calibrations.into_iter().map(|c| c.map_err(|e| e.to_string().replace(&folder, ""))).collect();
         Self { calibrations, index: index.map_err(|e| e.to_string()) }
     }
 

@@ -394,7 +394,7 @@ fn synthesise(p: &Synth, engines: &Engines, from: Option<&ResultData>, job: &Job
     let published = p.model.as_ref().map(|dir| engine.paper(Path::new(dir))).transpose()?;
     let nets = published.as_ref().map_or(nets, |own| nets.published(&*own.codec, &*own.denoiser));
     let files = engine.flag_files(p.calibration.as_deref().map(Path::new))?;
-    let atlas = map.atlas.as_ref().map(|a| a.id_sha256.as_str());
+    let atlas = map.classes_of();
     let (calibration, why) = match files.calibration(&nets.hashes(p.refine), atlas) {
         Ok(calibration) => (Some(calibration), None),
         Err(why) => (None, Some(why)),

@@ -185,6 +185,7 @@ pub fn map_summary(map: &SemanticMap) -> Value {
         "mpp": map.mpp,
         "work_mpp": map.work_mpp,
         "classes": map.classes,
+        "annotated": map.is_annotated(),
         "crops": map.crops.len(),
         "unknown_share": map.atlas.as_ref().map(histoloom_core::atlas::Assigned::unknown_share),
         "left_out": map.left_out(),
@@ -201,6 +202,7 @@ pub fn k_summary(map: &SemanticMap, asked: usize) -> Value {
     let (least, most) = (choice::AUTO.start(), choice::AUTO.end());
     let best = choice::best(readings);
     let (by, why) = match (map.atlas.is_some(), asked == params::AUTO) {
+        _ if map.is_annotated() => ("annotations", "the classes that were annotated, and other tissue".to_owned()),
         (true, true) => ("atlas", "that of the atlas".to_owned()),
         (true, false) => ("parameter", "as asked, a cut of the atlas".to_owned()),
         (false, true) => {

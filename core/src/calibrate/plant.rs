@@ -104,7 +104,7 @@ pub fn plant(
         version: calibration::VERSION,
         slide_id_sha256: id.clone(),
         map_sha256: fingerprint(map),
-        atlas: map.atlas.as_ref().map(|a| a.id_sha256.clone()),
+        atlas: map.classes_of().map(str::to_owned),
         networks: networks.nets.hashes(true),
         index_sha256,
         seed: p.seed,

@@ -52,11 +52,16 @@ impl Place {
     }
 }
 
+/// Whether tiles are drawn around cells of a label: any tissue, or what was annotated where a map has that.
+fn is_wanted(map: &SemanticMap, label: u8) -> bool {
+    label != 0 && map.other_label() != Some(label)
+}
+
 /// Chooses places on one map for tiles of one size.
 pub struct Places<'a> {
     map: &'a SemanticMap,
     cells: f64,
-    /// Tissue cells above each row, and in all.
+    /// Cells that tiles are wanted of above each row, and in all.
     above: Vec<u64>,
 }
 
@@ -65,7 +70,7 @@ impl<'a> Places<'a> {
     pub fn new(map: &'a SemanticMap, size_px: u32) -> Result<Self> {
         let mut above = vec![0; map.rows + 1];
         for (r, row) in map.labels.chunks_exact(map.columns.max(1)).enumerate().take(map.rows) {
-            above[r + 1] = above[r] + row.iter().filter(|l| **l != 0).count() as u64;
+            above[r + 1] = above[r] + row.iter().filter(|l| is_wanted(map, **l)).count() as u64;
         }
         if above[map.rows] == 0 {
             return Err(Error::parameter("from", "the map holds no tissue", "cluster a slide or a region of interest that shows tissue"));
@@ -141,7 +146,7 @@ impl<'a> Places<'a> {
         let row = self.above.partition_point(|n| *n <= rank).saturating_sub(1);
         let line = &self.map.labels[row * self.map.columns..(row + 1) * self.map.columns];
         let nth = (rank - self.above[row]) as usize;
-        (row, line.iter().enumerate().filter(|(_, l)| **l != 0).nth(nth).map_or(0, |(c, _)| c))
+        (row, line.iter().enumerate().filter(|(_, l)| is_wanted(self.map, **l)).nth(nth).map_or(0, |(c, _)| c))
     }
 
     /// The window at a corner with its composition.

@@ -19,11 +19,12 @@ pub(super) fn annotations(map: &SemanticMap) -> String {
     polygons.sort_by_key(|p| p.class); // stable: within a class in the order of their first cell
     let groups = group_names(&map.classes);
     let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
-    let about = super::label_tiff::SOFTWARE;
+    let about = super::label_tiff::software(map);
     let _ = write!(out, "<!-- {about} -->\n<ASAP_Annotations>\n\t<Annotations>\n");
     for (class, group) in map.classes.iter().zip(&groups) {
         for (number, polygon) in (1..).zip(polygons.iter().filter(|p| p.class == class.id)) {
-            annotation(&mut out, polygon, number, group, class.color, map.cell_px);
+            let name = if map.is_annotated() { format!("{group} {number}") } else { format!("{group} {number} (pseudo-semantic)") };
+            annotation(&mut out, polygon, &name, group, class.color, map.cell_px);
         }
     }
     out.push_str("\t</Annotations>\n\t<AnnotationGroups>\n");
@@ -35,11 +36,11 @@ pub(super) fn annotations(map: &SemanticMap) -> String {
     out
 }
 
-fn annotation(out: &mut String, polygon: &Polygon, number: usize, group: &str, color: [u8; 3], cell_px: f64) {
-    let (name, color) = (escaped(group), hex(color));
+fn annotation(out: &mut String, polygon: &Polygon, name: &str, group: &str, color: [u8; 3], cell_px: f64) {
+    let (name, group, color) = (escaped(name), escaped(group), hex(color));
     let _ = write!(
         out,
-        "\t\t<Annotation Name=\"{name} {number} (pseudo-semantic)\" Type=\"Polygon\" PartOfGroup=\"{name}\" Color=\"{color}\">\n\
+        "\t\t<Annotation Name=\"{name}\" Type=\"Polygon\" PartOfGroup=\"{group}\" Color=\"{color}\">\n\
          \t\t\t<Coordinates>\n"
     );
     for (order, (x, y)) in polygon.shell.iter().enumerate() {

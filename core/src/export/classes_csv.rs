@@ -4,7 +4,7 @@
 //! fail.
 
 use super::asap::hex;
-use super::geojson::{KIND, finite};
+use super::geojson::finite;
 use crate::semantic_map::SemanticMap;
 
 /// The table.
@@ -19,7 +19,7 @@ pub fn classes_csv(map: &SemanticMap) -> String {
             c.cells.to_string(),
             finite(c.area_um2).to_string(),
             finite(c.share).to_string(),
-            KIND.into(),
+            map.kind().into(),
         ];
         out.push_str(&fields.map(|f| quoted(&f)).join(","));
         if let Some(atlas) = &map.atlas {

@@ -1,4 +1,4 @@
-//! A run of tiles as a data set. In: tiles as they are finished. Out: their files, a contact sheet and `manifest.json`, which a
+//! A run of tiles as a data set. In: tiles as they are finished. Out: their files, a contact sheet, a page to look at (`report.html`) and `manifest.json`, which a
 //! trainer of segmentation networks reads: tiles, masks, classes, flags, seeds. Tiles with any flag are kept apart unless they are asked
 //! for: they go to the folder `flagged` and stand under `flagged` in the manifest, not under `tiles`. Memory: only the tiles of the sheet are
 //! kept.
@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::png_text::{Pixels, encode};
+use super::tiles_page::tiles_page;
 use super::{contact_sheet, files, sheet, tile_files, tile_name, write_tile};
 use crate::semantic_map::SemanticMap;
 use crate::synth::SyntheticTile;
@@ -172,6 +173,8 @@ impl DataSet {
         let picture = contact_sheet(&self.shown, map);
         let png = encode(picture.width(), picture.height(), Pixels::Rgb(picture.as_raw()), &tile_files::marks())?;
         self.put("contact_sheet.png", &png)?;
+        let page = tiles_page(&self.shown, map, &self.tiles, &self.flagged)?;
+        self.put("report.html", page.as_bytes())?;
         let manifest = json!({
             "format": "histoloom-data-set",
             "version": 1,

@@ -18,9 +18,6 @@ use crate::tiles::Artefact;
 /// QuPath's class for what is not to be looked at, and its colour.
 const IGNORE: (&str, [u8; 3]) = ("Ignore*", [180; 3]);
 
-/// What a class is, in every file that lists classes.
-pub(super) const KIND: &str = "pseudo-semantic class found by clustering, not by a pathologist";
-
 /// The map as a GeoJSON FeatureCollection. Classes without a cell are left out.
 pub fn geojson(map: &SemanticMap) -> String {
     let polygons = contours(&map.labels, map.rows, map.columns);
@@ -46,7 +43,7 @@ fn feature(out: &mut String, map: &SemanticMap, class: &Class, polygons: &[&Poly
         "classification": {"name": class.name, "color": class.color},
         "metadata": {
             "source": format!("histoloom {}", env!("CARGO_PKG_VERSION")),
-            "kind": KIND,
+            "kind": map.kind(),
             "label": class.id.to_string(),
         },
         "measurements": {

@@ -20,10 +20,14 @@ use super::{picture, xml};
 use crate::semantic_map::SemanticMap;
 
 /// What wrote a file, and what its labels are.
-pub(super) const SOFTWARE: &str =
-    concat!("histoloom ", env!("CARGO_PKG_VERSION"), " (pseudo-semantic labels found by clustering, not by a pathologist)");
+pub(super) fn software(map: &SemanticMap) -> String {
+    format!("histoloom {} (label: {})", env!("CARGO_PKG_VERSION"), map.kind())
+}
+
 /// What either file says of itself. ASAP and OpenSlide choose another reader for a description that holds `xml` or `DICOM`.
-const ABOUT: &str = "Pseudo-semantic label map: classes found by clustering, not by a pathologist. Grey value = label, 0 = background.";
+fn about(map: &SemanticMap) -> String {
+    format!("Label map. Grey value = label: {}; 0 = background.", map.kind())
+}
 
 /// The pyramid for ASAP and OpenSlide.
 pub(super) fn likelihood_map<W: Write + Seek>(map: &SemanticMap, out: &mut W) -> io::Result<()> {
@@ -35,8 +39,8 @@ pub(super) fn likelihood_map<W: Write + Seek>(map: &SemanticMap, out: &mut W) ->
     };
     let raster =
         Raster { labels: &map.labels, stride: map.columns, columns: cells(slide[0], map.columns), rows: cells(slide[1], map.rows) };
-    let description = format!("{ABOUT} One pixel = {step} level-0 pixels.");
-    let text = Text { description: &description, software: SOFTWARE, pixel_um: step as f64 * map.mpp };
+    let description = format!("{} One pixel = {step} level-0 pixels.", about(map));
+    let text = Text { description: &description, software: &software(map), pixel_um: step as f64 * map.mpp };
     tiff_pyramid::write(out, &raster, &text, Levels::Chained)
 }
 
@@ -49,23 +53,24 @@ pub(super) fn ome<W: Write + Seek>(map: &SemanticMap, out: &mut W) -> io::Result
         rows: (0..map.rows).map(Some).collect(),
     };
     let pixel_um = map.cell_px * map.mpp;
-    tiff_pyramid::write(out, &raster, &Text { description: &ome_xml(map, pixel_um), software: SOFTWARE, pixel_um }, Levels::Below)
+    tiff_pyramid::write(out, &raster, &Text { description: &ome_xml(map, pixel_um), software: &software(map), pixel_um }, Levels::Below)
 }
 
 /// OME-XML of one plane. ASCII alone, as the tag is.
 fn ome_xml(map: &SemanticMap, pixel_um: f64) -> String {
     const SCHEMA: &str = "http://www.openmicroscopy.org/Schemas/OME/2016-06";
-    let (creator, width, height) = (xml::escaped(SOFTWARE), map.columns, map.rows);
+    let (creator, width, height) = (xml::escaped(&software(map)), map.columns, map.rows);
     format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\
          <OME xmlns=\"{SCHEMA}\" xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" \
          xsi:schemaLocation=\"{SCHEMA} {SCHEMA}/ome.xsd\" Creator=\"{creator}\">\
-         <Image ID=\"Image:0\" Name=\"pseudo-semantic label map\"><Description>{ABOUT} One pixel = {} level-0 pixels.</Description>\
+         <Image ID=\"Image:0\" Name=\"label map\"><Description>{} One pixel = {} level-0 pixels.</Description>\
          <Pixels ID=\"Pixels:0\" DimensionOrder=\"XYCZT\" Type=\"uint8\" BigEndian=\"false\" SizeX=\"{width}\" SizeY=\"{height}\" \
          SizeC=\"1\" SizeZ=\"1\" SizeT=\"1\" PhysicalSizeX=\"{pixel_um}\" PhysicalSizeXUnit=\"&#181;m\" \
          PhysicalSizeY=\"{pixel_um}\" PhysicalSizeYUnit=\"&#181;m\">\
          <Channel ID=\"Channel:0:0\" Name=\"label\" SamplesPerPixel=\"1\"/><TiffData IFD=\"0\" PlaneCount=\"1\"/>\
          </Pixels></Image></OME>",
+        about(map),
         map.cell_px
     )
 }

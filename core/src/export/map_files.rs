@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use image::RgbImage;
 
 use super::held::Held;
-use super::map_names::{ARTEFACTS, BEFORE, CHOICE, CROPS, DISTANCE, LEAVES, SIDECAR, SIDECAR_BYTES, UNKNOWN, crop_name};
+use super::map_names::{ARTEFACTS, BEFORE, CHOICE, CROPS, DISTANCE, LEAVES, REPORT, SIDECAR, SIDECAR_BYTES, UNKNOWN, crop_name};
+use super::map_page::{map_page, map_sheet};
 use super::sidecar::{self, ArtefactsOf, AtlasOf, BankOf, CropOf, FileOf, Sidecar, ThumbnailOf};
 use super::staged::{Staged, found};
 use super::tissue_file::{self, TISSUE};
@@ -33,7 +34,17 @@ const AGAIN: &str = "make the map again with `histoloom cluster`, or give the fo
 
 /// Whether a folder has the files for people and viewers beside those that `map.json` vouches for.
 pub fn has_views(dir: &Path) -> bool {
-    let all = ["overlay.png", "legend.png", "map.geojson", "map.asap.xml", "classes.csv", "labels_likelihood_map.tif", "labels.ome.tif"];
+    let all = [
+        "overlay.png",
+        "legend.png",
+        REPORT[0],
+        REPORT[1],
+        "map.geojson",
+        "map.asap.xml",
+        "classes.csv",
+        "labels_likelihood_map.tif",
+        "labels.ome.tif",
+    ];
     all.iter().all(|name| dir.join(name).is_file())
 }
 
@@ -55,10 +66,12 @@ fn written(held: &Held, map: &SemanticMap) -> Result<Vec<PathBuf>> {
     check(map).map_err(|why| Error::internal(format!("map: {why}")))?;
     let mut out = Out { staged: Staged::begin(held)?, names: Vec::new() };
     let (columns, rows) = (map.columns as u32, map.rows as u32);
-    let labels = out.put("labels.png", &png_text::encode(columns, rows, png_text::Pixels::Grey(&map.labels), &pseudo())?)?;
+    let labels = out.put("labels.png", &png_text::encode(columns, rows, png_text::Pixels::Grey(&map.labels), &marks(map))?)?;
     let thumbnail = out.put("thumbnail.png", &rgb_png(&map.thumbnail, &[])?)?;
-    out.put("overlay.png", &rgb_png(&overlay(map), &pseudo())?)?;
-    out.put("legend.png", &rgb_png(&legend(map), &pseudo())?)?;
+    out.put("overlay.png", &rgb_png(&overlay(map), &marks(map))?)?;
+    out.put("legend.png", &rgb_png(&legend(map), &marks(map))?)?;
+    out.put(REPORT[0], map_page(map)?.as_bytes())?;
+    out.put(REPORT[1], &rgb_png(&map_sheet(map), &marks(map))?)?;
     out.put("map.geojson", geojson(map).as_bytes())?;
     out.put("map.asap.xml", asap::annotations(map).as_bytes())?;
     out.put("classes.csv", classes_csv::classes_csv(map).as_bytes())?;
@@ -77,10 +90,10 @@ fn written(held: &Held, map: &SemanticMap) -> Result<Vec<PathBuf>> {
         class_runs: sidecar::runs(&map.bank.classes),
     };
     let tissue = (!map.tissue.is_empty()).then(|| out.put(TISSUE, &tissue_file::to_bytes(&map.tissue))).transpose()?;
-    let grey = |cells: &[u8]| png_text::encode(columns, rows, png_text::Pixels::Grey(cells), &pseudo());
+    let grey = |cells: &[u8]| png_text::encode(columns, rows, png_text::Pixels::Grey(cells), &marks(map));
     if let Some(tree) = map.tree.as_ref().filter(|t| !t.readings.is_empty()) {
         let k = map.provenance["k"].as_u64().unwrap_or(map.classes.len() as u64) as usize;
-        out.put(CHOICE[0], &rgb_png(&readings_chart(&tree.readings, k), &pseudo())?)?;
+        out.put(CHOICE[0], &rgb_png(&readings_chart(&tree.readings, k), &marks(map))?)?;
         out.put(CHOICE[1], readings_csv(&tree.readings).as_bytes())?;
     }
     let tree = map.tree.as_ref().map(|t| Ok(TreeOf::new(t, out.put(LEAVES, &grey(&t.leaves)?)?))).transpose()?;
@@ -177,7 +190,7 @@ impl Out {
 
     /// What an atlas says, as a picture and as numbers.
     fn put_atlas(&mut self, map: &SemanticMap, assigned: &Assigned, distance: &[u8]) -> Result<AtlasOf> {
-        self.put(UNKNOWN, &rgb_png(&unknown(map, assigned), &pseudo())?)?;
+        self.put(UNKNOWN, &rgb_png(&unknown(map, assigned), &marks(map))?)?;
         let file = self.put(DISTANCE, distance)?;
         Ok(AtlasOf { file, id_sha256: assigned.id_sha256.clone(), unknown_share: assigned.unknown_share() })
     }
@@ -215,11 +228,8 @@ fn rgb_png(picture: &RgbImage, texts: &[(&str, String)]) -> Result<Vec<u8>> {
 }
 
 /// What a picture of a map says of itself: labels found without a pathologist are not a diagnosis.
-fn pseudo() -> Vec<(&'static str, String)> {
-    vec![
-        ("Software", format!("histoloom {}", env!("CARGO_PKG_VERSION"))),
-        ("Comment", "pseudo-semantic map: classes found by clustering, not by a pathologist".into()),
-    ]
+fn marks(map: &SemanticMap) -> Vec<(&'static str, String)> {
+    vec![("Software", format!("histoloom {}", env!("CARGO_PKG_VERSION"))), ("Comment", format!("label map; a label is a {}", map.kind()))]
 }
 
 /// A file of the folder, with the content that the sidecar vouches for.

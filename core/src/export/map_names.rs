@@ -27,11 +27,13 @@ pub(super) const DISTANCE: &str = "distance.png";
 pub(super) const UNKNOWN: &str = "unknown.png";
 /// Codes of the artefacts, a cell a pixel.
 pub(super) const ARTEFACTS: &str = "artefacts.png";
+/// All that people look at first, on one page and on one sheet.
+pub(super) const REPORT: [&str; 2] = ["report.html", "report.png"];
 /// What speaks for each number of classes.
 pub(super) const CHOICE: [&str; 2] = ["k_choice.png", "k_choice.csv"];
 
 /// All but the crops.
-const NAMES: [&str; 19] = [
+const NAMES: [&str; 21] = [
     "labels.png",
     "thumbnail.png",
     "overlay.png",
@@ -45,6 +47,8 @@ const NAMES: [&str; 19] = [
     TISSUE,
     CHOICE[0],
     CHOICE[1],
+    REPORT[0],
+    REPORT[1],
     LEAVES,
     BEFORE,
     UNKNOWN,

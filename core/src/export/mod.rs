@@ -4,12 +4,13 @@
 //! | writes | files |
 //! |---|---|
 //! | [`write_map`] | `overlay.png labels.png leaves.png thumbnail.png legend.png classes.csv k_choice.png k_choice.csv crops/class_03_1.png bank.f32 tissue.f32 map.json` |
+//! | | to look at: `report.html report.png` |
 //! | | `artefacts.png` where something was left unlabelled |
 //! | | for QuPath `map.geojson labels.ome.tif`, for ASAP `map.asap.xml labels_likelihood_map.tif` |
 //! | | where an atlas labelled it `unknown.png distance.png` |
 //! | [`write_atlas`], [`write_sample`] | one file each |
 //! | [`write_tile`] | `tile_0001.png tile_0001_labels.png tile_0001_flags.png tile_0001_flags.json` |
-//! | [`DataSet`] | the tiles, `inputs/`, `contact_sheet.png`, `manifest.json` |
+//! | [`DataSet`] | the tiles, `inputs/`, `contact_sheet.png`, `report.html`, `manifest.json` |
 //! | [`write_report`] | `eval.json eval.png` |
 //!
 //! Every file is written beside its place and renamed, so that a reader sees the old file or the whole new one. `map.json` comes
@@ -37,7 +38,9 @@ mod index_file;
 mod label_tiff;
 mod map_files;
 mod map_names;
+mod map_page;
 mod op_files;
+mod page;
 mod picture;
 mod png_text;
 mod privacy;
@@ -51,6 +54,7 @@ mod tests;
 mod text;
 mod tiff_pyramid;
 mod tile_files;
+mod tiles_page;
 mod tissue_file;
 mod tree_files;
 mod unknown;

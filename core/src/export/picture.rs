@@ -125,7 +125,8 @@ pub fn legend(map: &SemanticMap) -> RgbImage {
     }
     text::draw(&mut out, 12, 10, 2, INK, "Tissue classes");
     let crops_um = f64::from(SHOWN_PX) * map.work_mpp;
-    let line = format!("found by clustering, not by a pathologist; crops are {crops_um:.0} um wide as a rule");
+    let found = if map.is_annotated() { "as they were annotated" } else { "found by clustering, not by a pathologist" };
+    let line = format!("{found}; crops are {crops_um:.0} um wide as a rule");
     text::draw(&mut out, 12, 34, 1, FAINT, &line);
     for (i, class) in map.classes.iter().enumerate() {
         let y = head + i as u32 * row_px;
@@ -156,6 +157,6 @@ pub(super) fn core_of(crop: &Crop) -> RgbImage {
     imageops::crop_imm(&crop.rgb, MARGIN_PX, MARGIN_PX, width - 2 * MARGIN_PX, height - 2 * MARGIN_PX).to_image()
 }
 
-fn area(um2: f64) -> String {
+pub(super) fn area(um2: f64) -> String {
     if um2 >= 1e4 { format!("{:.3} mm2", um2 / 1e6) } else { format!("{um2:.0} um2") }
 }

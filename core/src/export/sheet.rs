@@ -48,9 +48,7 @@ pub fn contact_sheet(tiles: &[SyntheticTile], map: &SemanticMap) -> RgbImage {
     }
     for (i, tile) in tiles.iter().enumerate() {
         let y = HEAD_PX + i as u32 * (side + CAPTION_PX);
-        let panels = [asked(tile, map), crops(tile, map, side), tile.rgb.clone(), flags(tile)];
-        for (j, panel) in panels.iter().enumerate() {
-            let panel = &smaller(panel, side);
+        for (j, panel) in panels(tile, map, side).iter().enumerate() {
             imageops::replace(&mut out, panel, i64::from(GAP_PX + j as u32 * step), i64::from(y));
         }
         for (j, caption) in captions(tile, map).iter().enumerate() {
@@ -59,6 +57,11 @@ pub fn contact_sheet(tiles: &[SyntheticTile], map: &SemanticMap) -> RgbImage {
         }
     }
     out
+}
+
+/// Map, crops, tile and flags of one tile, each at most `side` pixels wide.
+pub(super) fn panels(tile: &SyntheticTile, map: &SemanticMap, side: u32) -> [RgbImage; 4] {
+    [asked(tile, map), crops(tile, map, side), tile.rgb.clone(), flags(tile)].map(|panel| smaller(&panel, side))
 }
 
 /// A panel no larger than its place.

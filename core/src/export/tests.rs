@@ -167,7 +167,7 @@ fn a_second_map_in_the_same_folder_leaves_no_crop_of_the_first() {
     map.history.as_mut().unwrap().crops.truncate(2);
     write_map(dir.path(), &map).unwrap();
     assert_eq!(std::fs::read_dir(dir.path().join("crops")).unwrap().count(), 2);
-    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 20, "no temporary file is left");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 22, "no temporary file is left");
     assert_eq!(read_map(dir.path()).unwrap(), map);
     map.atlas = None;
     write_map(dir.path(), &map).unwrap();
@@ -592,7 +592,7 @@ fn every_file_of_a_map_has_a_name_that_a_maps_file_can_have() {
     let mut map = map();
     map.artefacts = Some(vec![0; map.labels.len()]);
     let written = write_map(dir.path(), &map).unwrap();
-    assert_eq!(written.len(), 19 + map.crops.len());
+    assert_eq!(written.len(), 21 + map.crops.len());
     for path in written {
         let below = if path.parent() == Some(dir.path()) { "" } else { "crops" };
         assert!(map_names::is_of_a_map(below, &files::name(&path)), "{}", path.display());

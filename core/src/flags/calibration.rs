@@ -14,6 +14,7 @@ use serde_json::Value;
 use super::score::{SCORES, Score, TileScores};
 use super::{Flag, bound};
 use crate::Planes;
+use crate::semantic_map::ANNOTATED;
 
 /// What stands under `format`.
 pub const FORMAT: &str = "histoloom-calibration";
@@ -59,7 +60,7 @@ pub struct Calibration {
     pub software: String,
     /// Networks it holds for.
     pub networks: Networks,
-    /// Atlases of the maps it holds for; null = a slide's own classes.
+    /// What the classes of the maps are that it holds for: atlases, [`ANNOTATED`]; null = a slide's own.
     pub atlases: Vec<Option<String>>,
     /// Index of training pictures it holds for, null = none.
     pub index_sha256: Option<String>,
@@ -111,8 +112,11 @@ impl Calibration {
             .or_else(|| (self.index_sha256.as_deref() != index).then(|| "the index of training pictures is missing or another".into()))
             .or_else(|| {
                 let known = self.atlases.iter().any(|a| a.as_deref() == atlas);
-                (!known)
-                    .then(|| atlas.map_or("it was made for maps of an atlas".into(), |_| "it was not made for maps of this atlas".into()))
+                (!known).then(|| match atlas {
+                    None => "it was made for maps of an atlas".into(),
+                    Some(ANNOTATED) => "it was not made for maps of annotations".into(),
+                    Some(_) => "it was not made for maps of this atlas".into(),
+                })
             })
     }
 

@@ -121,6 +121,8 @@ pub struct Cluster {
     pub force: bool,
     /// An atlas file whose classes the map gets, instead of classes of its own.
     pub atlas: Option<String>,
+    /// Annotations whose classes the map gets instead: GeoJSON as QuPath exports it, or ASAP's XML.
+    pub annotations: Option<String>,
 }
 
 const fn field(name: &'static str, kind: Kind, default: fn() -> Value, doc: &'static str) -> Field {
@@ -194,14 +196,20 @@ impl Params for Cluster {
                 || Value::Null,
                 "An atlas file: the map gets its classes, names and colours, cut at k, and tells what it does not know",
             ),
+            field(
+                "annotations",
+                Kind::Text,
+                || Value::Null,
+                "GeoJSON as QuPath exports it or ASAP's XML, level-0 pixels: the map gets their classes, names and colours; k is not used",
+            ),
             ENCODER,
         ])
     }
 
-    /// An atlas knows how many classes it is for.
+    /// An atlas knows how many classes it is for, and so do annotations.
     fn preset(given: &Map<String, Value>) -> Result<Map<String, Value>> {
-        let atlas = given.get("atlas").is_some_and(|atlas| !atlas.is_null());
-        Ok(if atlas { Map::from_iter([("k".to_owned(), json!(AUTO))]) } else { Map::new() })
+        let told = ["atlas", "annotations"].iter().any(|name| given.get(*name).is_some_and(|file| !file.is_null()));
+        Ok(if told { Map::from_iter([("k".to_owned(), json!(AUTO))]) } else { Map::new() })
     }
 
     fn check(&self) -> Result<()> {
@@ -213,6 +221,9 @@ impl Params for Cluster {
         }
         if self.normalise == MACENKO && self.atlas.is_some() {
             return Err(Error::parameter("normalise", "an atlas knows stains as they are", "leave `normalise` or `atlas` out"));
+        }
+        if self.annotations.is_some() && self.atlas.is_some() {
+            return Err(Error::parameter("annotations", "an atlas has classes of its own", "leave `annotations` or `atlas` out"));
         }
         check_roi(self.roi.as_deref())
     }

@@ -229,7 +229,7 @@ impl Synth {
         [
             field("at", Kind::List, null, "Upper left corner on the slide in level-0 pixels, [x, y]: every tile has the map of this place"),
             field("labels", Kind::Text, null, "Label PNG, one grey value a class, 0 = background: your own drawing as the map"),
-            field("regions", Kind::Text, null, "GeoJSON annotations in level-0 pixels, painted over the map"),
+            field("regions", Kind::Text, null, "GeoJSON or ASAP annotations in level-0 pixels, painted over the map"),
             field("shares", Kind::Object, null, "Tissue shares of invented layouts, {\"label\": share, ...}, summing to 1; 0 = background"),
             field("crops", Kind::Object, null, "Crops to show for a class, {\"label\": [index or PNG, ...]}: one or two"),
             field("mix", Kind::Object, null, "Classes rendered as a mixture, {\"label\": {\"with\": label, \"share\": 0..1}}"),

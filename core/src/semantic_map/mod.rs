@@ -11,8 +11,9 @@
 //! model and least region size) -> legend, crops, bank, tissue. From the kept rows on everything runs strip by strip, so memory grows with the
 //! slide by some bytes a cell only. Labels are those of the hierarchy: another k leaves the labels and
 //! colours of the classes that it does not split. With an atlas the hierarchy is the atlas's. [`sample`] is the way to one: what [`run`]
-//! would fit classes on, bounded.
+//! would fit classes on, bounded. With annotations the labels are those that people drew, and the rest is as ever.
 
+mod annotated;
 #[cfg(test)]
 mod atlas_tests;
 mod bank;
@@ -150,7 +151,34 @@ pub struct LeftOut {
     pub share: f64,
 }
 
+/// What [`SemanticMap::classes_of`] says of classes that people drew.
+pub const ANNOTATED: &str = "annotations";
+
 impl SemanticMap {
+    /// Whether people drew its classes; else they were found by clustering.
+    pub fn is_annotated(&self) -> bool {
+        self.provenance["annotations"].is_object()
+    }
+
+    /// What a class is, in every file that lists classes: labels found without a pathologist are not a diagnosis.
+    pub fn kind(&self) -> &'static str {
+        if self.is_annotated() {
+            "class of annotations that were made by hand"
+        } else {
+            "pseudo-semantic class found by clustering, not by a pathologist"
+        }
+    }
+
+    /// What its classes are, for a calibration of the flags: an atlas by its id, [`ANNOTATED`], none = classes of its own.
+    pub fn classes_of(&self) -> Option<&str> {
+        self.atlas.as_ref().map(|a| a.id_sha256.as_str()).or(self.is_annotated().then_some(ANNOTATED))
+    }
+
+    /// The label of tissue that nobody annotated, on a map whose classes people drew.
+    pub fn other_label(&self) -> Option<u8> {
+        self.provenance.pointer("/annotations/other_label")?.as_u64()?.try_into().ok()
+    }
+
     /// What was left unlabelled, a line a reason that there was.
     pub fn left_out(&self) -> Vec<LeftOut> {
         let codes = self.artefacts.as_deref().unwrap_or_default();

@@ -5,6 +5,7 @@ use std::path::Path;
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
+use super::annotated::Annotated;
 use super::exemplars::Labelled;
 use super::features::Features;
 use super::first::{FIRST_WINDOWS, First, ordered};
@@ -97,6 +98,7 @@ struct Run<'a> {
     params: &'a Cluster,
     job: &'a Job,
     atlas: Option<Atlas>,
+    annotated: Option<Annotated>,
     scale: Scale,
     grid: Grid,
     glass: Glass,
@@ -116,6 +118,7 @@ impl<'a> Run<'a> {
             atlas.check_encoder(encoder)?;
             atlas.hierarchy.cut(atlas.k_or_own(params.k))?;
         }
+        let annotated = params.annotations.as_ref().map(|path| Annotated::read(Path::new(path))).transpose()?;
         let scale = Scale::new(info.mpp_or(params.mpp)?);
         atlas.as_ref().and_then(|a| a.doubt(scale.work_mpp)).into_iter().for_each(|doubt| job.note(doubt));
         let grid = Grid::new(info, &scale, encoder.stride_px())?;
@@ -137,8 +140,8 @@ impl<'a> Run<'a> {
         };
         let survey = Survey { tissue: Vec::new(), color: Vec::new(), artefact: Vec::new() };
         let least_cells = cells_of(params.min_region_um2, grid.cell_px() * scale.mpp);
-        let mut run = Self { source, encoders, params, job, atlas, scale, grid, glass, survey, least_cells, thumbnail, cache };
-        if params.normalise != params::MACENKO {
+        let mut run = Self { source, encoders, params, job, atlas, annotated, scale, grid, glass, survey, least_cells, thumbnail, cache };
+        if params.normalise != params::MACENKO && run.annotated.is_none() {
             run.first_look()?;
         }
         let wanted = Wanted { roi: params.roi.as_deref().map(Roi), island_cells: least_cells, artefacts: params.artefacts };
@@ -217,7 +220,9 @@ impl<'a> Run<'a> {
         let windows = ordered(self.grid.windows(&self.survey.tissue), self.params.viewport, &self.grid);
         self.job.stage("embed", windows.len() as u64);
         let color = |cell: usize| self.survey.tissue[cell].then(|| self.survey.color[cell]);
-        self.embed(seen, to, &windows, &color, 2 * FIRST_WINDOWS)
+        // partial maps by clustering would not be of the classes that were drawn
+        let next = if self.annotated.is_some() { usize::MAX } else { 2 * FIRST_WINDOWS };
+        self.embed(seen, to, &windows, &color, next)
     }
 
     /// Embeds, clusters and dresses the map.
@@ -226,28 +231,38 @@ impl<'a> Run<'a> {
         let normalised = self.normalised()?;
         let seen: &dyn TileSource = normalised.as_ref().map_or(self.source, |n| n);
         let embedding = self.embedding();
+        let drawn = self.drawn()?;
         self.embed_all(seen, &embedding)?;
         let depth = depths(&self.grid, &self.survey.tissue);
         let features = Features { embedding: &embedding, depth: &depth };
-        let (labels, tree, k) = self.labels(&features)?;
-        let mut classes = legend(&labels, self.grid.cell_px() * self.scale.mpp);
+        let cell_um = self.grid.cell_px() * self.scale.mpp;
+        let (labels, mut classes, tree, k) = match drawn {
+            Some((labels, classes)) => {
+                let k = classes.len();
+                (labels, classes, None, k)
+            }
+            None => {
+                let (labels, tree, k) = self.labels(&features)?;
+                self.job.publish(picture(&self.grid, &labels, &palette(k)));
+                let classes = legend(&labels, cell_um);
+                (labels, classes, Some(tree), k)
+            }
+        };
         let assigned = self.atlas.as_ref().map(|atlas| self.assigned(atlas, k, &features, &labels, &mut classes)).transpose()?;
         if self.scale.work_mpp > COARSE_MPP {
             self.job.note(format!(
                 "the slide has only {:.2} um/px: a cell is {:.0} um wide, and the encoder sees less than it was made for",
-                self.scale.work_mpp,
-                self.grid.cell_px() * self.scale.mpp
+                self.scale.work_mpp, cell_um
             ));
         }
         if classes.len() < k && assigned.is_none() {
             self.job.note(format!("{} of {k} classes were left after small regions had joined their neighbours", classes.len()));
         }
-        self.job.publish(picture(&self.grid, &labels, &palette(k)));
         let ids = classes.iter().map(|c| c.id).collect();
         let labelled = Labelled { grid: &self.grid, labels: &labels, features: &features, classes: ids };
         let crops = labelled.crops(self.source, self.params.crops_per_class, self.job)?;
         let bank = self.bank(&labels, &embedding, normalised.is_none())?;
-        let mut provenance = self.provenance(&classes, &tree.hierarchy, k, assigned.as_ref())?;
+        let mut provenance = self.provenance(&classes, tree.as_ref(), k, assigned.as_ref())?;
         if let Some(Normalised { by, .. }) = &normalised {
             provenance["normalisation"] = json!({ "method": "macenko", "stains": by.stains, "p99": by.most });
         }
@@ -262,7 +277,7 @@ impl<'a> Run<'a> {
             crops,
             bank,
             tissue: Vec::new(),
-            tree: Some(tree),
+            tree,
             history: None,
             atlas: assigned,
             artefacts,
@@ -276,6 +291,15 @@ impl<'a> Run<'a> {
                 .note(format!("{mm2:.3} mm2 ({percent:.2} % of the tissue) left unlabelled: {}; `artefacts` false keeps it", out.reason));
         }
         Ok(map)
+    }
+
+    /// Labels and classes of the annotations, if there are any, shown at once.
+    fn drawn(&self) -> Result<Option<(Vec<u8>, Vec<Class>)>> {
+        let Some(annotated) = &self.annotated else { return Ok(None) };
+        let labels = annotated.labels(&self.grid, &self.survey.tissue, self.job)?;
+        self.job.publish(picture(&self.grid, &labels, &annotated.colors()));
+        let classes = annotated.classes(&labels, self.grid.cell_px() * self.scale.mpp);
+        Ok(Some((labels, classes)))
     }
 
     /// Embeds, and takes rows for an atlas.
@@ -403,7 +427,7 @@ impl<'a> Run<'a> {
     }
 
     /// Enough to make the map again, and nothing that names the slide or a folder.
-    fn provenance(&self, classes: &[Class], hierarchy: &Hierarchy, k: usize, atlas: Option<&Assigned>) -> Result<Value> {
+    fn provenance(&self, classes: &[Class], tree: Option<&Tree>, k: usize, atlas: Option<&Assigned>) -> Result<Value> {
         let mut out = known(self.source, self.encoders, self.params, &self.scale, &self.grid)?;
         out["atlas"] = json!(self.atlas.as_ref().map(named));
         if let Some(assigned) = atlas {
@@ -412,7 +436,11 @@ impl<'a> Run<'a> {
         out["slide"]["glass_rgb"] = json!(self.glass.0);
         out["classes"] = json!(classes.len());
         out["k"] = json!(k);
-        out["inertia"] = json!(hierarchy.inertias().get(k - 1));
+        out["inertia"] = json!(tree.and_then(|t| t.hierarchy.inertias().get(k - 1).copied()));
+        if let Some(annotated) = &self.annotated {
+            out["kind"] = json!("map of real tissue as it was annotated");
+            out["annotations"] = annotated.told();
+        }
         Ok(out)
     }
 }
@@ -422,8 +450,17 @@ fn known(source: &dyn TileSource, encoders: Encoders<'_>, params: &Cluster, scal
     let info = source.info();
     // an encoder of the user's is named, its folder is not
     let encoder = params.encoder.as_ref().map(|_| encoders.classes.id().to_owned());
-    let lasting =
-        Cluster { out_dir: None, atlas: None, cache_dir: None, viewport: None, skip_done: false, threads: 0, encoder, ..params.clone() };
+    let lasting = Cluster {
+        out_dir: None,
+        atlas: None,
+        annotations: None,
+        cache_dir: None,
+        viewport: None,
+        skip_done: false,
+        threads: 0,
+        encoder,
+        ..params.clone()
+    };
     let told = |e: &dyn Encoder| json!({ "id": e.id(), "sha256": e.sha256(), "licence": e.licence(), "channels": e.channels(), "stride_px": e.stride_px() });
     let resolved: Value = serde_json::from_str(&params::resolved(&lasting)?).map_err(|e| Error::internal(e.to_string()))?;
     Ok(json!({
@@ -462,6 +499,14 @@ pub fn made_already(map: &SemanticMap, source: &dyn TileSource, encoders: Encode
     let mut known = known(source, encoders, params, &scale, &grid)?;
     let atlas = params.atlas.as_ref().map(|path| read_atlas(Path::new(path))).transpose()?;
     known["atlas"] = json!(atlas.as_ref().map(named));
+    let annotated = params.annotations.as_ref().map(|path| Annotated::read(Path::new(path))).transpose()?;
+    if annotated.is_some() != map.is_annotated() {
+        return Ok(false);
+    }
+    if let Some(annotated) = annotated {
+        known["annotations"] = annotated.told();
+        known["kind"] = map.provenance["kind"].clone();
+    }
     let known = crate::export::scrubbed(&known);
     Ok(holds(&map.provenance, &known) && thumbnail(source)? == map.thumbnail)
 }

@@ -104,7 +104,7 @@ fn annotations_are_painted_over_the_map_at_their_place() {
         Ok(())
     })
     .unwrap();
-    assert!(job.notes().iter().any(|n| n.contains("1 features are no polygons")), "{:?}", job.notes());
+    assert!(job.notes().iter().any(|n| n.contains("1 annotations are no regions")), "{:?}", job.notes());
     assert!(
         error(&json!({"regions": write(json!([feature("tumour", json!([[[-9e9, 0], [-8e9, 9], [-9e9, 9]]]))]))})).contains("`regions`")
     );

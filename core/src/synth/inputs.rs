@@ -108,13 +108,14 @@ impl Inputs {
         let annotations = p.regions.as_ref().map(|path| {
             let (bytes, name) = reader.read(path)?;
             told.regions = Some(name);
-            let text = String::from_utf8(bytes).map_err(|_| Error::parameter("regions", "not UTF-8 text", "give GeoJSON"))?;
+            let text = String::from_utf8(bytes).map_err(|_| Error::parameter("regions", "not UTF-8 text", "give GeoJSON or ASAP's XML"))?;
             Annotations::read(&text, map)
         });
         let annotations = annotations.transpose()?;
         let (crops, crop_files, own) = own_crops(p, map, &mut reader, &mut told)?;
         let left_out = annotations.as_ref().map_or(0, |a: &Annotations| a.left_out);
-        let notes = (left_out > 0).then(|| format!("regions: {left_out} features are no polygons and were left out")).into_iter().collect();
+        let notes =
+            (left_out > 0).then(|| format!("regions: {left_out} annotations are no regions and were left out")).into_iter().collect();
         let init = init(p, size_px, &mut reader, &mut told)?;
         check_labels(p, map)?;
         let files = reader.files.into_iter().map(|(name, bytes)| InputFile { name, bytes }).collect();

@@ -58,6 +58,9 @@ pub enum Command {
     /// Make synthetic tiles with labels and flags from a map
     #[command(after_help = EXIT_CODES)]
     Synth(Box<Synth>),
+    /// From a slide and annotations to synthetic tiles of the annotated classes: `cluster --annotations` and `synth` in one
+    #[command(after_help = EXIT_CODES)]
+    Generate(Generate),
     /// List, check, try and measure ops: small programs in a sandbox that look at finished tiles
     Ops {
         /// What to do.
@@ -267,6 +270,9 @@ pub struct Cluster {
     /// 0 where the atlas says
     #[arg(long, value_name = "FILE|he")]
     pub atlas: Option<PathBuf>,
+    /// Classes as people drew them instead of found ones: GeoJSON from QuPath or ASAP's XML, level-0 pixels
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["atlas", "k"])]
+    pub annotations: Option<PathBuf>,
     /// Only inside these polygons: GeoJSON in level-0 pixels, as QuPath exports annotations
     #[arg(long, value_name = "FILE")]
     pub roi: Option<PathBuf>,
@@ -312,8 +318,45 @@ pub struct EditMap {
     pub edits: Edits,
 }
 
-/// Options of `synth`.
+/// Options of `generate`.
 #[derive(Debug, Args)]
+pub struct Generate {
+    /// The slide
+    pub slide: PathBuf,
+    /// Annotations with classes: GeoJSON from QuPath or ASAP's XML, level-0 pixels
+    #[arg(long, value_name = "FILE")]
+    pub annotations: PathBuf,
+    /// Folder for the map (`map`) and the tiles (`tiles`), made if it is not there
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Number of tiles [default: 4]
+    #[arg(short)]
+    pub n: Option<u32>,
+    /// Micrometres per level-0 pixel, where the slide does not tell
+    #[arg(long, allow_negative_numbers = true, value_parser = number)]
+    pub mpp: Option<f64>,
+    /// Tile side in pixels, a multiple of 32 [default: 256]
+    #[arg(long)]
+    pub size: Option<u32>,
+    /// Seed of map and tiles [default: 1]
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// default, fast, paper, or a TOML file of your own [default: default]
+    #[arg(long, value_name = "NAME|FILE")]
+    pub preset: Option<String>,
+    /// Leave flagged tiles among the others, with their flags; else they go to the folder `flagged`
+    #[arg(long)]
+    pub keep_flagged: bool,
+    /// A calibration of the flags made on annotated maps (`flags plant` and `flags calibrate`); without one every tile is flagged UNCALIBRATED
+    #[arg(long, value_name = "DIR|FILE")]
+    pub calibration: Option<PathBuf>,
+    /// Where to run.
+    #[command(flatten)]
+    pub place: Where,
+}
+
+/// Options of `synth`.
+#[derive(Debug, Default, Args)]
 pub struct Synth {
     /// The folder of a map made by `cluster`
     #[arg(long, value_name = "DIR")]

@@ -36,6 +36,13 @@ pub(super) fn one(common: &Common, options: &Cluster, path: &Path, out: &Path, s
     if let Some(given_atlas) = &options.atlas {
         given.put_dir("atlas", &find_atlas(given_atlas, &models)?)?;
     }
+    if let Some(file) = &options.annotations {
+        if !file.is_file() {
+            let hint = "give GeoJSON exported from QuPath, or ASAP's XML";
+            return Err(Failure::input(format!("there are no annotations at `{}`; {hint}", file.display())));
+        }
+        given.put_dir("annotations", file)?;
+    }
     make_out(out)?;
     given.put("k", options.k);
     given.put("mpp", options.mpp);
@@ -61,7 +68,7 @@ pub(super) fn one(common: &Common, options: &Cluster, path: &Path, out: &Path, s
 }
 
 /// The outcome for people.
-fn lines(summary: &Value, out: &Path) -> Vec<String> {
+pub(super) fn lines(summary: &Value, out: &Path) -> Vec<String> {
     let mut lines = vec![format!("{} x {} cells of {} px", summary["map"]["columns"], summary["map"]["rows"], summary["map"]["cell_px"])];
     lines.push(format!("k = {}, {}", summary["k"]["value"], summary["k"]["why"].as_str().unwrap_or("")));
     lines.extend(class_lines(summary));

@@ -7,6 +7,7 @@ mod doctor;
 mod edit;
 mod eval;
 mod flags;
+mod generate;
 mod inspect;
 mod models;
 mod ops;
@@ -30,6 +31,7 @@ pub fn run(cli: Cli, report: &Arc<Report>) -> Result<u8> {
         Command::Cluster(options) => cluster::run(&cli.common, &options, report),
         Command::Edit(options) => edit::run(&cli.common, &options, report),
         Command::Synth(options) => synth::run(&cli.common, &options, report),
+        Command::Generate(options) => generate::run(&cli.common, &options, report),
         Command::Eval(options) => eval::run(&cli.common, &options, report),
         Command::Inspect { file } => inspect::run(&cli.common, &file, report),
         Command::Rerun(options) => rerun::run(&cli.common, &options, report),

@@ -15,6 +15,13 @@ use crate::run;
 
 /// Runs it.
 pub fn run(common: &Common, options: &Synth, report: &Arc<Report>) -> Result<u8> {
+    let (lines, summary) = tiles(common, options, report)?;
+    report.outcome(&lines, &ok(summary, "synth"));
+    Ok(0)
+}
+
+/// Makes the tiles; the outcome for people and the library's summary come back.
+pub(super) fn tiles(common: &Common, options: &Synth, report: &Arc<Report>) -> Result<(Vec<String>, Value)> {
     if !options.from.join("map.json").is_file() {
         let hint = "give the --out folder of `histoloom cluster`";
         return Err(Failure::input(format!("there is no map in `{}` (no map.json); {hint}", options.from.display())));
@@ -64,8 +71,7 @@ pub fn run(common: &Common, options: &Synth, report: &Arc<Report>) -> Result<u8>
             "{flagged} of them flagged and kept apart in the folder `flagged` (--keep-flagged leaves them among the others)"
         ));
     }
-    report.outcome(&lines, &ok(summary, "synth"));
-    Ok(0)
+    Ok((lines, summary))
 }
 
 /// A calibration: a file, or that of a folder made by `flags calibrate`.

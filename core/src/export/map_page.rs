@@ -1,0 +1,150 @@
+//! What a map shows, on one page and on one sheet. In: a map. Out: `report.html` and `report.png`: thumbnail, map, classes with their
+//! exemplars, table, the readings for k, provenance. Fails where a picture cannot be encoded.
+
+use image::{Rgb, RgbImage, imageops};
+use serde_json::Value;
+
+use super::page::{Field, Page};
+use super::picture::{FAINT, INK, PAPER, area, core_of};
+use super::{legend, overlay, png_text, readings_chart, scrubbed, text};
+use crate::Result;
+use crate::semantic_map::SemanticMap;
+
+/// Longest side of thumbnail and map on the sheet, and width of each on the page, in pixels.
+const SHOWN_PX: u32 = 560;
+/// Exemplars of a class on the page.
+const EXEMPLARS: usize = 6;
+/// Side of an exemplar on the page, in pixels.
+const EXEMPLAR_PX: u32 = 96;
+const GAP_PX: u32 = 12;
+const HEAD_PX: u32 = 56;
+
+/// The page.
+pub(super) fn map_page(map: &SemanticMap) -> Result<String> {
+    let png = |picture: &RgbImage| png_text::encode(picture.width(), picture.height(), png_text::Pixels::Rgb(picture.as_raw()), &[]);
+    let mut page = Page::new("Tissue map");
+    page.warning(told_of(map));
+    let (thumbnail, shown) = (png(&map.thumbnail)?, png(&overlay(map))?);
+    page.pictures(&[(&thumbnail, "slide"), (&shown, "map")], Some(SHOWN_PX));
+    page.heading("Classes");
+    page.table(&heads(map), &rows(map));
+    let left_out: Vec<String> = map
+        .left_out()
+        .iter()
+        .map(|l| format!("left unlabelled: {}, {} ({:.2} % of the tissue)", l.reason, area(l.area_um2), 100.0 * l.share))
+        .collect();
+    page.list(&left_out);
+    page.heading("Exemplars");
+    for class in &map.classes {
+        let crops: Vec<Vec<u8>> =
+            map.crops.iter().filter(|c| c.class == class.id).take(EXEMPLARS).map(|c| png(&core_of(c))).collect::<Result<_>>()?;
+        let pictures: Vec<(&[u8], &str)> = crops.iter().map(|c| (c.as_slice(), "")).collect();
+        page.text(&format!("{} ({:.1} % of the tissue)", class.name, 100.0 * class.share));
+        if pictures.is_empty() {
+            page.text("No place of it is large enough for an exemplar.");
+        } else {
+            page.pictures(&pictures, Some(EXEMPLAR_PX));
+        }
+    }
+    if let Some(chart) = chart(map) {
+        page.heading("What speaks for each number of classes");
+        page.pictures(&[(&png(&chart)?, "inertia, silhouette and stability over k")], None);
+    }
+    page.heading("Provenance");
+    page.list(&told(&map.provenance));
+    page.folded("everything, as in map.json", &scrubbed(&map.provenance));
+    Ok(page.finish())
+}
+
+/// The same on one picture.
+pub(super) fn map_sheet(map: &SemanticMap) -> RgbImage {
+    let legend = legend(map);
+    let chart = chart(map);
+    let [left, right] = [fitted(&map.thumbnail), fitted(&overlay(map))];
+    let beside = left.width() + GAP_PX + right.width();
+    let below = [Some(&legend), chart.as_ref()];
+    let width = below.iter().flatten().map(|p| p.width()).max().unwrap_or(0).max(beside) + 2 * GAP_PX;
+    let pictures = left.height().max(right.height());
+    let height = HEAD_PX + pictures + below.iter().flatten().map(|p| p.height() + GAP_PX).sum::<u32>() + 2 * GAP_PX;
+    let mut out = RgbImage::from_pixel(width, height, Rgb(PAPER));
+    text::draw(&mut out, GAP_PX, 10, 2, INK, "Tissue map");
+    text::draw(&mut out, GAP_PX, 36, 1, FAINT, &text::fitted(told_of(map), 1, width - 2 * GAP_PX));
+    imageops::replace(&mut out, &left, i64::from(GAP_PX), i64::from(HEAD_PX));
+    imageops::replace(&mut out, &right, i64::from(2 * GAP_PX + left.width()), i64::from(HEAD_PX));
+    let mut y = HEAD_PX + pictures + GAP_PX;
+    for picture in below.into_iter().flatten() {
+        imageops::replace(&mut out, picture, i64::from(GAP_PX), i64::from(y));
+        y += picture.height() + GAP_PX;
+    }
+    out
+}
+
+/// How its classes came about.
+fn told_of(map: &SemanticMap) -> &'static str {
+    if map.is_annotated() {
+        "Classes are those of annotations that were made by hand; areas are of this map, tissue alone."
+    } else {
+        "Classes were found by clustering, not by a pathologist: names are the user's or numbers, areas are of this map."
+    }
+}
+
+/// A picture no larger than its place.
+fn fitted(picture: &RgbImage) -> RgbImage {
+    let (w, h) = picture.dimensions();
+    let scale = (f64::from(SHOWN_PX) / f64::from(w.max(h).max(1))).min(1.0);
+    let side = |px: u32| ((f64::from(px) * scale).round() as u32).max(1);
+    imageops::resize(picture, side(w), side(h), imageops::FilterType::Triangle)
+}
+
+fn chart(map: &SemanticMap) -> Option<RgbImage> {
+    let tree = map.tree.as_ref().filter(|t| !t.readings.is_empty())?;
+    let k = map.provenance["k"].as_u64().unwrap_or(map.classes.len() as u64) as usize;
+    Some(readings_chart(&tree.readings, k))
+}
+
+fn heads(map: &SemanticMap) -> Vec<&'static str> {
+    let all = ["", "label", "class", "area", "share of the tissue", "unlike the atlas"];
+    all[..if map.atlas.is_some() { 6 } else { 5 }].to_vec()
+}
+
+fn rows(map: &SemanticMap) -> Vec<Vec<Field>> {
+    let row = |c: &crate::semantic_map::Class| {
+        let mut row = vec![
+            Field::Swatch(c.color),
+            Field::Number(c.id.to_string()),
+            Field::Text(c.name.clone()),
+            Field::Number(area(c.area_um2)),
+            Field::Number(format!("{:.1} %", 100.0 * c.share)),
+        ];
+        if let Some(atlas) = &map.atlas {
+            let unlike = atlas.unknown_of(|cell| map.labels.get(cell) == Some(&c.id));
+            row.push(Field::Number(format!("{:.0} %", 100.0 * unlike)));
+        }
+        row
+    };
+    map.classes.iter().map(row).collect()
+}
+
+/// The provenance that people ask for first.
+fn told(provenance: &Value) -> Vec<String> {
+    let found = |name: &str, pointer: &str| {
+        let value = provenance.pointer(pointer).filter(|v| !v.is_null())?;
+        Some(format!("{name}: {}", value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
+    };
+    [
+        ("software", "/software/version"),
+        ("seed", "/seed"),
+        ("classes", "/classes"),
+        ("encoder", "/encoder/id"),
+        ("encoder SHA-256", "/encoder/sha256"),
+        ("atlas", "/atlas/id_sha256"),
+        ("slide (id hashed)", "/slide/id_sha256"),
+        ("slide width in px", "/slide/width_px"),
+        ("slide height in px", "/slide/height_px"),
+        ("micrometres a pixel", "/slide/mpp"),
+        ("worked at micrometres a pixel", "/work_mpp"),
+    ]
+    .into_iter()
+    .filter_map(|(name, pointer)| found(name, pointer))
+    .collect()
+}
