@@ -149,3 +149,32 @@ fn a_slide_is_planted_by_the_command_and_too_little_is_refused() {
     let said = plant(&planted).output().expect("run");
     assert!(!said.status.success() && String::from_utf8_lossy(&said.stderr).contains("there already"), "{said:?}");
 }
+
+/// Largest difference of a tile's score between devices, as a share of its threshold (of 1 where that is smaller): what rounding in another order
+/// makes of a few steps. `core/FLAGS.md` states it.
+const BETWEEN_DEVICES: f64 = 0.05;
+
+#[test]
+#[ignore = "minutes on a software adapter; ./x deep runs it"]
+fn the_verdict_on_the_gpu_path_is_that_of_the_cpu() {
+    let dir = tempfile::tempdir().expect("a folder");
+    map(dir.path());
+    let made = |device: &str| {
+        let out = dir.path().join(device);
+        let mut c = histoloom();
+        c.args(["synth", "-n", "1", "--size", "128", "--steps", "3", "--seed", "4", "--device", device, "--from"])
+            .arg(dir.path().join("map"));
+        run(c.arg("--out").arg(&out));
+        flags(&out).remove(0)
+    };
+    let (cpu, gpu) = (made("cpu"), made("gpu"));
+    let scores = |tile: &Value| tile["tile_scores"].as_object().expect("scores").clone();
+    for (name, a) in scores(&cpu) {
+        let (a, b) = (a.as_f64(), gpu["tile_scores"][&name].as_f64());
+        let far = a.zip(b).map_or(a.is_some() != b.is_some(), |(a, b)| (a - b).abs() > BETWEEN_DEVICES * a.abs().max(1.0));
+        assert!(!far, "{name}: {a:?} on the CPU, {b:?} on the GPU path");
+    }
+    let rank = |tile: &Value| tile["rank"].as_f64().expect("a rank") - tile["threshold"].as_f64().expect("a threshold");
+    let near = rank(&cpu).abs().min(rank(&gpu).abs()) < BETWEEN_DEVICES;
+    assert!(near || codes(&cpu).is_empty() == codes(&gpu).is_empty(), "{:?} on the CPU, {:?} on the GPU path", codes(&cpu), codes(&gpu));
+}
