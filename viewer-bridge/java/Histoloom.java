@@ -11,6 +11,8 @@ import com.sun.jna.ptr.IntByReference;
 import com.sun.jna.ptr.LongByReference;
 import java.awt.image.BufferedImage;
 import java.awt.image.DataBufferInt;
+import java.lang.ref.Cleaner;
+import java.lang.ref.Reference;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
@@ -175,6 +177,8 @@ public final class Histoloom implements AutoCloseable {
 
     /** Those not closed: the library may still call their callbacks, which must not be collected. */
     private static final Set<Histoloom> OPEN = ConcurrentHashMap.newKeySet();
+    /** Gives back what nobody refers to any more. */
+    static final Cleaner CLEANER = Cleaner.create();
 
     private final Abi abi;
     private final Map<Long, Reader> readers = new ConcurrentHashMap<>();
@@ -257,18 +261,22 @@ public final class Histoloom implements AutoCloseable {
     }
 
     private Memory bytes(Filled f) {
-        for (;;) {
-            final LongByReference needed = new LongByReference();
-            check(f.into(null, 0, needed));
-            final Memory out = new Memory(Math.max(1, needed.getValue()));
-            if (needed.getValue() == 0) {
-                return out;
+        try {
+            for (;;) {
+                final LongByReference needed = new LongByReference();
+                check(f.into(null, 0, needed));
+                final Memory out = new Memory(Math.max(1, needed.getValue()));
+                if (needed.getValue() == 0) {
+                    return out;
+                }
+                final int code = f.into(out, needed.getValue(), needed);
+                if (code != E_BUFFER) {
+                    check(code);
+                    return out;
+                }
             }
-            final int code = f.into(out, needed.getValue(), needed);
-            if (code != E_BUFFER) {
-                check(code);
-                return out;
-            }
+        } finally {
+            Reference.reachabilityFence(f); // and with it the result it asks
         }
     }
 
@@ -319,6 +327,12 @@ public final class Histoloom implements AutoCloseable {
 
     /** Lends a slide. mpp: micrometres a level-0 pixel, 0 = unknown, never guess; downsamples of its levels, the first 1. */
     public Slide open(Reader reader, long width, long height, double[] downsamples, double mpp, String name, String id) {
+        return open(reader, width, height, downsamples, mpp, mpp, 0, 0, name, id);
+    }
+
+    /** The same where pixels may not be square, and (0, 0) lies at (originX, originY) of the file since the viewer crops. */
+    public Slide open(Reader reader, long width, long height, double[] downsamples, double mppX, double mppY, long originX, long originY,
+            String name, String id) {
         final SlideDesc d = new SlideDesc();
         final Memory scales = downsamples.length == 0 ? null : new Memory(8L * downsamples.length);
         if (scales != null) {
@@ -331,7 +345,10 @@ public final class Histoloom implements AutoCloseable {
         d.downsamples = scales;
         d.levels = downsamples.length;
         d.background_rgb = 0xFFFFFF;
-        d.mpp_x = d.mpp_y = mpp;
+        d.mpp_x = mppX;
+        d.mpp_y = mppY;
+        d.origin_x_px = originX;
+        d.origin_y_px = originY;
         d.name = name;
         d.id = id;
         d.token = tokens.incrementAndGet();
@@ -449,12 +466,15 @@ public final class Histoloom implements AutoCloseable {
         }
     }
 
-    /** What a job made. It outlives its job, not its context. */
+    /** What a job made. It outlives its job, not its context. Closed or not, it is given back once nobody refers to it. */
     public final class Result implements AutoCloseable {
-        private final long id;
+        final long id;
+        private final Cleaner.Cleanable released;
 
         Result(long id) {
             this.id = id;
+            final Abi library = abi; // not this object, or it would never go
+            released = CLEANER.register(this, () -> library.hl_result_release(id));
         }
 
         /** Map, classes, tiles with flags, device, notes, files, parameters. */
@@ -514,7 +534,7 @@ public final class Histoloom implements AutoCloseable {
 
         @Override
         public void close() {
-            abi.hl_result_release(id);
+            released.clean();
         }
     }
 }

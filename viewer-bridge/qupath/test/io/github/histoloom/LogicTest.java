@@ -1,5 +1,7 @@
 package io.github.histoloom;
 
+import com.sun.jna.Native;
+import com.sun.jna.ptr.LongByReference;
 import java.awt.Rectangle;
 import java.awt.geom.Area;
 import java.awt.geom.Ellipse2D;
@@ -13,6 +15,7 @@ import java.util.Arrays;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
 import javax.imageio.ImageIO;
@@ -63,6 +66,7 @@ public final class LogicTest {
     }
 
     public static void main(String[] args) throws Exception {
+        Locale.setDefault(new Locale("ar", "EG")); // digits and the decimal point are others there
         final LogicTest t = new LogicTest(args);
         t.json();
         t.outlines();
@@ -74,6 +78,9 @@ public final class LogicTest {
             final TissueMap map = t.cluster(session);
             t.regions(map);
             final TissueMap part = t.selection(session);
+            t.drawingOnAnOlderMap(session, map);
+            t.otherSlides(session);
+            t.goneWithItsLastUser(session);
             t.cancel(session);
             t.again(session, part);
             t.synthesis(session);
@@ -242,7 +249,7 @@ public final class LogicTest {
         must(stages.size() > 2 && stages.contains("embed") && eta[0], "stages with an estimate");
         must(!partials.isEmpty(), "a partial overlay before the end");
         final TissueMap map = outcome.map();
-        must(map == session.map() && map.classes.size() == 4 && map.classes.get(0).crops().size() > 1, "a map with exemplars");
+        must(map == session.map(slide) && map.classes.size() == 4 && map.classes.get(0).crops().size() > 1, "a map with exemplars");
         final Histoloom.Labels labels = map.labels();
         must(partials.get(partials.size() - 1).getWidth() == labels.width, "a partial picture has a pixel a cell");
         final Set<Integer> legend = new HashSet<>(), seen = new HashSet<>();
@@ -318,8 +325,108 @@ public final class LogicTest {
         return map;
     }
 
-    private void cancel(Session session) {
-        final TissueMap before = session.map();
+    /** Another map was made since the window was opened; its classes are not those that were drawn. */
+    private void drawingOnAnOlderMap(Session session, TissueMap map) throws Trouble {
+        must(session.map(slide) != map && session.map(slide).classes.size() == 3, "a newer map");
+        final Synthesis s = tile(session, map, "128");
+        s.fill(4);
+        must(made(session, s).script().contains("labels"), "a tile of class 4");
+    }
+
+    /** The slide as another one; with what is set. */
+    private final class Other implements RegionReader {
+        String id = "other";
+        double mppY = slide.mpp();
+        long[] origin = {0, 0};
+
+        @Override
+        public BufferedImage read(long x, long y, double downsample, int width, int height) throws Exception {
+            return slide.read(x, y, downsample, width, height);
+        }
+
+        @Override
+        public long width() {
+            return slide.width();
+        }
+
+        @Override
+        public long height() {
+            return slide.height();
+        }
+
+        @Override
+        public double[] downsamples() {
+            return slide.downsamples();
+        }
+
+        @Override
+        public double mpp() {
+            return slide.mpp();
+        }
+
+        @Override
+        public double mppY() {
+            return mppY;
+        }
+
+        @Override
+        public long[] origin() {
+            return origin;
+        }
+
+        @Override
+        public String name() {
+            return id;
+        }
+
+        @Override
+        public String id() {
+            return id;
+        }
+    }
+
+    private static final Map<String, Object> SMALL = Map.of("k", 2L, "roi", Outlines.roi(List.of(new Rectangle(700, 1000, 300, 300))));
+
+    /** Each slide has its newest map; where it lies in its file is recorded; pixels that are not square are refused. */
+    private void otherSlides(Session session) throws Trouble, IOException {
+        final TissueMap before = session.map(slide);
+        final Other other = new Other();
+        other.origin = new long[] {1000, 2000};
+        final Map<String, Object> params = new LinkedHashMap<>(SMALL);
+        params.put("out_dir", Path.of(args[3], "map beside \u00e9\u4e2d").toString());
+        final TissueMap map = session.run("cluster", params, other, QUIET).map();
+        must(session.map(other) == map && session.map(slide) == before, "a map a slide");
+        final Object provenance = Json.object(Files.readString(Path.of((String) params.get("out_dir"), "map.json"))).get("provenance");
+        final Object origin = Json.object(Json.object(provenance).get("slide")).get("origin_px");
+        must(Json.write(origin).equals("[1000, 2000]"), "the origin is recorded: " + origin);
+        other.mppY = 0.7;
+        fails(Trouble.Kind.PARAMETER, () -> session.run("cluster", SMALL, other, QUIET), "not square");
+        for (int i = 0; i < Session.MOST_MAPS; i++) {
+            final Other more = new Other();
+            more.id = "more " + i;
+            session.run("cluster", SMALL, more, QUIET);
+        }
+        fails(Trouble.Kind.NO_MAP, () -> session.map(other), "other");
+        fails(Trouble.Kind.NO_MAP, () -> session.map(slide), "CMU-1");
+        must(session.run("cluster", SMALL, slide, QUIET).map() == session.map(slide), "the newest again");
+    }
+
+    /** A map that nobody refers to is given back to the library, and its files go. */
+    private void goneWithItsLastUser(Session session) throws Trouble {
+        final Path crop = session.map(slide).classes.get(0).crops().get(0).file();
+        final long id = session.map(slide).result.id;
+        final Histoloom.Abi abi = Native.load(new File(args[0], System.mapLibraryName("histoloom")).getPath(), Histoloom.Abi.class);
+        must(Files.exists(crop) && abi.hl_result_json(id, null, 0, new LongByReference()) == 0, "there before");
+        session.run("cluster", SMALL, slide, QUIET);
+        final long began = System.nanoTime();
+        while (Files.exists(crop) || abi.hl_result_json(id, null, 0, new LongByReference()) == 0) {
+            must(System.nanoTime() - began < 20e9, "an earlier map is held for ever");
+            System.gc();
+        }
+    }
+
+    private void cancel(Session session) throws Trouble {
+        final TissueMap before = session.map(slide);
         final boolean[] stop = new boolean[1];
         final long[] asked = new long[1];
         fails(Trouble.Kind.CANCELLED, () -> session.run("cluster", Map.of("seed", 9L), slide, new Session.Watcher() {
@@ -337,7 +444,7 @@ public final class LogicTest {
             }
         }), "Cancelled");
         figures.put("cancel_s", (System.nanoTime() - asked[0]) / 1e9);
-        must(session.map() == before, "a cancelled run leaves the map");
+        must(session.map(slide) == before, "a cancelled run leaves the map");
     }
 
     /** The recorded parameters give the same bytes. */
@@ -362,16 +469,15 @@ public final class LogicTest {
     }
 
     private void synthesis(Session session) throws Trouble, IOException {
-        final Synthesis synthesis = new Synthesis(session.map(), session.form("synth"), Path.of(args[3], "drawings"));
+        final Synthesis synthesis = tile(session, session.map(slide), "128");
         synthesis.form.set("n", "2");
-        synthesis.form.set("size_px", "128");
         synthesis.form.set("steps", "3");
-        final Session.Outcome outcome = synthesis.make(session, slide, QUIET);
-        must(synthesis.gallery.size() == 2 && outcome.script().contains("'synth'"), "two tiles");
-        final Tile tile = synthesis.gallery.get(0);
+        final Session.Outcome outcome = made(session, synthesis);
+        must(synthesis.gallery().size() == 2 && outcome.script().contains("'synth'"), "two tiles");
+        final Tile tile = synthesis.gallery().get(0);
         must(tile.image.getWidth() == 128 && tile.accepted == tile.flags.isEmpty(), "flagged tiles are out at first");
         int framed = 0;
-        for (Tile t : synthesis.gallery) {
+        for (Tile t : synthesis.gallery()) {
             for (Tile.Flag f : t.flags) {
                 if (f.cell() != null) {
                     framed++;
@@ -383,9 +489,10 @@ public final class LogicTest {
         System.out.println("framed cells: " + framed + "; " + tile.reasons());
         ImageIO.write(tile.drawn(), "png", new File(args[3], "tile.png"));
         tile.accepted = true;
-        synthesis.gallery.get(1).accepted = false;
+        synthesis.gallery().get(1).accepted = false;
         final Path to = Path.of(args[3], "accepted");
         must(synthesis.export(to) == 1, "one tile is exported");
+        fails(Trouble.Kind.PARAMETER, () -> synthesis.export(to), "holds tiles already");
         final Map<String, Object> manifest = Json.object(Files.readString(to.resolve("manifest.json")));
         final List<Object> listed = new ArrayList<>(Json.list(manifest.get("tiles")));
         listed.addAll(Json.list(manifest.get("flagged")));
@@ -402,25 +509,62 @@ public final class LogicTest {
         return image.getRGB(0, 0, image.getWidth(), image.getHeight(), null, 0, image.getWidth());
     }
 
-    /** Brush, annotation and map as label maps; the tile has exactly the labels drawn. */
-    private void drawing(Session session) throws Trouble {
-        final Synthesis s = new Synthesis(session.map(), session.form("synth"), Path.of(args[3], "drawings"));
+    private Synthesis tile(Session session, TissueMap map, String side) throws Trouble {
+        final Synthesis s = new Synthesis(map, session.form("synth"), Path.of(args[3], "drawings"));
         s.form.set("n", "1");
-        s.form.set("size_px", "128");
+        s.form.set("size_px", side);
         s.form.set("steps", "2");
+        return s;
+    }
+
+    /** As the window does. */
+    private Session.Outcome made(Session session, Synthesis s) throws Trouble {
+        final Session.Outcome outcome = session.run("synth", s.params(), slide, s.map, QUIET);
+        s.show(Synthesis.tiles(outcome));
+        return outcome;
+    }
+
+    private static int at(Synthesis s, int x, int y) {
+        return s.canvas().getRaster().getSample(x, y, 0);
+    }
+
+    /** Brush, annotation and map as label maps; the tile has exactly the labels drawn, and the crops chosen. */
+    private void drawing(Session session) throws Trouble {
+        final Synthesis s = tile(session, session.map(slide), "128");
         s.fromMap(900, 1200);
         final Histoloom.Labels there = s.map.labels(900, 1200, s.map.downsample, 128, 128);
         must(s.canvas().getRaster().getSample(64, 64, 0) == (there.data[64 * 128 + 64] & 255), "the map's labels");
+        final double scale = s.map.downsample;
+        final Rectangle low = new Rectangle(900 + (int) (80 * scale), 1200 + (int) (80 * scale), (int) (32 * scale), (int) (32 * scale));
+        final int other = at(s, 70, 90) == 2 ? 1 : 2;
+        s.annotations(List.of(new Synthesis.Area(other, low)));
+        must(at(s, 90, 90) == other && at(s, 70, 90) != other, "an annotation lies where it lies on the map");
         s.fill(1);
-        s.brush(2, 40, 40, 20);
-        s.annotation(s.label(s.map.classes.get(1).name()), new Rectangle(900 + 80, 1200 + 80, 32, 32), 900, 1200);
-        must(s.canvas().getRaster().getSample(40, 40, 0) == 2 && s.canvas().getRaster().getSample(5, 5, 0) == 1, "the brush");
-        must(s.canvas().getRaster().getSample(90, 90, 0) == 2 && s.canvas().getRaster().getSample(120, 90, 0) == 1, "the annotation");
+        s.annotations(List.of(new Synthesis.Area(s.label(s.map.classes.get(1).name()), low)));
+        must(at(s, 10, 10) == 2 && at(s, 40, 40) == 1, "without a place it lies in the corner");
+        s.fill(1);
+        s.brush(2, 40, 40, 40, 40, 20);
+        must(at(s, 40, 40) == 2 && at(s, 57, 40) == 2 && at(s, 63, 40) == 1 && at(s, 5, 5) == 1, "a dab of the brush");
+        s.brush(2, 20, 100, 100, 100, 4);
+        must(at(s, 60, 100) == 2 && at(s, 60, 106) == 1, "a stroke of the brush has no gaps");
         must((s.drawn().getRGB(40, 40) & 0xFFFFFF) == s.map.classes.get(1).rgb(), "legend colours");
         must(s.label("no such class") == 0, "an unknown class is background");
-        final Session.Outcome outcome = s.make(session, slide, QUIET);
-        must(s.gallery.size() == 1 && outcome.script().contains("labels-128px"), "a tile from a drawing: " + outcome.script());
-        must(Files.isRegularFile(Path.of((String) s.params().get("labels"))), "the drawing is kept for the script");
+        final List<TissueMap.Crop> crops = s.map.classes.get(1).crops();
+        crops.forEach(c -> must(Files.isRegularFile(c.file()), "a picture of each crop: " + c));
+        for (TissueMap.Crop c : crops.subList(0, 3)) {
+            s.chooseCrop(2, c.index());
+        }
+        must(s.crops(2).equals(List.of(crops.get(1).index(), crops.get(2).index())), "the last two chosen: " + s.crops(2));
+        s.chooseCrop(2, crops.get(1).index());
+        s.chooseCrop(1, s.map.classes.get(0).crops().get(0).file().toString());
+        final Session.Outcome outcome = made(session, s);
+        must(s.gallery().size() == 1 && outcome.script().contains("labels-128px"), "a tile from a drawing: " + outcome.script());
+        must(outcome.script().contains("\"2\": [" + crops.get(2).index() + "]"), "the crop chosen is recorded: " + outcome.script());
+        final Object recorded = Json.object(outcome.params()).get("labels");
+        must(recorded.equals(s.params().get("labels")), "the drawing is recorded: " + recorded);
+        must(Files.isRegularFile(Path.of((String) recorded)), "and kept for the script");
+        s.form.set("size_px", "256");
+        fails(Trouble.Kind.PARAMETER, s::params, "128 px", "256");
     }
 
     private void reads() {

@@ -15,6 +15,7 @@ import java.io.IOException;
 import java.util.Arrays;
 import java.util.Collection;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import qupath.lib.gui.viewer.QuPathViewer;
 import qupath.lib.images.ImageData;
@@ -42,7 +43,7 @@ public final class ThinTest {
 
     /** As QuPath's servers do, it gives RGB pictures of a size that may be rounded otherwise. */
     private static ImageServer<BufferedImage> server(RegionReader slide, boolean rgb) {
-        return new ImageServer<>() {
+        return new ImageServer<BufferedImage>() { // named, for it has more than the interface
             @Override
             public BufferedImage readRegion(RegionRequest r) throws IOException {
                 final int w = (int) Math.max(1, r.getWidth() / r.getDownsample()), h = (int) Math.max(1, r.getHeight() / r.getDownsample());
@@ -59,6 +60,12 @@ public final class ThinTest {
                 } catch (Exception e) {
                     throw new IOException(e);
                 }
+            }
+
+            /** As QuPath's server for OpenSlide has it beside the interface. */
+            public String dumpMetadata() {
+                return String.format(Locale.ROOT, "{\"openslide.bounds-x\": \"70\", \"openslide.bounds-y\": \"80\", "
+                    + "\"openslide.bounds-width\": \"%d\", \"openslide.bounds-height\": \"%d\"}", getWidth(), rgb ? getHeight() : 1);
             }
 
             @Override
@@ -88,7 +95,7 @@ public final class ThinTest {
 
             @Override
             public ImageServerMetadata getMetadata() {
-                return new ImageServerMetadata(slide.name(), new PixelCalibration(slide.mpp()));
+                return new ImageServerMetadata(slide.name(), new PixelCalibration(slide.mpp(), slide.mpp()));
             }
         };
     }
@@ -111,6 +118,7 @@ public final class ThinTest {
         fails(Trouble.Kind.NOT_RGB, begin + "run('cluster', [k: 3])");
         final ImageData<BufferedImage> image = new ImageData<>(server(slide, true));
         QP.setDefaultImageData(image);
+        must(Arrays.equals(ServerReader.of(image).origin(), new long[] {70, 80}), "where the viewer crops");
         fails(Trouble.Kind.NO_MAP, begin + "annotate()");
         fails(Trouble.Kind.NO_ANNOTATION, begin + "roi([])");
         final PathObject area = PathObjects.createAnnotationObject(ROIs.createAreaROI(new Rectangle(600, 900, 900, 900), ImagePlane.getDefaultPlane()),
@@ -121,23 +129,26 @@ public final class ThinTest {
         final Binding binding = new Binding();
         binding.setVariable("args", new String[0]);
         new GroovyShell(binding).evaluate(script);
-        final TissueMap map = Preferences.session().map();
+        final ServerReader reader = ServerReader.of(image);
+        final TissueMap map = Preferences.session().map(reader);
         must(map.classes.size() == 8 && map.slideId.equals("openslide: CMU-1"), "the script made a map");
         objects(image, map);
-        overlay(image, map);
-
+        final MapOverlay overlay = overlay(image, map);
+        twoRuns(overlay, image, map);
         final byte[] before = map.labels().data;
         new GroovyShell().evaluate(io.github.histoloom.Script.line("cluster", map.params));
-        final TissueMap again = Preferences.session().map();
+        final TissueMap again = Preferences.session().map(reader);
         must(again != map && Arrays.equals(again.labels().data, before), "the recorded line makes the same map");
         new GroovyShell().evaluate(begin + "run('cluster', [k: 3, roi: " + begin + "roi(qupath.lib.scripting.QP.annotationObjects.take(1))])");
-        must(Preferences.session().map().classes.size() == 3, "another number of classes");
+        must(Preferences.session().map(reader).classes.size() == 3, "another number of classes");
         final String folder = new File(out, "tiles").getPath().replace("\\", "/");
         final Object said = new GroovyShell().evaluate(begin + "run('synth', [n: 1, size_px: 128, steps: 2, out_dir: \"${'" + folder + "'}\"])");
         must(Json.integer(Json.object((String) said).get("kept")) == 1 && new File(folder, "manifest.json").isFile(), "a tile from a script: " + said);
         must(((String) new GroovyShell().evaluate(begin + "doctor()")).contains("\"missing\": []"), "all there");
         Preferences.reopen();
-        must(Preferences.session().map() == null, "a new session has no map");
+        fails(Trouble.Kind.NO_MAP, begin + "annotate()");
+        must(drawn(overlay, image, 4)[20100] == 0, "a map of a closed session is not drawn");
+        must(overlay.getLocationString(image, 1200, 1500, 0, 0) == null, "nor told");
         Preferences.reopen();
     }
 
@@ -154,32 +165,75 @@ public final class ThinTest {
         must(Objects.add(image, map, true).getChildObjects().iterator().next().isDetection(), "detections");
     }
 
-    /** Drawn as a viewer does at downsample 3, half opaque. */
-    private static void overlay(ImageData<BufferedImage> image, TissueMap map) {
-        final QuPathViewer viewer = new QuPathViewer(image);
-        final MapOverlay overlay = new MapOverlay(viewer, image);
-        viewer.getCustomOverlayLayers().add(overlay);
+    /** 200 x 200 pixels at (900, 1200), wholly opaque; as QuPath's viewer does it: the region is the whole slide, what is seen the clip. */
+    private static int[] drawn(MapOverlay overlay, ImageData<BufferedImage> image, double downsample) {
         final BufferedImage screen = new BufferedImage(200, 200, BufferedImage.TYPE_INT_ARGB);
         final Graphics2D g = screen.createGraphics();
-        g.scale(1 / 3.0, 1 / 3.0);
+        g.setClip(0, 0, 200, 200);
+        g.scale(1 / downsample, 1 / downsample);
         g.translate(-900, -1200);
-        final ImageRegion shown = ImageRegion.createInstance(900, 1200, 600, 600, 0, 0);
-        overlay.paintOverlay(g, shown, 3, image, true);
-        must(screen.getRGB(100, 100) == 0, "nothing before there is a picture");
-        overlay.show(map);
+        final ImageRegion whole = ImageRegion.createInstance(0, 0, image.getServer().getWidth(), image.getServer().getHeight(), 0, 0);
         overlay.setOpacity(1);
-        overlay.paintOverlay(g, shown, 3, image, true);
-        int wrong = 0;
-        for (int y = 0; y < 200; y++) {
-            for (int x = 0; x < 200; x++) {
-                final TissueMap.TissueClass at = map.at(900 + 3 * x + 1.5, 1200 + 3 * y + 1.5);
-                wrong += (at == null ? screen.getRGB(x, y) >>> 24 == 0 : (screen.getRGB(x, y) & 0xFFFFFF) == at.rgb()) ? 0 : 1;
+        overlay.paintOverlay(g, whole, downsample, image, true);
+        g.dispose();
+        return screen.getRGB(0, 0, 200, 200, null, 0, 200);
+    }
+
+    private static MapOverlay overlay(ImageData<BufferedImage> image, TissueMap map) {
+        final QuPathViewer viewer = new QuPathViewer(image);
+        final MapOverlay overlay = new MapOverlay(viewer, map.slideId);
+        must(Arrays.stream(drawn(overlay, image, 3)).allMatch(p -> p == 0), "nothing before there is a picture");
+        overlay.ended("run", map);
+        for (double downsample : new double[] {0.5, 3, 3.7, 40}) {
+            final int[] screen = drawn(overlay, image, downsample);
+            final double reach = downsample > map.cellPx ? downsample : 0; // zoomed out, within a pixel of the screen, and mixed
+            int wrong = 0, shown = 0;
+            for (int i = 0; i < screen.length; i++) {
+                final double x = 900 + downsample * (i % 200 + 0.5), y = 1200 + downsample * (i / 200 + 0.5);
+                wrong += shows(map, screen[i], x, y, reach) ? 0 : 1;
+                shown += screen[i] >>> 24 == 0 ? 0 : 1;
+            }
+            must(shown > 0 && wrong == 0, wrong + " pixels lie wrong, " + shown + " are shown at " + downsample);
+        }
+        final Rectangle cells = MapOverlay.seen(new Rectangle(900, 1200, 600, 600), map, map.cellPx);
+        must(cells.width * map.cellPx < 600 + 2 * map.cellPx, "no more is read than is seen: " + cells);
+        must(MapOverlay.seen(new Rectangle(-50, -50, 40, 40), map, 1).isEmpty(), "nothing beside the slide");
+        must(map.at(1200, 1500).name().equals(overlay.getLocationString(image, 1200, 1500, 0, 0)), "the class under the mouse");
+        overlay.show(false);
+        must(drawn(overlay, image, 3)[20100] == 0, "hidden");
+        overlay.show(true);
+        must(Arrays.stream(drawn(new MapOverlay(viewer, "another slide"), image, 3)).allMatch(p -> p == 0), "on its slide alone");
+        return overlay;
+    }
+
+    /** Whether a pixel has the colour of the map there, or at one of the places around, or a mixture of several. */
+    private static boolean shows(TissueMap map, int argb, double x, double y, double reach) {
+        if (reach > 0 && argb != 0 && map.classes.stream().noneMatch(c -> c.rgb() == (argb & 0xFFFFFF))) {
+            return true;
+        }
+        for (double v = y - reach; v <= y + reach; v += Math.max(1, reach / 4)) {
+            for (double u = x - reach; u <= x + reach; u += Math.max(1, reach / 4)) {
+                final boolean inside = u >= 0 && v >= 0 && u < map.width && v < map.height;
+                final TissueMap.TissueClass at = inside ? map.at(u, v) : null;
+                if (at == null ? argb >>> 24 == 0 : (argb & 0xFFFFFF) == at.rgb()) {
+                    return true;
+                }
             }
         }
-        must(wrong == 0, wrong + " of 40000 pixels of the overlay lie wrong");
-        must(map.at(1200, 1500).name().equals(overlay.getLocationString(image, 1200, 1500, 0, 0)), "the class under the mouse");
-        overlay.hide();
-        must(viewer.getCustomOverlayLayers().isEmpty(), "hidden");
-        g.dispose();
+        return false;
+    }
+
+    /** Each shows what it has so far; the map is that of the one that made one. */
+    private static void twoRuns(MapOverlay overlay, ImageData<BufferedImage> image, TissueMap map) {
+        final int[] before = drawn(overlay, image, 3);
+        final BufferedImage red = new BufferedImage(1, 1, BufferedImage.TYPE_INT_RGB);
+        red.setRGB(0, 0, 0xFF0000);
+        overlay.show("first", red);
+        overlay.show("second", red);
+        must(drawn(overlay, image, 3)[0] == 0xFFFF0000, "the picture so far");
+        overlay.ended("first", map);
+        must(drawn(overlay, image, 3)[0] == 0xFFFF0000, "the second run goes on");
+        overlay.ended("second", null);
+        must(Arrays.equals(drawn(overlay, image, 3), before), "cancelled, it leaves the map of the first");
     }
 }

@@ -124,7 +124,7 @@ public final class Form {
 
         private void number(String s) throws Trouble {
             final String range = range().isEmpty() ? "" : " from " + range();
-            final String expected = (type == Type.INTEGER ? "a whole number" : "a number") + range;
+            final String expected = (type == Type.INTEGER ? "a whole number" : "a number such as 0.5, with a point,") + range;
             final Object v = parsed(s, expected);
             require(v instanceof Number && (type == Type.NUMBER || v instanceof Long), expected, s);
             require(Json.number(v) >= minimum && Json.number(v) <= maximum, expected, s);

@@ -12,6 +12,16 @@ public interface RegionReader extends Histoloom.Reader {
     /** Micrometres a level-0 pixel, 0 = unknown. */
     double mpp();
 
+    /** The same from top to bottom. */
+    default double mppY() {
+        return mpp();
+    }
+
+    /** Where the viewer's (0, 0) lies in the file: {x, y} in level-0 pixels, other than 0 where the viewer crops. */
+    default long[] origin() {
+        return new long[] {0, 0};
+    }
+
     /** For messages, never a path. */
     String name();
 

@@ -13,8 +13,10 @@ import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Consumer;
 import java.util.stream.Stream;
 
-/** The library, opened once a viewer: runs jobs and keeps the newest map. Calls block; call them from a background thread. */
+/** The library, opened once a viewer: runs jobs and keeps the newest map of each slide. Calls block; call them from a background thread. */
 public final class Session implements AutoCloseable {
+    /** Of how many slides the newest map is kept. */
+    public static final int MOST_MAPS = 8;
     private static final int POLL_MS = 200, CONCURRENT_READS = 2;
     private static final Set<String> OF_A_SLIDE = Set.of("cluster", "eval", "atlas_sample", "flags_plant", "flags_index");
 
@@ -38,7 +40,7 @@ public final class Session implements AutoCloseable {
     private final String modelsDir;
     private final Path work;
     private final AtomicInteger runs = new AtomicInteger();
-    private volatile TissueMap map;
+    private final Map<String, TissueMap> maps = new LinkedHashMap<>();
 
     public Session(Settings settings, Consumer<String> log) throws Trouble {
         final ClassLoader jar = Session.class.getClassLoader();
@@ -68,34 +70,63 @@ public final class Session implements AutoCloseable {
         }
     }
 
-    /** The newest map, null before the first. */
-    public TissueMap map() {
-        return map;
+    /** The newest map of a slide. */
+    public TissueMap map(RegionReader slide) throws Trouble {
+        synchronized (maps) {
+            final TissueMap newest = maps.get(slide.id());
+            if (newest == null) {
+                throw Trouble.noMap(slide.name());
+            }
+            return newest;
+        }
+    }
+
+    private void keep(TissueMap made) {
+        synchronized (maps) {
+            maps.remove(made.slideId);
+            maps.put(made.slideId, made);
+            if (maps.size() > MOST_MAPS) {
+                maps.remove(maps.keySet().iterator().next());
+            }
+        }
     }
 
     public static boolean needsSlide(String kind) {
         return OF_A_SLIDE.contains(kind);
     }
 
-    /** Runs a job to its end. slide: null where none is open. A job that starts from a map gets the newest one, unless "from" is given. */
+    /** Runs a job to its end. slide: null where none is open. A job that starts from a map gets the slide's newest, unless "from" is given. */
     public Outcome run(String kind, Map<String, Object> params, RegionReader slide, Watcher watcher) throws Trouble {
+        return run(kind, params, slide, null, watcher);
+    }
+
+    /** The same from a map that need not be the newest. */
+    public Outcome run(String kind, Map<String, Object> params, RegionReader slide, TissueMap map, Watcher watcher) throws Trouble {
         final String name = slide == null ? null : slide.name();
         final Map<String, Object> given = new LinkedHashMap<>(params);
         final boolean ours = given.get("out_dir") == null && Set.of("cluster", "edit", "synth").contains(kind);
         if (needsSlide(kind) && slide == null) {
             throw Trouble.noSlide();
         }
-        final TissueMap from = needsMap(kind, given) ? newest(slide) : null;
-        final Path folder = ours ? work.resolve("run" + runs.incrementAndGet()) : given.get("out_dir") == null ? null : Path.of((String) given.get("out_dir"));
+        final TissueMap from = map == null && needsMap(kind, given) ? newest(slide) : map;
         if (ours) {
-            given.put("out_dir", folder.toString());
+            given.put("out_dir", work.resolve("run" + runs.incrementAndGet()).toString());
         }
+        final Path folder = given.get("out_dir") == null ? null : Path.of((String) given.get("out_dir"));
+        Outcome outcome = null;
         try (Histoloom.Slide lent = needsSlide(kind) ? lend(slide) : null;
                 Histoloom.Job job = library.start(kind, Json.write(given), lent, from == null ? null : from.result)) {
             follow(job, watcher);
-            return finished(kind, job, ours, folder, slide);
+            outcome = finished(kind, job, ours, folder, slide);
+            return outcome;
         } catch (Histoloom.Failure e) {
             throw Trouble.of(e, name);
+        } catch (IOException e) {
+            throw Trouble.file("What the run made cannot be read", e);
+        } finally {
+            if (ours && outcome == null) {
+                delete(folder);
+            }
         }
     }
 
@@ -104,15 +135,15 @@ public final class Session implements AutoCloseable {
     }
 
     private TissueMap newest(RegionReader slide) throws Trouble {
-        final TissueMap newest = map;
-        if (newest == null || slide != null && !slide.id().equals(newest.slideId)) {
-            throw slide == null ? Trouble.noSlide() : Trouble.noMap(slide.name());
+        if (slide == null) {
+            throw Trouble.noSlide();
         }
-        return newest;
+        return map(slide);
     }
 
     private Histoloom.Slide lend(RegionReader r) {
-        return library.open(r, r.width(), r.height(), r.downsamples(), r.mpp(), r.name(), r.id());
+        final long[] origin = r.origin();
+        return library.open(r, r.width(), r.height(), r.downsamples(), r.mpp(), r.mppY(), origin[0], origin[1], r.name(), r.id());
     }
 
     private static void follow(Histoloom.Job job, Watcher watcher) {
@@ -134,7 +165,7 @@ public final class Session implements AutoCloseable {
         watcher.progress(Progress.of(job.poll()));
     }
 
-    private Outcome finished(String kind, Histoloom.Job job, boolean ours, Path folder, RegionReader slide) {
+    private Outcome finished(String kind, Histoloom.Job job, boolean ours, Path folder, RegionReader slide) throws IOException {
         final Histoloom.Result result = job.result();
         final Map<String, Object> params = Json.object(job.params()), summary = Json.object(result.json());
         if (ours) {
@@ -143,8 +174,8 @@ public final class Session implements AutoCloseable {
         final String text = Json.write(params);
         TissueMap made = null;
         if ((kind.equals("cluster") || kind.equals("edit")) && slide != null) {
-            made = new TissueMap(slide, result, text, folder);
-            map = made;
+            made = new TissueMap(slide, result, text, folder, ours);
+            keep(made);
         }
         return new Outcome(kind, summary, text, Script.line(kind, text), made, made == null ? result : null, folder);
     }
@@ -198,6 +229,7 @@ public final class Session implements AutoCloseable {
         delete(work);
     }
 
+    /** Whatever of it is there. */
     static void delete(Path folder) {
         try (Stream<Path> all = Files.walk(folder)) {
             all.sorted(Comparator.reverseOrder()).forEach(p -> p.toFile().delete());

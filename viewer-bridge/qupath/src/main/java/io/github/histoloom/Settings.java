@@ -72,15 +72,15 @@ public record Settings(String libraryDir, String modelsDir, String device, Path 
     private static void extract(ClassLoader jar, List<String> names, Path to) throws IOException {
         Files.createDirectories(to.getParent());
         final Path part = Files.createTempDirectory(to.getParent(), "models-part");
-        for (String name : names) {
-            try (InputStream in = jar.getResourceAsStream(MODELS + name)) {
-                if (in == null) {
-                    throw new IOException("the jar lacks " + name);
-                }
-                Files.copy(in, part.resolve(name));
-            }
-        }
         try {
+            for (String name : names) {
+                try (InputStream in = jar.getResourceAsStream(MODELS + name)) {
+                    if (in == null) {
+                        throw new IOException("the jar lacks " + name);
+                    }
+                    Files.copy(in, part.resolve(name));
+                }
+            }
             Files.move(part, to, StandardCopyOption.ATOMIC_MOVE);
         } catch (AtomicMoveNotSupportedException e) {
             throw e;
@@ -88,6 +88,8 @@ public record Settings(String libraryDir, String modelsDir, String device, Path 
             if (!Files.isDirectory(to)) {
                 throw e;
             }
+        } finally {
+            Session.delete(part);
         }
     }
 

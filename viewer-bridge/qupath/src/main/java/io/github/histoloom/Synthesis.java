@@ -1,9 +1,12 @@
 package io.github.histoloom;
 
+import java.awt.BasicStroke;
 import java.awt.Graphics2D;
 import java.awt.Shape;
 import java.awt.geom.AffineTransform;
-import java.awt.geom.Ellipse2D;
+import java.awt.geom.Line2D;
+import java.awt.geom.Point2D;
+import java.awt.geom.Rectangle2D;
 import java.awt.image.BufferedImage;
 import java.awt.image.DataBufferByte;
 import java.io.IOException;
@@ -14,18 +17,30 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
+import java.util.TreeMap;
 import java.util.zip.CRC32;
 import javax.imageio.ImageIO;
 
 /** Making tiles: the label map drawn so far, the parameters, the gallery, and what the user keeps of it. */
 public final class Synthesis {
+    /** Crops of a class that the library can be shown at once. */
+    private static final int MOST_CROPS = 2;
+
+    /** A region of one class, in level-0 pixels. */
+    public record Area(int label, Shape shape) {}
+
+    /** What a run made: tiles, and the folder where the library wrote them. */
+    public record Gallery(List<Tile> tiles, Path folder) {}
+
     public final TissueMap map;
     public final Form form;
-    public final List<Tile> gallery = new ArrayList<>();
     private final Path drawings;
+    private final Map<Integer, List<Object>> crops = new TreeMap<>();
     private BufferedImage canvas;
-    private Path folder;
+    private Point2D corner;
+    private Gallery gallery = new Gallery(List.of(), null);
 
     /** drawings: where drawn label maps are kept, since scripts name them. */
     public Synthesis(TissueMap map, Form form, Path drawings) {
@@ -39,8 +54,35 @@ public final class Synthesis {
         return canvas;
     }
 
+    /** The tiles shown; the newest run's. */
+    public List<Tile> gallery() {
+        return gallery.tiles();
+    }
+
+    public void show(Gallery made) {
+        gallery = made;
+    }
+
+    /** The crops chosen for a class: indices of the map's, or files; none where the library chooses. */
+    public List<Object> crops(int label) {
+        return crops.getOrDefault(label, List.of());
+    }
+
+    /** Chooses a crop (the index of one of the map's, or a PNG file), or takes it back; of too many the first goes. */
+    public void chooseCrop(int label, Object crop) {
+        final List<Object> its = crops.computeIfAbsent(label, l -> new ArrayList<>());
+        if (!its.remove(crop)) {
+            its.add(crop);
+        }
+        if (its.size() > MOST_CROPS) {
+            its.remove(0);
+        }
+        crops.values().removeIf(List::isEmpty);
+    }
+
     /** Begins a drawing of one class alone; 0 = background. */
     public void fill(int label) {
+        corner = null;
         final int side = Json.integer(form.field("size_px").value());
         canvas = new BufferedImage(side, side, BufferedImage.TYPE_BYTE_GRAY);
         Arrays.fill(pixels(), (byte) label);
@@ -51,6 +93,7 @@ public final class Synthesis {
         fill(0);
         final Histoloom.Labels labels = map.labels(x, y, map.downsample, canvas.getWidth(), canvas.getHeight());
         System.arraycopy(labels.data, 0, pixels(), 0, labels.data.length);
+        corner = new Point2D.Double(x, y);
     }
 
     /** Lets the library choose places again. */
@@ -58,16 +101,20 @@ public final class Synthesis {
         canvas = null;
     }
 
-    /** A dab of the brush, in pixels of the drawing. */
-    public void brush(int label, double x, double y, double radius) {
-        paint(label, new Ellipse2D.Double(x - radius, y - radius, 2 * radius, 2 * radius));
+    /** A stroke of the brush from one point to another, or a dab where they are the same; in pixels of the drawing. */
+    public void brush(int label, double x0, double y0, double x, double y, double radius) {
+        final BasicStroke round = new BasicStroke((float) (2 * radius), BasicStroke.CAP_ROUND, BasicStroke.JOIN_ROUND);
+        paint(label, round.createStrokedShape(new Line2D.Double(x0, y0, x, y)));
     }
 
-    /** An annotation, in level-0 pixels; (x0, y0) is where the drawing's corner lies on the slide. */
-    public void annotation(int label, Shape shape, double x0, double y0) {
+    /** Annotations: where the drawing lies on the slide since it began with the map there, else with their upper left corner in its own. */
+    public void annotations(List<Area> areas) {
+        final Rectangle2D all = areas.stream().map(a -> a.shape().getBounds2D()).reduce(Rectangle2D::createUnion).orElseThrow();
+        final Point2D at = corner == null ? new Point2D.Double(all.getX(), all.getY()) : corner;
         final AffineTransform toCanvas = AffineTransform.getScaleInstance(1 / map.downsample, 1 / map.downsample);
-        toCanvas.translate(-x0, -y0);
-        paint(label, toCanvas.createTransformedShape(shape));
+        toCanvas.translate(-at.getX(), -at.getY());
+        areas.forEach(a -> paint(a.label(), toCanvas.createTransformedShape(a.shape())));
+        corner = at;
     }
 
     private void paint(int label, Shape shape) {
@@ -109,8 +156,15 @@ public final class Synthesis {
     public Map<String, Object> params() throws Trouble {
         final Map<String, Object> out = new LinkedHashMap<>(form.values());
         if (canvas != null) {
+            if (!Long.valueOf(canvas.getWidth()).equals(form.field("size_px").value())) {
+                throw Trouble.parameter("The drawing is " + canvas.getWidth() + " px wide, the tile " + form.field("size_px").text()
+                    + ". Begin another drawing (Fill, Map here) or set the size back.");
+            }
             out.put("labels", saved().toString());
             out.remove("at");
+        }
+        if (!crops.isEmpty()) {
+            out.put("crops", crops);
         }
         return out;
     }
@@ -118,7 +172,7 @@ public final class Synthesis {
     private Path saved() throws Trouble {
         final CRC32 sum = new CRC32();
         sum.update(pixels());
-        final Path file = drawings.resolve(String.format("labels-%dpx-%08x.png", canvas.getWidth(), sum.getValue()));
+        final Path file = drawings.resolve(String.format(Locale.ROOT, "labels-%dpx-%08x.png", canvas.getWidth(), sum.getValue()));
         try {
             Files.createDirectories(drawings);
             ImageIO.write(canvas, "png", file.toFile());
@@ -128,24 +182,25 @@ public final class Synthesis {
         return file;
     }
 
-    /** Makes tiles and shows them in the gallery, in place of those before. */
-    public Session.Outcome make(Session session, RegionReader slide, Session.Watcher watcher) throws Trouble {
-        final Session.Outcome outcome = session.run("synth", params(), slide, watcher);
+    /** The tiles of a run that made some; on any thread, {@link #show} then on that of the windows. */
+    public static Gallery tiles(Session.Outcome outcome) {
+        final List<Tile> out = new ArrayList<>();
         try (Histoloom.Result result = outcome.result()) {
-            gallery.clear();
-            folder = outcome.folder();
             for (int i = 0; i < Json.integer(outcome.summary().get("kept")); i++) {
-                gallery.add(new Tile(result.tile(i), result.tileJson(i)));
+                out.add(new Tile(result.tile(i), result.tileJson(i)));
             }
         }
-        return outcome;
+        return new Gallery(out, outcome.folder());
     }
 
     /** Copies the accepted tiles as the library wrote them (marked as synthetic, with label maps, flags and seeds), flagged ones apart. */
     public int export(Path to) throws Trouble {
         int copied = 0;
+        if (Files.exists(to.resolve("manifest.json"))) {
+            throw Trouble.parameter(to + " holds tiles already, which would be lost. Choose another folder.");
+        }
         try {
-            final Map<String, Object> manifest = Json.object(Files.readString(folder.resolve("manifest.json")));
+            final Map<String, Object> manifest = Json.object(Files.readString(gallery.folder().resolve("manifest.json")));
             for (String list : List.of("tiles", "flagged")) {
                 final List<Object> kept = new ArrayList<>();
                 for (Object each : Json.list(manifest.get(list))) {
@@ -166,11 +221,12 @@ public final class Synthesis {
     }
 
     private boolean accepted(Object index) {
-        return gallery.stream().anyMatch(t -> t.index == Json.integer(index) && t.accepted);
+        return gallery().stream().anyMatch(t -> t.index == Json.integer(index) && t.accepted);
     }
 
     private void copy(Map<String, Object> entry, Path to) throws IOException {
         for (Object value : entry.values()) {
+            final Path folder = gallery.folder();
             if (value instanceof String && Files.isRegularFile(folder.resolve((String) value))) {
                 final Path target = to.resolve((String) value);
                 Files.createDirectories(target.getParent());

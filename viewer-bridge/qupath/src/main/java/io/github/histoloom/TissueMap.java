@@ -1,16 +1,22 @@
 package io.github.histoloom;
 
 import java.awt.image.BufferedImage;
+import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 
-/** A map of a slide: legend, overlay, regions, and the crops that stand for each class. */
-public final class TissueMap implements AutoCloseable {
+/** A map of a slide: legend, overlay, regions, and the crops that stand for each class. What it holds is freed once nobody refers to it. */
+public final class TissueMap {
+    /** A picture of real tissue; index is what the parameter "crops" calls it. */
+    public record Crop(int index, Path file) {}
+
     /** A class of the legend, with the pictures of real tissue shown for it. */
-    public record TissueClass(int label, String name, int rgb, double share, List<Path> crops) {}
+    public record TissueClass(int label, String name, int rgb, double share, List<Crop> crops) {}
 
     public final String slide, slideId, params;
     public final long width, height;
@@ -18,7 +24,8 @@ public final class TissueMap implements AutoCloseable {
     public final List<TissueClass> classes = new ArrayList<>();
     final Histoloom.Result result;
 
-    TissueMap(RegionReader slide, Histoloom.Result result, String params, Path folder) {
+    /** folder: where its files are; temporary where the map is the only one to use them. */
+    TissueMap(RegionReader slide, Histoloom.Result result, String params, Path folder, boolean temporary) throws IOException {
         this.slide = slide.name();
         slideId = slide.id();
         width = slide.width();
@@ -29,22 +36,28 @@ public final class TissueMap implements AutoCloseable {
         cellPx = Json.number(map.get("cell_px"));
         final double mpp = Json.number(map.get("mpp"));
         downsample = mpp > 0 ? Json.number(map.get("work_mpp")) / mpp : 1;
+        final Map<Integer, List<Crop>> crops = crops(folder);
         for (Object each : Json.list(map.get("classes"))) {
             final Map<String, Object> c = Json.object(each);
             final int label = Json.integer(c.get("id"));
-            classes.add(new TissueClass(label, (String) c.get("name"), MapRegion.rgb(c.get("color")), Json.number(c.get("share")), crops(folder, label)));
+            final List<Crop> its = crops.getOrDefault(label, List.of());
+            classes.add(new TissueClass(label, (String) c.get("name"), MapRegion.rgb(c.get("color")), Json.number(c.get("share")), its));
+        }
+        if (temporary) {
+            Histoloom.CLEANER.register(this, () -> Session.delete(folder));
         }
     }
 
-    private static List<Path> crops(Path folder, int label) {
-        final List<Path> out = new ArrayList<>();
-        for (int i = 1; ; i++) {
-            final Path crop = folder.resolve(String.format("crops/class_%02d_%d.png", label, i));
-            if (!Files.isRegularFile(crop)) {
-                return out;
-            }
-            out.add(crop);
+    /** By class, in the order of map.json, which is that of their indices; files are numbered within a class. */
+    private static Map<Integer, List<Crop>> crops(Path folder) throws IOException {
+        final Map<Integer, List<Crop>> out = new HashMap<>();
+        int index = 0;
+        for (Object each : Json.list(Json.object(Files.readString(folder.resolve("map.json"))).get("crops"))) {
+            final int label = Json.integer(Json.object(each).get("class"));
+            final List<Crop> its = out.computeIfAbsent(label, l -> new ArrayList<>());
+            its.add(new Crop(index++, folder.resolve(String.format(Locale.ROOT, "crops/class_%02d_%d.png", label, its.size() + 1))));
         }
+        return out;
     }
 
     /** Legend colours of a part of the slide at any zoom, transparent where there is no tissue. */
@@ -82,10 +95,5 @@ public final class TissueMap implements AutoCloseable {
             out.add(String.valueOf(note));
         }
         return out;
-    }
-
-    @Override
-    public void close() {
-        result.close();
     }
 }

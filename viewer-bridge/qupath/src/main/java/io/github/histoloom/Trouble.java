@@ -51,10 +51,13 @@ public final class Trouble extends Exception {
     }
 
     /** What the library failed with, said with the slide that is meant; slide may be null. */
-    static Trouble of(Histoloom.Failure e, String slide) {
+    public static Trouble of(Histoloom.Failure e, String slide) {
         final String said = e.getMessage().substring(e.getMessage().indexOf(' ') + 1), which = slide == null ? "" : "\"" + slide + "\": ";
         final boolean noTissue = said.contains("no tissue");
         switch (e.code) {
+            case -4:
+                return new Trouble(Kind.OTHER, which + "The settings were applied anew meanwhile, which ends runs and forgets maps. Run Extensions > "
+                    + "Histoloom > Cluster slide... again.", e);
             case -10:
                 return new Trouble(Kind.CANCELLED, "Cancelled. Nothing was changed; run it again when you like.", e);
             case -13:

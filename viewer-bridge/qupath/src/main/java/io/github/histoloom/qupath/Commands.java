@@ -1,6 +1,7 @@
 package io.github.histoloom.qupath;
 
 import io.github.histoloom.Form;
+import io.github.histoloom.Histoloom;
 import io.github.histoloom.Progress;
 import io.github.histoloom.Report;
 import io.github.histoloom.Script;
@@ -11,6 +12,7 @@ import io.github.histoloom.Trouble;
 import java.awt.image.BufferedImage;
 import java.io.File;
 import java.util.HashSet;
+import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Set;
 import java.util.function.Consumer;
@@ -19,7 +21,6 @@ import javafx.scene.control.CheckBox;
 import javafx.stage.Window;
 import qupath.fx.dialogs.Dialogs;
 import qupath.lib.gui.QuPathGUI;
-import qupath.lib.gui.viewer.QuPathViewer;
 import qupath.lib.images.ImageData;
 import qupath.lib.plugins.workflow.DefaultScriptableWorkflowStep;
 
@@ -40,7 +41,8 @@ final class Commands {
     }
 
     private final QuPathGUI qupath;
-    private MapOverlay overlay, before;
+    /** By slide, those used last at the end. */
+    private final Map<String, MapOverlay> overlays = new LinkedHashMap<>();
 
     Commands(QuPathGUI qupath) {
         this.qupath = qupath;
@@ -51,6 +53,8 @@ final class Commands {
             command.run();
         } catch (Trouble t) {
             say(t);
+        } catch (Histoloom.Failure e) { // a map of a session that was closed
+            say(Trouble.of(e, null));
         }
     }
 
@@ -105,32 +109,43 @@ final class Commands {
         if (title.equals("Apply atlas") && Long.valueOf(0).equals(form.field("k").value())) {
             params.remove("k");
         }
-        show(image);
-        run(title, image, (session, slide, watcher) -> session.run("cluster", params, slide, watcher), outcome -> made(image, outcome.map()));
-    }
-
-    /** Lays a new overlay over the viewer, in place of the one before, which comes back if the run makes nothing. */
-    private void show(ImageData<BufferedImage> image) {
-        final QuPathViewer viewer = qupath.getViewer();
-        before = overlay;
-        viewer.getCustomOverlayLayers().remove(before);
-        overlay = new MapOverlay(viewer, image);
-        viewer.getCustomOverlayLayers().add(overlay);
-    }
-
-    private void made(ImageData<BufferedImage> image, TissueMap map) {
-        overlay.show(map);
-        LegendWindow.show(window(), map, overlay, detections -> {
-            Objects.add(image, map, detections);
-            image.getHistoryWorkflow().addStep(new DefaultScriptableWorkflowStep("Histoloom: map as objects", Script.objects(detections)));
+        final MapOverlay overlay = overlay(ServerReader.of(image).id());
+        run(title, image, overlay, (session, slide, watcher) -> session.run("cluster", params, slide, watcher), outcome -> {
+            LegendWindow.show(window(), outcome.map(), overlay, detections -> orSay(() -> add(image, outcome.map(), detections)));
         });
+    }
+
+    private static void add(ImageData<BufferedImage> image, TissueMap map, boolean detections) {
+        Objects.add(image, map, detections);
+        image.getHistoryWorkflow().addStep(new DefaultScriptableWorkflowStep("Histoloom: map as objects", Script.objects(detections)));
+    }
+
+    /** The overlay of a slide in the viewer that is used; those of slides whose maps are not kept any more go. */
+    private MapOverlay overlay(String slideId) {
+        MapOverlay overlay = overlays.remove(slideId);
+        if (overlay == null || !overlay.isIn(qupath.getViewer())) {
+            if (overlay != null) {
+                overlay.remove();
+            }
+            overlay = new MapOverlay(qupath.getViewer(), slideId);
+        }
+        overlay.show(true);
+        overlays.put(slideId, overlay);
+        if (overlays.size() > Session.MOST_MAPS) {
+            overlays.remove(overlays.keySet().iterator().next()).remove();
+        }
+        return overlay;
     }
 
     /** Runs work in the background with progress and cancel, records the step, and hands the outcome over on the windows' thread. */
     void run(String title, ImageData<BufferedImage> image, Work work, Consumer<Session.Outcome> then) throws Trouble {
+        run(title, image, null, work, then);
+    }
+
+    /** over shows what the run has so far, and the map it makes; null where it makes none. */
+    private void run(String title, ImageData<BufferedImage> image, MapOverlay over, Work work, Consumer<Session.Outcome> then) throws Trouble {
         final Session session = Preferences.session();
         final ServerReader slide = image == null ? null : ServerReader.of(image);
-        final MapOverlay over = overlay;
         final ProgressWindow progress = new ProgressWindow(window(), title);
         final Session.Watcher watcher = new Session.Watcher() {
             @Override
@@ -140,8 +155,8 @@ final class Commands {
 
             @Override
             public void partial(BufferedImage picture) {
-                if (over != null && over.image() == image && !over.done()) {
-                    Platform.runLater(() -> over.show(picture));
+                if (over != null) {
+                    Platform.runLater(() -> over.show(progress, picture));
                 }
             }
 
@@ -154,7 +169,7 @@ final class Commands {
             try {
                 final Session.Outcome outcome = work.run(session, slide, watcher);
                 Platform.runLater(() -> {
-                    progress.close();
+                    ended(progress, over, outcome.map());
                     if (image != null) {
                         final String step = "Histoloom: " + outcome.kind();
                         image.getHistoryWorkflow().addStep(new DefaultScriptableWorkflowStep(step, outcome.script()));
@@ -163,14 +178,12 @@ final class Commands {
                 });
             } catch (Trouble t) {
                 Platform.runLater(() -> {
-                    progress.close();
-                    drop(over);
+                    ended(progress, over, null);
                     say(t);
                 });
             } catch (RuntimeException | Error e) {
                 Platform.runLater(() -> {
-                    progress.close();
-                    drop(over);
+                    ended(progress, over, null);
                     Dialogs.showErrorMessage(TITLE, e);
                 });
             }
@@ -179,25 +192,17 @@ final class Commands {
         thread.start();
     }
 
-    /** Takes away the overlay of a run that made nothing. */
-    private void drop(MapOverlay over) {
-        if (over != null && !over.done()) {
-            over.hide();
-            overlay = before;
-            if (before != null) {
-                qupath.getViewer().getCustomOverlayLayers().add(before);
-            }
+    /** The window stands for its run. */
+    private static void ended(ProgressWindow progress, MapOverlay over, TissueMap made) {
+        progress.close();
+        if (over != null) {
+            over.ended(progress, made);
         }
     }
 
-    /** The newest map if it is of the open slide. */
+    /** The newest map of the open slide. */
     private TissueMap newest() throws Trouble {
-        final ServerReader slide = ServerReader.of(qupath.getImageData());
-        final TissueMap map = Preferences.session().map();
-        if (map == null || !map.slideId.equals(slide.id())) {
-            throw Trouble.noMap(slide.name());
-        }
-        return map;
+        return Preferences.session().map(ServerReader.of(qupath.getImageData()));
     }
 
     void tile() throws Trouble {
@@ -264,16 +269,15 @@ final class Commands {
             command.run();
         } catch (Trouble t) {
             Platform.runLater(() -> say(t));
+        } catch (RuntimeException | Error e) {
+            Platform.runLater(() -> Dialogs.showErrorMessage(TITLE, e));
         }
     }
 
     /** After the settings changed. */
     void reopen() {
-        if (overlay != null) {
-            overlay.hide();
-        }
-        overlay = null;
-        before = null;
+        overlays.values().forEach(MapOverlay::remove);
+        overlays.clear();
         Preferences.reopen();
     }
 }

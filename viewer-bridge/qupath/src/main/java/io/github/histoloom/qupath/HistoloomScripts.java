@@ -3,7 +3,6 @@ package io.github.histoloom.qupath;
 import io.github.histoloom.Json;
 import io.github.histoloom.Progress;
 import io.github.histoloom.Session;
-import io.github.histoloom.TissueMap;
 import io.github.histoloom.Trouble;
 import java.awt.image.BufferedImage;
 import java.util.Collection;
@@ -69,11 +68,7 @@ public final class HistoloomScripts {
     private static PathObject add(boolean detections) throws Trouble {
         final ImageData<BufferedImage> image = QP.getCurrentImageData();
         final ServerReader slide = ServerReader.of(image);
-        final TissueMap map = Preferences.session().map();
-        if (map == null || !map.slideId.equals(slide.id())) {
-            throw Trouble.noMap(slide.name());
-        }
-        return Objects.add(image, map, detections);
+        return Objects.add(image, Preferences.session().map(slide), detections);
     }
 
     /** The parameter "roi" for some annotations, for instance those of a class. */

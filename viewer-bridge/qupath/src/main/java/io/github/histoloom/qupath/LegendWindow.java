@@ -1,10 +1,12 @@
 package io.github.histoloom.qupath;
 
 import io.github.histoloom.TissueMap;
+import java.nio.file.Path;
 import java.util.function.Consumer;
 import javafx.geometry.Insets;
 import javafx.scene.Scene;
 import javafx.scene.control.Button;
+import javafx.scene.control.CheckBox;
 import javafx.scene.control.Label;
 import javafx.scene.control.Slider;
 import javafx.scene.image.ImageView;
@@ -29,7 +31,7 @@ final class LegendWindow {
         classes.setVgap(6);
         for (TissueMap.TissueClass c : map.classes) {
             final HBox crops = new HBox(3);
-            c.crops().stream().limit(CROPS).forEach(p -> crops.getChildren().add(picture(p.toUri().toString(), CROP_PX)));
+            c.crops().stream().limit(CROPS).forEach(p -> crops.getChildren().add(picture(p.file(), CROP_PX)));
             classes.addRow(classes.getRowCount(), swatch(c.rgb()), new Label(c.name()), new Label(String.format("%.1f %%", 100 * c.share())), crops);
         }
         final Slider opacity = new Slider(0, 1, overlay.getOpacity());
@@ -37,13 +39,15 @@ final class LegendWindow {
             overlay.setOpacity(now.doubleValue());
             overlay.repaint();
         });
-        final Button annotations = new Button("Add annotations"), detections = new Button("Add detections"), hide = new Button("Hide overlay");
+        final Button annotations = new Button("Add annotations"), detections = new Button("Add detections");
+        final CheckBox shown = new CheckBox("Overlay");
+        shown.setSelected(overlay.isVisible());
+        shown.setOnAction(e -> overlay.show(shown.isSelected()));
         annotations.setOnAction(e -> objects.accept(false));
         detections.setOnAction(e -> objects.accept(true));
-        hide.setOnAction(e -> overlay.hide());
         final Label notes = new Label(String.join("\n", map.notes()));
         notes.setWrapText(true);
-        final VBox all = new VBox(10, classes, new HBox(8, new Label("Opacity"), opacity), new HBox(8, annotations, detections, hide), notes);
+        final VBox all = new VBox(10, classes, new HBox(8, shown, new Label("Opacity"), opacity), new HBox(8, annotations, detections), notes);
         all.setPadding(new Insets(12));
         open(owner, "Histoloom: classes of " + map.slide, new Scene(all));
     }
@@ -57,8 +61,8 @@ final class LegendWindow {
         return stage;
     }
 
-    static ImageView picture(String uri, int side) {
-        final ImageView view = new ImageView(uri);
+    static ImageView picture(Path file, int side) {
+        final ImageView view = new ImageView(file.toUri().toString());
         view.setFitWidth(side);
         view.setFitHeight(side);
         view.setPreserveRatio(true);

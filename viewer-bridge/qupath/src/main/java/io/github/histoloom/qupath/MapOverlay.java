@@ -1,51 +1,88 @@
 package io.github.histoloom.qupath;
 
+import io.github.histoloom.Histoloom;
 import io.github.histoloom.TissueMap;
 import java.awt.AlphaComposite;
-import java.awt.Composite;
 import java.awt.Graphics2D;
+import java.awt.Rectangle;
+import java.awt.RenderingHints;
+import java.awt.Shape;
+import java.awt.geom.AffineTransform;
 import java.awt.image.BufferedImage;
 import qupath.lib.gui.viewer.QuPathViewer;
 import qupath.lib.gui.viewer.overlays.AbstractOverlay;
 import qupath.lib.images.ImageData;
 import qupath.lib.regions.ImageRegion;
 
-/** The map over the slide, drawn from the library for what is on the screen; while a run goes on, the picture so far. */
+/**
+ * The map over its slide, drawn from the library for what is on the screen; while a run goes on, the picture so far. One a slide: what a run shows
+ * goes with the run, and the newest map stays. It stays in the viewer when another slide is shown there and draws nothing then.
+ */
 final class MapOverlay extends AbstractOverlay {
-    private static final int MOST_PX = 4096;
-    private final QuPathViewer viewer;
-    private final ImageData<BufferedImage> image;
-    private volatile BufferedImage partial;
-    private volatile TissueMap map;
+    private record SoFar(Object run, BufferedImage picture) {}
 
-    MapOverlay(QuPathViewer viewer, ImageData<BufferedImage> image) {
+    /** Cells (or pixels, where those are larger) as they were drawn last. */
+    private record Drawn(TissueMap map, Rectangle cells, double scale, BufferedImage picture) {}
+
+    private final QuPathViewer viewer;
+    private final String slideId;
+    private volatile SoFar soFar;
+    private volatile TissueMap map;
+    private volatile Drawn last;
+    private volatile boolean hidden;
+
+    MapOverlay(QuPathViewer viewer, String slideId) {
         super(viewer.getOverlayOptions());
         this.viewer = viewer;
-        this.image = image;
+        this.slideId = slideId;
         setOpacity(0.5);
         setLocationStringFunction((data, x, y, z, t) -> {
-            final TissueMap of = map;
-            final TissueMap.TissueClass at = of == null || data != image ? null : of.at(x, y);
+            final TissueMap.TissueClass at = map == null || !of(data) ? null : at(map, x, y);
             return at == null ? null : at.name();
         });
+        viewer.getCustomOverlayLayers().add(this);
     }
 
-    ImageData<BufferedImage> image() {
-        return image;
+    private static TissueMap.TissueClass at(TissueMap map, double x, double y) {
+        try {
+            return map.at(x, y);
+        } catch (Histoloom.Failure e) { // the settings were applied anew this very moment
+            return null;
+        }
     }
 
-    /** Whether the run it was made for has ended well. */
-    boolean done() {
-        return map != null;
+    boolean isIn(QuPathViewer other) {
+        return viewer == other;
     }
 
-    void show(BufferedImage picture) {
-        partial = picture;
+    private boolean of(ImageData<BufferedImage> data) {
+        return data != null && data.getServer().getPath().equals(slideId);
+    }
+
+    /** What a run has so far. */
+    void show(Object run, BufferedImage picture) {
+        soFar = new SoFar(run, picture);
         viewer.repaint();
     }
 
-    void show(TissueMap made) {
-        map = made;
+    /** A run has ended; what it made, or null. */
+    void ended(Object run, TissueMap made) {
+        if (made != null) {
+            map = made;
+        }
+        if (soFar != null && soFar.run() == run) {
+            soFar = null;
+        }
+        viewer.repaint();
+    }
+
+    @Override
+    public boolean isVisible() {
+        return !hidden && super.isVisible();
+    }
+
+    void show(boolean visible) {
+        hidden = !visible;
         viewer.repaint();
     }
 
@@ -53,34 +90,62 @@ final class MapOverlay extends AbstractOverlay {
         viewer.repaint();
     }
 
-    /** Before the map is closed. */
-    void hide() {
+    /** For good. */
+    void remove() {
         map = null;
-        partial = null;
+        soFar = null;
+        last = null;
         viewer.getCustomOverlayLayers().remove(this);
         viewer.repaint();
     }
 
+    /** region is the whole slide, whatever is seen of it; that the clip tells. */
     @Override
     public void paintOverlay(Graphics2D g, ImageRegion region, double downsample, ImageData<BufferedImage> data, boolean paintCompletely) {
         final TissueMap drawn = map;
-        if (!isVisible() || data != image || region == null) {
+        final SoFar now = soFar;
+        if (!isVisible() || !of(data)) {
             return;
         }
-        final Composite before = g.getComposite();
-        g.setComposite(AlphaComposite.getInstance(AlphaComposite.SRC_OVER, (float) getOpacity()));
-        if (drawn != null) {
-            final int x = Math.max(0, region.getX()), y = Math.max(0, region.getY());
-            final int w = region.getX() + region.getWidth() - x, h = region.getY() + region.getHeight() - y;
-            final double scale = Math.max(Math.max(1, downsample), Math.max(w, h) / (double) MOST_PX);
-            final int columns = (int) Math.ceil(w / scale), rows = (int) Math.ceil(h / scale);
-            if (columns > 0 && rows > 0) {
-                final BufferedImage part = drawn.overlay(x, y, scale, columns, rows);
-                g.drawImage(part, x, y, (int) Math.round(columns * scale), (int) Math.round(rows * scale), null);
-            }
-        } else if (partial != null) {
-            g.drawImage(partial, 0, 0, data.getServer().getWidth(), data.getServer().getHeight(), null);
+        final Graphics2D own = (Graphics2D) g.create();
+        own.setComposite(AlphaComposite.getInstance(AlphaComposite.SRC_OVER, (float) getOpacity()));
+        own.setRenderingHint(RenderingHints.KEY_INTERPOLATION, RenderingHints.VALUE_INTERPOLATION_NEAREST_NEIGHBOR);
+        if (now != null) {
+            own.drawImage(now.picture(), 0, 0, data.getServer().getWidth(), data.getServer().getHeight(), null);
+        } else if (drawn != null) {
+            draw(own, drawn, downsample);
         }
-        g.setComposite(before);
+        own.dispose();
+    }
+
+    /** Zoomed in, one pixel a cell is read and magnified as it is drawn: cells are squares, and few are seen. */
+    private void draw(Graphics2D g, TissueMap drawn, double downsample) {
+        final double scale = Math.max(downsample, drawn.cellPx);
+        final Rectangle cells = seen(g.getClip(), drawn, scale);
+        if (cells.isEmpty()) {
+            return;
+        }
+        Drawn d = last;
+        if (d == null || d.map() != drawn || d.scale() != scale || !d.cells().equals(cells)) {
+            try {
+                final long x = Math.round(cells.x * scale), y = Math.round(cells.y * scale);
+                d = new Drawn(drawn, cells, scale, drawn.overlay(x, y, scale, cells.width, cells.height));
+            } catch (Histoloom.Failure e) { // the settings were applied anew this very moment
+                return;
+            }
+            last = d;
+        }
+        final AffineTransform to = AffineTransform.getScaleInstance(scale, scale);
+        to.translate(cells.x, cells.y);
+        g.drawImage(d.picture(), to, null);
+    }
+
+    /** What of the map is seen, in squares of a side of scale level-0 pixels. */
+    static Rectangle seen(Shape clip, TissueMap map, double scale) {
+        final Rectangle whole = new Rectangle(0, 0, (int) map.width, (int) map.height);
+        final Rectangle part = clip == null ? whole : clip.getBounds().intersection(whole);
+        final int x = (int) Math.floor(part.x / scale), y = (int) Math.floor(part.y / scale);
+        final int right = (int) Math.ceil((part.x + part.width) / scale), bottom = (int) Math.ceil((part.y + part.height) / scale);
+        return part.isEmpty() ? new Rectangle() : new Rectangle(x, y, right - x, bottom - y);
     }
 }

@@ -1,10 +1,13 @@
 package io.github.histoloom.qupath;
 
+import io.github.histoloom.Json;
 import io.github.histoloom.Pictures;
 import io.github.histoloom.RegionReader;
 import io.github.histoloom.Trouble;
 import java.awt.image.BufferedImage;
 import java.io.IOException;
+import java.util.List;
+import java.util.Map;
 import qupath.lib.images.ImageData;
 import qupath.lib.images.servers.ImageServer;
 import qupath.lib.images.servers.PixelCalibration;
@@ -57,7 +60,28 @@ final class ServerReader implements RegionReader {
     @Override
     public double mpp() {
         final PixelCalibration pixels = server.getPixelCalibration();
-        return pixels.hasPixelSizeMicrons() ? pixels.getAveragedPixelSizeMicrons() : 0;
+        return pixels.hasPixelSizeMicrons() ? pixels.getPixelWidthMicrons() : 0;
+    }
+
+    @Override
+    public double mppY() {
+        final PixelCalibration pixels = server.getPixelCalibration();
+        return pixels.hasPixelSizeMicrons() ? pixels.getPixelHeightMicrons() : 0;
+    }
+
+    /** QuPath crops what OpenSlide reads to the bounds of the scan, and tells so only in the properties that the reader's class dumps. */
+    @Override
+    public long[] origin() {
+        try {
+            final Map<String, Object> properties = Json.object((String) server.getClass().getMethod("dumpMetadata").invoke(server));
+            final long[] bounds = new long[4];
+            for (int i = 0; i < 4; i++) {
+                bounds[i] = Long.parseLong((String) properties.get("openslide.bounds-" + List.of("x", "y", "width", "height").get(i)));
+            }
+            return bounds[2] == width() && bounds[3] == height() ? new long[] {bounds[0], bounds[1]} : new long[] {0, 0};
+        } catch (ReflectiveOperationException | RuntimeException e) { // another reader, or a slide without bounds: nothing is cropped
+            return new long[] {0, 0};
+        }
     }
 
     @Override

@@ -1,13 +1,15 @@
 package io.github.histoloom.qupath;
 
+import io.github.histoloom.Session;
 import io.github.histoloom.Synthesis;
 import io.github.histoloom.Tile;
 import io.github.histoloom.TissueMap;
 import io.github.histoloom.Trouble;
 import java.awt.image.BufferedImage;
 import java.io.File;
-import java.util.Collection;
+import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.function.Supplier;
@@ -21,21 +23,24 @@ import javafx.scene.control.ScrollPane;
 import javafx.scene.control.Slider;
 import javafx.scene.control.ToggleButton;
 import javafx.scene.control.ToggleGroup;
+import javafx.scene.control.Tooltip;
 import javafx.scene.image.ImageView;
 import javafx.scene.layout.FlowPane;
 import javafx.scene.layout.GridPane;
 import javafx.scene.layout.HBox;
+import javafx.scene.layout.Pane;
 import javafx.scene.layout.VBox;
 import qupath.fx.dialogs.Dialogs;
 import qupath.fx.dialogs.FileChoosers;
 import qupath.lib.gui.QuPathGUI;
+import qupath.lib.gui.viewer.QuPathViewer;
 import qupath.lib.images.ImageData;
 import qupath.lib.objects.PathObject;
 import qupath.lib.roi.interfaces.ROI;
 
 /** Classes with their crops, a label map to draw with a brush or from annotations, parameters, and the gallery. */
 final class SynthesisWindow {
-    private static final int VIEW_PX = 256;
+    private static final int VIEW_PX = 256, CROP_PX = 48, CROPS_WIDTH_PX = 220, LEFT_PX = 400;
     private static final BufferedImage BLANK = new BufferedImage(1, 1, BufferedImage.TYPE_INT_RGB);
 
     static {
@@ -50,6 +55,7 @@ final class SynthesisWindow {
     private final Slider brush = new Slider(4, 64, 16);
     private final FlowPane gallery = new FlowPane(8, 8);
     private int label;
+    private double brushX, brushY;
 
     SynthesisWindow(Commands commands, ImageData<BufferedImage> image, Synthesis state) {
         this.commands = commands;
@@ -61,19 +67,29 @@ final class SynthesisWindow {
     void show() {
         canvas.setFitWidth(VIEW_PX);
         canvas.setFitHeight(VIEW_PX);
-        canvas.setOnMousePressed(e -> dab(e.getX(), e.getY()));
-        canvas.setOnMouseDragged(e -> dab(e.getX(), e.getY()));
+        canvas.setOnMousePressed(e -> {
+            brushX = e.getX();
+            brushY = e.getY();
+            stroke(e.getX(), e.getY());
+        });
+        canvas.setOnMouseDragged(e -> stroke(e.getX(), e.getY()));
         gallery.setPrefWrapLength(2 * VIEW_PX + 20);
-        final Node parameters = FormDialog.embed(state.form, Set.of("labels", "at", "regions", "first", "from"), form);
+        final Node parameters = FormDialog.embed(state.form, Set.of("labels", "at", "regions", "first", "from", "crops"), form);
         final Button make = new Button("Synthesise"), export = new Button("Export accepted...");
         make.setOnAction(e -> Commands.orSay(this::make));
         export.setOnAction(e -> Commands.orSay(this::export));
-        final VBox left = new VBox(10, new Label("Classes; choose one to draw with"), classes(), drawing(), canvas);
+        final Label about = new Label("Classes; choose one to draw with. Click up to two crops that its tissue shall look like.");
+        about.setWrapText(true);
+        about.setPrefWidth(LEFT_PX);
+        final ScrollPane list = new ScrollPane(classes());
+        list.setPrefViewportHeight(300);
+        list.setPrefViewportWidth(LEFT_PX);
+        final VBox left = new VBox(10, about, list, drawing(), canvas);
         final VBox right = new VBox(10, parameters, new HBox(8, make, export), new Label("Tiles are synthetic; not flagged is not verified."), gallery);
         left.setPadding(new Insets(12));
         right.setPadding(new Insets(12));
         final ScrollPane scroll = new ScrollPane(new HBox(left, right));
-        scroll.setPrefSize(980, 720);
+        scroll.setPrefSize(1010, 720);
         redraw();
         LegendWindow.open(commands.window(), "Histoloom: synthesise from " + state.map.slide, new Scene(scroll));
     }
@@ -88,17 +104,51 @@ final class SynthesisWindow {
             choose.setToggleGroup(group);
             choose.setSelected(c.label() == label);
             choose.setOnAction(e -> label = c.label());
-            final HBox crops = new HBox(2);
-            c.crops().stream().limit(2).forEach(p -> crops.getChildren().add(LegendWindow.picture(p.toUri().toString(), 48)));
-            out.addRow(out.getRowCount(), LegendWindow.swatch(c.rgb()), choose, crops);
+            final FlowPane crops = new FlowPane(2, 2);
+            crops.setPrefWrapLength(CROPS_WIDTH_PX);
+            c.crops().forEach(crop -> crops.getChildren().add(crop(c.label(), crop.index(), LegendWindow.picture(crop.file(), CROP_PX))));
+            final Button other = new Button("...");
+            other.setTooltip(new Tooltip("A picture of your own (PNG)"));
+            other.setOnAction(e -> otherCrop(c.label(), crops));
+            out.addRow(out.getRowCount(), LegendWindow.swatch(c.rgb()), choose, crops, other);
         }
         return out;
+    }
+
+    /** A crop to choose; crop is its index or file. */
+    private ToggleButton crop(int of, Object crop, ImageView picture) {
+        final ToggleButton out = new ToggleButton(null, picture);
+        out.setStyle("-fx-padding: 2");
+        out.setUserData(crop);
+        out.setOnAction(e -> {
+            state.chooseCrop(of, crop);
+            mark(of, (Pane) out.getParent());
+        });
+        return out;
+    }
+
+    /** Of three the first is taken back, so all are looked at. */
+    private void mark(int of, Pane crops) {
+        crops.getChildren().forEach(n -> {
+            final boolean chosen = state.crops(of).contains(n.getUserData());
+            ((ToggleButton) n).setSelected(chosen);
+            n.setStyle("-fx-padding: 2" + (chosen ? "; -fx-base: #d55e00" : ""));
+        });
+    }
+
+    private void otherCrop(int of, Pane crops) {
+        final File file = FileChoosers.promptForFile("A picture of such tissue (PNG)");
+        if (file != null && !state.crops(of).contains(file.getPath())) {
+            crops.getChildren().add(crop(of, file.getPath(), LegendWindow.picture(file.toPath(), CROP_PX)));
+            state.chooseCrop(of, file.getPath());
+            mark(of, crops);
+        }
     }
 
     private Node drawing() {
         final Button fill = new Button("Fill"), here = new Button("Map here"), annotations = new Button("Annotations"), none = new Button("No drawing");
         fill.setOnAction(e -> change(() -> state.fill(label)));
-        here.setOnAction(e -> change(() -> state.fromMap(left(), top())));
+        here.setOnAction(e -> change(this::mapHere));
         annotations.setOnAction(e -> change(this::annotations));
         none.setOnAction(e -> change(state::noDrawing));
         return new VBox(4, new Label("Label map; without a drawing places of the map are taken"), new HBox(4, fill, here, annotations, none),
@@ -119,39 +169,33 @@ final class SynthesisWindow {
     }
 
     /** The tile lies around the middle of the view. */
-    private long left() {
-        return Math.max(0, Math.round(QuPathGUI.getInstance().getViewer().getCenterPixelX() - side() / 2));
-    }
-
-    private long top() {
-        return Math.max(0, Math.round(QuPathGUI.getInstance().getViewer().getCenterPixelY() - side() / 2));
-    }
-
-    private double side() {
-        return ((Number) state.form.field("size_px").value()).doubleValue() * state.map.downsample;
+    private void mapHere() throws Trouble {
+        final QuPathViewer viewer = QuPathGUI.getInstance().getViewer();
+        if (viewer.getImageData() == null || !viewer.getImageData().getServer().getPath().equals(state.map.slideId)) {
+            throw Trouble.parameter("The viewer shows another slide than \"" + state.map.slide + "\", whose map this is. Show that one first.");
+        }
+        final double half = ((Number) state.form.field("size_px").value()).doubleValue() * state.map.downsample / 2;
+        state.fromMap(Math.max(0, Math.round(viewer.getCenterPixelX() - half)), Math.max(0, Math.round(viewer.getCenterPixelY() - half)));
     }
 
     /** Selected annotations: those whose class is one of the map's get its label, others the one chosen. */
     private void annotations() throws Trouble {
-        final Collection<PathObject> selected = image.getHierarchy().getSelectionModel().getSelectedObjects();
-        if (Objects.shapes(selected).isEmpty()) {
-            throw Trouble.noAnnotation(state.map.slide);
-        }
-        double x = Double.POSITIVE_INFINITY, y = x;
-        for (PathObject o : selected) {
-            x = Math.min(x, o.getROI() == null ? x : o.getROI().getBoundsX());
-            y = Math.min(y, o.getROI() == null ? y : o.getROI().getBoundsY());
-        }
-        for (PathObject o : selected) {
+        final List<Synthesis.Area> areas = new ArrayList<>();
+        for (PathObject o : image.getHierarchy().getSelectionModel().getSelectedObjects()) {
             final ROI roi = o.getROI();
-            if (roi != null && roi.isArea()) {
+            if (roi != null && roi.isArea() && !roi.getShape().getBounds2D().isEmpty()) {
                 final int named = o.getPathClass() == null ? 0 : state.label(o.getPathClass().toString());
-                state.annotation(named == 0 ? label : named, roi.getShape(), x, y);
+                areas.add(new Synthesis.Area(named == 0 ? label : named, roi.getShape()));
             }
         }
+        if (areas.isEmpty()) {
+            throw Trouble.noAnnotation(state.map.slide);
+        }
+        state.annotations(areas);
     }
 
-    private void dab(double x, double y) {
+    /** From where the brush was. */
+    private void stroke(double x, double y) {
         if (!take()) {
             return;
         }
@@ -159,7 +203,9 @@ final class SynthesisWindow {
             state.fill(0);
         }
         final double scale = state.canvas().getWidth() / (double) VIEW_PX;
-        state.brush(label, x * scale, y * scale, brush.getValue() * scale);
+        state.brush(label, brushX * scale, brushY * scale, x * scale, y * scale, brush.getValue() * scale);
+        brushX = x;
+        brushY = y;
         redraw();
     }
 
@@ -169,13 +215,22 @@ final class SynthesisWindow {
 
     private void make() throws Trouble {
         if (take()) {
-            commands.run("Synthesise tile", image, (session, slide, watcher) -> state.make(session, slide, watcher), outcome -> fillGallery());
+            final Map<String, Object> params = state.params();
+            final Synthesis.Gallery[] made = new Synthesis.Gallery[1];
+            commands.run("Synthesise tile", image, (session, slide, watcher) -> {
+                final Session.Outcome outcome = session.run("synth", params, slide, state.map, watcher);
+                made[0] = Synthesis.tiles(outcome);
+                return outcome;
+            }, outcome -> {
+                state.show(made[0]);
+                fillGallery();
+            });
         }
     }
 
     private void fillGallery() {
         gallery.getChildren().clear();
-        for (Tile tile : state.gallery) {
+        for (Tile tile : state.gallery()) {
             final ImageView view = new ImageView(Pages.picture(tile.drawn()));
             view.setFitWidth(VIEW_PX);
             view.setPreserveRatio(true);
@@ -190,7 +245,7 @@ final class SynthesisWindow {
     }
 
     private void export() throws Trouble {
-        if (state.gallery.stream().noneMatch(t -> t.accepted)) {
+        if (state.gallery().stream().noneMatch(t -> t.accepted)) {
             throw Trouble.parameter("No tile is accepted. Tick those to keep below their pictures.");
         }
         final File to = FileChoosers.promptForDirectory("Folder for the accepted tiles", null);
