@@ -20,19 +20,22 @@ fn built() -> &'static Path {
     })
 }
 
-/// A program of theirs on a display of its own, the first free one from a number that each test has to itself.
-fn displayed(first: &str, program: &str) -> Command {
+/// A program of theirs on a display of its own, the first free one from a number that each test has to itself, with no settings of a user.
+fn displayed(first: &str, program: &str, dir: &Path) -> Command {
     let mut c = Command::new("xvfb-run");
     c.args(["-a", "-n", first, "-s", "-screen 0 1400x1000x24"]).arg(built().join(program));
-    c.env("HISTOLOOM_LIBRARY", library_dir().join("libhistoloom.so")).env("HISTOLOOM_MODELS", root().join("models/weights"));
+    c.env("XDG_CONFIG_HOME", dir.join("config"))
+        .env("HISTOLOOM_LIBRARY", library_dir().join("libhistoloom.so"))
+        .env("HISTOLOOM_MODELS", root().join("models/weights"));
     c
 }
 
-/// Clicks on Cluster and Synthesise show every colour of the legend, an overlay on the tissue's edge at two zooms, and a gallery.
+/// Clicks on Cluster and Synthesise show every colour of the legend, an overlay on the tissue's edge at two zooms, and a gallery; an atlas is
+/// applied to what is in view alone; settings are kept; tiles are exported once.
 #[test]
 fn a_viewer_in_qt_draws_the_overlay_on_the_tissue() {
     let dir = tempfile::tempdir().expect("a folder");
-    run(displayed("110", "histoloom-viewer").args(["--device", "cpu", "--script"]).arg(dir.path()).arg(sample()));
+    run(displayed("110", "histoloom-viewer", dir.path()).args(["--device", "cpu", "--script"]).arg(dir.path()).arg(sample()));
     let python = if Path::new("/usr/bin/python3").is_file() { "/usr/bin/python3" } else { "python3" };
     run(Command::new(python).arg("-B").arg(root().join("viewer-bridge/asap/tests/check_pictures.py")).arg(dir.path()));
 }
@@ -44,7 +47,7 @@ fn a_viewer_in_qt_says_what_is_missing() {
     let glass = dir.path().join("glass.tif");
     tiled_tiff(&glass, 1024, 1024, |_, _| [245; 3]);
     let said = |option: &str, value: &str| {
-        let mut c = displayed("130", "histoloom-viewer");
+        let mut c = displayed("130", "histoloom-viewer", dir.path());
         let out =
             c.args(["--device", "cpu", option, value, "--script"]).arg(dir.path().join("script")).arg(&glass).output().expect("it starts");
         assert!(!out.status.success(), "{option} {value}: {out:?}");
@@ -60,13 +63,14 @@ fn a_viewer_in_qt_says_what_is_missing() {
     }
 }
 
-/// Loaded, told of a slide, clicked and told of its end as by ASAP: menu, dock and overlay are there, the map lies beside the slide.
+/// Loaded, told of a slide, clicked and told of its end as by ASAP: menu, dock and overlay are there, the map lies beside the slide; what runs
+/// ends with its slide.
 #[test]
 fn the_plugin_for_asap_reads_its_slide_and_leaves_the_map_beside_it() {
     let dir = tempfile::tempdir().expect("a folder");
     let slide = dir.path().join("slide.svs");
     std::fs::copy(sample(), &slide).expect("a copy");
-    run(displayed("150", "plugin/plugin-test")
+    run(displayed("150", "plugin/plugin-test", dir.path())
         .arg(built().join("plugin/libHistoloomPlugin.so"))
         .arg(&slide)
         .arg(dir.path().join("asap.png")));

@@ -22,6 +22,7 @@ AsapSource::AsapSource(std::weak_ptr<MultiResolutionImage> image, const QString 
     for (int level = 0; level < open->getNumberOfLevels(); level++) downsamples.push_back(open->getLevelDownsample(static_cast<unsigned>(level)));
     const auto spacing = open->getSpacing();
     mpp = spacing.empty() ? 0.0 : spacing.front();
+    mpp_y = spacing.empty() ? 0.0 : spacing.back();
 }
 
 QImage AsapSource::level_region(int level, qint64 x, qint64 y, int w, int h) const {

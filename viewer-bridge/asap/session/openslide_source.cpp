@@ -14,8 +14,8 @@ void close(openslide_t *slide) {
     if (slide != nullptr) openslide_close(slide);
 }
 
-double mpp_of(openslide_t *slide) {
-    const char *text = openslide_get_property_value(slide, OPENSLIDE_PROPERTY_NAME_MPP_X);
+double mpp_of(openslide_t *slide, const char *property) {
+    const char *text = openslide_get_property_value(slide, property);
     return text == nullptr ? 0.0 : QByteArray(text).toDouble();
 }
 
@@ -32,7 +32,8 @@ OpenSlideSource::OpenSlideSource(const QString &file) : slide_(openslide_open(QF
     height = rows;
     for (int level = 0; level < openslide_get_level_count(slide_.get()); level++)
         downsamples.push_back(openslide_get_level_downsample(slide_.get(), level));
-    mpp = mpp_of(slide_.get());
+    mpp = mpp_of(slide_.get(), OPENSLIDE_PROPERTY_NAME_MPP_X);
+    mpp_y = mpp_of(slide_.get(), OPENSLIDE_PROPERTY_NAME_MPP_Y);
 }
 
 QImage OpenSlideSource::level_region(int level, qint64 x, qint64 y, int w, int h) const {

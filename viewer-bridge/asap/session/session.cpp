@@ -4,10 +4,10 @@
 
 #include <QDir>
 #include <QFile>
+#include <QDirIterator>
 #include <QFileInfo>
 #include <QJsonArray>
 #include <QJsonDocument>
-#include <QTemporaryDir>
 
 #include <algorithm>
 #include <cmath>
@@ -99,12 +99,14 @@ Session::Session(Setup setup, QObject *parent) : QObject(parent), setup_(std::mo
     connect(&timer_, &QTimer::timeout, this, &Session::poll);
 }
 
-Session::~Session() { forget(); }
+Session::~Session() {
+    forget();
+    for (QThread *doctor : std::as_const(doctors_)) doctor->wait();
+}
 
 void Session::forget() {
     timer_.stop();
-    if (doctor_) doctor_->wait();
-    doctor_.reset();
+    doctor_ = nullptr;
     job_.reset();
     overlay_ = nullptr;
     map_.reset();
@@ -112,13 +114,15 @@ void Session::forget() {
     source_.reset();
     legend_.clear();
     gallery_.clear();
-    if (!out_dir_.isEmpty()) QDir(out_dir_).removeRecursively();
-    out_dir_.clear();
+    out_.reset();
+    tiles_.reset();
 }
 
 void Session::open(std::shared_ptr<SlideSource> slide) {
+    const bool ends = busy();
     forget();
     source_ = std::move(slide);
+    if (ends) emit ended(tr("Ended with its slide."));
     emit overlay_changed();
     emit map_changed();
     emit gallery_changed();
@@ -126,7 +130,8 @@ void Session::open(std::shared_ptr<SlideSource> slide) {
 
 void Session::set_up(const Setup &setup) {
     const auto slide = source_;
-    forget();
+    open(nullptr);
+    for (QThread *doctor : std::as_const(doctors_)) doctor->wait();
     context_.reset();
     setup_ = setup;
     open(slide);
@@ -181,6 +186,9 @@ void Session::start(Kind kind, const char *job, const QJsonObject &parameters) {
     if (busy()) return emit failed(tr("Busy"), tr("Wait for the job that is running, or cancel it."));
     guarded([&] {
         Context &library = context();
+        QJsonObject given = parameters;
+        out_ = kind == Kind::Cluster ? nullptr : std::make_unique<QTemporaryDir>();
+        if (out_) given["out_dir"] = out_->path();
         if (!opened_) {
             hl_slide_desc d{};
             const QByteArray name = source_->name.toUtf8(), id = source_->path.toUtf8();
@@ -189,14 +197,15 @@ void Session::start(Kind kind, const char *job, const QJsonObject &parameters) {
             d.height_px = static_cast<uint64_t>(source_->height);
             d.downsamples = source_->downsamples.data();
             d.levels = static_cast<uint32_t>(source_->downsamples.size());
-            d.mpp_x = d.mpp_y = source_->mpp;
+            d.mpp_x = source_->mpp;
+            d.mpp_y = source_->mpp_y;
             d.background_rgb = 0xffffff;
             d.name = name.constData();
             d.id = id.constData();
             opened_ = library.open(d);
         }
         const bool from_map = kind != Kind::Cluster;
-        job_ = library.start(job, text(parameters), from_map ? nullptr : &*opened_, from_map ? map_.get() : nullptr);
+        job_ = library.start(job, text(given), from_map ? nullptr : &*opened_, from_map ? map_.get() : nullptr);
         kind_ = kind;
         partial_.clear();
         since_partial_.start();
@@ -224,34 +233,65 @@ QString Session::likelihood_map_file() const {
 
 void Session::save_likelihood_map() {
     if (!map_) return emit failed(tr("No map yet"), tr("Cluster the slide first; then its map can be saved."));
-    QTemporaryDir dir;
-    dir.setAutoRemove(false);
-    out_dir_ = dir.path();
-    start(Kind::Save, "edit", {{"out_dir", out_dir_}});
+    start(Kind::Save, "edit", {});
 }
 
+// The map that is there goes once the new one lies beside it.
 bool Session::place_likelihood_map() {
-    const QString to = likelihood_map_file(), from = QDir(out_dir_).filePath("labels_likelihood_map.tif");
-    QFile::remove(to);
-    const bool done = QFile::copy(from, to);
-    QDir(out_dir_).removeRecursively();
-    out_dir_.clear();
+    const QString to = likelihood_map_file(), part = to + ".part";
+    QFile::remove(part);
+    const bool copied = QFile::copy(out_->filePath("labels_likelihood_map.tif"), part);
+    const bool done = copied && (!QFile::exists(to) || QFile::remove(to)) && QFile::rename(part, to);
+    if (!done) QFile::remove(part);
     if (!done) emit failed(tr("Map not saved"), tr("%1 cannot be written; is the slide's folder read-only?").arg(to));
     return done;
 }
 
+void Session::export_tiles(const QString &folder) {
+    if (!tiles_) return emit failed(tr("No tiles yet"), tr("Synthesise tiles first; then they can be exported."));
+    const QDir from(tiles_->path()), to(folder);
+    if (to.exists("manifest.json")) return emit failed(tr("Tiles not exported"), tr("%1 holds tiles already. Choose another folder.").arg(folder));
+    QDirIterator files(from.path(), QDir::Files, QDirIterator::Subdirectories);
+    while (files.hasNext()) {
+        const QString file = files.next(), target = to.filePath(from.relativeFilePath(file));
+        if (!QDir().mkpath(QFileInfo(target).path()) || !QFile::copy(file, target))
+            return emit failed(tr("Tiles not exported"), tr("%1 cannot be written, or is there already.").arg(target));
+    }
+    emit ended(tr("The tiles are in %1.").arg(folder));
+}
+
+QString Session::atlas_file() const {
+    const QDir beside = QFileInfo(library_file()).dir();
+    for (const QString &models : {setup_.models, beside.filePath("../share/histoloom/models"), beside.filePath("models")}) {
+        const QFileInfo atlas(QDir(models), "he_atlas.json");
+        if (!models.isEmpty() && atlas.isFile()) return atlas.canonicalFilePath();
+    }
+    return {};
+}
+
 void Session::cancel() {
     if (job_) guarded([&] { job_->cancel(); });
+    if (doctor_ == nullptr) return;
+    doctor_ = nullptr;
+    emit ended(tr("Cancelled."));
 }
 
 void Session::poll() {
     if (!job_) return timer_.stop();
-    guarded([&] {
+    try {
         const hl_progress now = job_->poll();
         if (now.state != HL_JOB_QUEUED && now.state != HL_JOB_RUNNING) return finish();
         emit progressed(now.stage, now.fraction, now.eta_s);
+    } catch (const std::exception &error) {  // once: nothing can be asked of it any more
+        timer_.stop();
+        job_.reset();
+        return take_failure(error);
+    }
+    try {
         if (kind_ == Kind::Cluster && since_partial_.hasExpired(PARTIAL_MS)) take_partial();
-    });
+    } catch (const std::exception &error) {  // the next one may come
+        qWarning("no picture so far: %s", error.what());
+    }
 }
 
 void Session::take_partial() {
@@ -273,20 +313,29 @@ void Session::finish() {
         Result result = job.result();
         switch (kind_) {
             case Kind::Cluster: take_map(std::move(result)); break;
-            case Kind::Synthesise: take_tiles(result); break;
+            case Kind::Synthesise:
+                take_tiles(result);
+                tiles_ = std::move(out_);
+                break;
             case Kind::Save: what = place_likelihood_map() ? tr("The map lies beside the slide.") : tr("Failed."); break;
         }
     } catch (const std::exception &error) {
-        const auto *known = dynamic_cast<const Error *>(&error);
-        const bool cancelled = known != nullptr && known->code() == HL_E_CANCELLED;
-        what = cancelled ? tr("Cancelled.") : tr("Failed.");
-        if (kind_ == Kind::Cluster) {  // no half-made map stays on the screen
-            overlay_ = map_ ? reader_of(map_) : nullptr;
-            emit overlay_changed();
-        }
-        if (!cancelled) report(error);
+        return take_failure(error);
     }
+    out_.reset();
     emit ended(what);
+}
+
+void Session::take_failure(const std::exception &error) {
+    const auto *known = dynamic_cast<const Error *>(&error);
+    const bool cancelled = known != nullptr && known->code() == HL_E_CANCELLED;
+    out_.reset();
+    if (kind_ == Kind::Cluster) {  // no half-made map stays on the screen
+        overlay_ = map_ ? reader_of(map_) : nullptr;
+        emit overlay_changed();
+    }
+    if (!cancelled) report(error);
+    emit ended(cancelled ? tr("Cancelled.") : tr("Failed."));
 }
 
 void Session::take_map(Result result) {
@@ -301,6 +350,7 @@ void Session::take_map(Result result) {
     }
     overlay_ = reader_of(map_);
     gallery_.clear();
+    tiles_.reset();
     emit overlay_changed();
     emit map_changed();
     emit gallery_changed();
@@ -318,18 +368,21 @@ QImage Session::labels() const { return map_ ? image(map_->labels(), QImage::For
 void Session::doctor() {
     if (busy()) return emit failed(tr("Busy"), tr("Wait for the job that is running, or cancel it."));
     guarded([&] {
-        Context &library = context();
         auto said = std::make_shared<std::string>();
-        doctor_.reset(QThread::create([&library, said] {
+        doctor_ = QThread::create([library = context().get(), said] {
             try {
-                *said = library.doctor_json();
+                *said = detail::text([&](char *d, uint64_t c, uint64_t *n) { return hl_doctor_json(library, d, c, n); });
             } catch (const std::exception &error) {
                 *said = text({{"missing", QJsonArray{error.what()}}});
             }
-        }));
-        connect(doctor_.get(), &QThread::finished, this, [this, said] {
-            doctor_->wait();
-            doctor_.reset();
+        });
+        doctor_->setParent(this);
+        doctors_ += doctor_;
+        connect(doctor_, &QThread::finished, this, [this, said, thread = doctor_] {
+            doctors_.removeOne(thread);
+            thread->deleteLater();
+            if (doctor_ != thread) return;
+            doctor_ = nullptr;
             emit ended(tr("Done."));
             QJsonObject report = object(*said);
             report["library"] = library_file();

@@ -12,6 +12,7 @@
 #include <QObject>
 #include <QRegion>
 #include <QStringList>
+#include <QTemporaryDir>
 #include <QThread>
 #include <QTimer>
 
@@ -54,7 +55,7 @@ public:
 
     // Takes another slide; what was made of the one before is gone. Null: no slide.
     void open(std::shared_ptr<SlideSource> slide);
-    // Where the library and the models are from now on; ends everything.
+    // Where the library and the models are from now on; ends everything. Waits for a doctor that is at work, for seconds.
     void set_up(const Setup &setup);
     const Setup &setup() const { return setup_; }
 
@@ -65,7 +66,12 @@ public:
     // Writes what ASAP loads by itself beside the slide: <slide>_likelihood_map.tif.
     void save_likelihood_map();
     QString likelihood_map_file() const;
+    // Copies the newest tiles as the library wrote them (label maps, manifest, flagged ones apart) into a folder that holds none yet.
+    void export_tiles(const QString &folder);
+    // The atlas that came with the models; "" where none is found.
+    QString atlas_file() const;
     void doctor();
+    // A doctor goes on unheard: the library cannot end it.
     void cancel();
 
     bool busy() const { return job_.has_value() || doctor_ != nullptr; }
@@ -99,6 +105,7 @@ private:
     void take_map(Result result);
     void take_tiles(const Result &result);
     bool place_likelihood_map();
+    void take_failure(const std::exception &error);
     void forget();
     Context &context();
     void guarded(const std::function<void()> &action);
@@ -118,8 +125,9 @@ private:
     std::vector<SyntheticTile> gallery_;
     OverlayReader overlay_;
     double cell_px_ = 0;
-    QString out_dir_;
-    std::unique_ptr<QThread> doctor_;
+    std::unique_ptr<QTemporaryDir> out_, tiles_;  // files of the job that runs, and of the gallery
+    QList<QThread *> doctors_;                    // at work, most of them unheard
+    QThread *doctor_ = nullptr;
 };
 
 }  // namespace histoloom

@@ -18,7 +18,7 @@ public:
     QString path, name;
     qint64 width = 0, height = 0;
     std::vector<double> downsamples;
-    double mpp = 0;  // micrometres a level-0 pixel, 0 = not known
+    double mpp = 0, mpp_y = 0;  // micrometres a level-0 pixel along x and y, 0 = not known
 
 protected:
     // x and y in level-0 pixels, width and height in pixels of the level. Called from several threads at once.

@@ -72,6 +72,23 @@ def zoom(folder: Path, said: dict, name: str, labels: np.ndarray) -> dict:
     return {"downsample": downsample, "off_tissue_px": off, "colours": found, "judged": round(float(judged.mean()), 3)}
 
 
+def in_view(folder: Path, said: dict) -> None:
+    """The map by the atlas covers what the window showed and no more; the dialog came with the atlas and what was typed before."""
+    assert said["k_shown"] == 5 and said["atlas_shown"].endswith("he_atlas.json"), (said["k_shown"], said["atlas_shown"])
+    labels = np.asarray(Image.open(folder / "in_view_labels.png").convert("L"))
+    x, y, width, height = (v / said["cell_px"] for v in said["in_view_px"])
+    rows, columns = np.nonzero(labels)
+    for what, at, first, length in (("rows", rows, y, height), ("columns", columns, x, width)):
+        assert len(at) and at.min() >= first - 1 and at.max() <= first + length, f"{what} with classes beyond the view: {said['in_view_px']}"
+        assert at.max() - at.min() > length / 2, f"{what} in view without a class"
+    names = [c["name"] for c in said["in_view_classes"]]
+    assert any("Tumour" in name for name in names), f"not the atlas's names: {names}"
+    exported = folder / "tiles \u00e9"
+    manifest = json.loads((exported / "manifest.json").read_text())
+    tiles = manifest["tiles"] + manifest["flagged"]
+    assert len(tiles) == 2 and all((exported / tile["image"]).is_file() for tile in tiles), tiles
+
+
 def main(folder: Path) -> None:
     said = json.loads((folder / "script.json").read_text())
     labels = np.asarray(Image.open(folder / "labels.png").convert("L"))
@@ -79,7 +96,9 @@ def main(folder: Path) -> None:
     assert all(zooms["far"]["colours"].values()), f"a colour of the legend is not on the slide: {zooms['far']['colours']}"
     assert zooms["far"]["downsample"] > 2 * zooms["near"]["downsample"], "two zooms"
     messages = list(said["messages"].values())
-    assert len(set(messages)) == len(messages) == 3, messages
+    assert len(set(messages)) == len(messages) == 4, messages
+    assert "holds tiles already" in said["messages"]["a second export"], messages
+    in_view(folder, said)
     assert said["messages"]["cluster"].startswith("No slide") and said["messages"]["synthesise"].startswith("No map"), messages
     assert not said["left_by_cancel"], "a cancelled job left an overlay"
     x, y, width, height = said["gallery_px"]

@@ -17,6 +17,7 @@
 #include <QFile>
 #include <QFileInfo>
 #include <QGraphicsItem>
+#include <QLabel>
 #include <QListWidget>
 #include <QMainWindow>
 #include <QMenu>
@@ -131,6 +132,34 @@ void without_slide(QMenu *menu) {
     QApplication::processEvents();
 }
 
+QString status(const QDockWidget *dock) { return dock->findChild<QLabel *>("status")->text(); }
+
+// What runs when the slide goes ends with it, and says so; a doctor that is not awaited any more says nothing.
+void closed_at_work(FakeAsap &asap, QMenu *menu, const QDockWidget *dock, const char *slide) {
+    const auto *cancel = dock->findChild<QPushButton *>("cancel");
+    const auto image = std::make_shared<FakeImage>(slide);
+    for (const char *action : {"doctor", "cluster"}) {
+        emit asap.newImageLoaded(image, slide);
+        if (action == std::string("cluster")) start(menu, action, "k", 4);
+        else menu->findChild<QAction *>(action)->trigger();
+        wait("work", [&] { return cancel->isEnabled(); });
+        emit asap.imageClosed();
+        check(!cancel->isEnabled() && status(dock).startsWith("Ended"), "it is at work without a slide");
+        check(image.use_count() == 1, "a slide is held after its end");
+    }
+    menu->findChild<QAction *>("doctor")->trigger();
+    dock->findChild<QPushButton *>("cancel")->click();
+    check(!cancel->isEnabled() && status(dock) == "Cancelled.", "the doctor cannot be cancelled");
+    menu->findChild<QAction *>("doctor")->trigger();
+    wait("the doctor", [] { return shown<QMessageBox>() != nullptr; });
+    check(shown<QMessageBox>()->informativeText().contains("Nothing is missing"), "something is missing");
+    shown<QMessageBox>()->button(QMessageBox::Ok)->click();
+    QElapsedTimer time;
+    time.start();
+    wait("nothing", [&] { return time.hasExpired(DRAWN_MS); });
+    check(shown<QMessageBox>() == nullptr, "a doctor who was sent away speaks");
+}
+
 void run(const QString &file, const char *slide, const char *picture) {
     QPluginLoader loader(QFileInfo(file).absoluteFilePath());
     auto *found = qobject_cast<WorkstationExtensionPluginInterface *>(loader.instance());
@@ -152,6 +181,7 @@ void run(const QString &file, const char *slide, const char *picture) {
     asap.resize(1100, 800);
     asap.show();
     without_slide(menu);
+    closed_at_work(asap, menu, dock, slide);
 
     auto image = std::make_shared<FakeImage>(slide);
     emit asap.newImageLoaded(image, slide);

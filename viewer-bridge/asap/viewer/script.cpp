@@ -4,6 +4,7 @@
 #include "window.h"
 
 #include <QApplication>
+#include <QCheckBox>
 #include <QDialogButtonBox>
 #include <QDir>
 #include <QDoubleSpinBox>
@@ -11,6 +12,7 @@
 #include <QFile>
 #include <QJsonArray>
 #include <QJsonDocument>
+#include <QLineEdit>
 #include <QListWidget>
 #include <QMessageBox>
 #include <QPushButton>
@@ -40,9 +42,11 @@ private:
     template <class W> W *box(const char *what);
     void click(const char *action);
     void start(const char *action, const std::vector<std::pair<const char *, int>> &values);
-    void see_message(const char *action);
+    void see_message(const char *name, const std::function<void()> &cause);
     void cancelled_once();
     void clustered();
+    void gallery();
+    void in_view_by_atlas();
     void set_opacity(int percent);
     void wheel(int steps, const QPointF &at);
     void settle();
@@ -86,15 +90,20 @@ void Script::start(const char *action, const std::vector<std::pair<const char *,
     click(action);
     auto *dialog = box<ParamsDialog>("a dialog");
     if (auto *mpp = dialog->findChild<QDoubleSpinBox *>("mpp")) mpp->setValue(UNKNOWN_MPP);
-    for (const auto &[name, value] : values) dialog->findChild<QSpinBox *>(name)->setValue(value);
-    if (QString(action) == "cluster") dialog->grab().save(folder_.filePath("dialog.png"));
+    if (const auto *k = dialog->findChild<QSpinBox *>("k")) out_["k_shown"] = k->value();
+    if (const auto *atlas = dialog->findChild<QLineEdit *>("atlas")) out_["atlas_shown"] = atlas->text();
+    for (const auto &[name, value] : values) {
+        if (auto *box = dialog->findChild<QSpinBox *>(name)) box->setValue(value);
+        else dialog->findChild<QCheckBox *>(name)->setChecked(value != 0);
+    }
+    if (QString(action) != "synthesise") dialog->grab().save(folder_.filePath(QString(action) + "_dialog.png"));
     dialog->findChild<QDialogButtonBox *>()->button(QDialogButtonBox::Ok)->click();
 }
 
-void Script::see_message(const char *action) {
-    click(action);
+void Script::see_message(const char *name, const std::function<void()> &cause) {
+    cause();
     auto *message = box<QMessageBox>("a message");
-    messages_[action] = message->text() + ": " + message->informativeText();
+    messages_[name] = message->text() + ": " + message->informativeText();
     message->button(QMessageBox::Ok)->click();
     QApplication::processEvents();
 }
@@ -191,33 +200,60 @@ QJsonArray Script::legend() const {
     return out;
 }
 
+// Made, enlarged, and exported to a folder that then holds tiles.
+void Script::gallery() {
+    Session &session = window_.controller().session();
+    start("synthesise", {{"n", 2}, {"seed", 1}});
+    wait("synthetic tiles", [&] { return !session.busy(); });
+    shoot("gallery", 50);
+    auto *gallery = window_.controller().panel()->findChild<QListWidget *>("gallery");
+    out_["gallery"] = gallery->count();
+    const QPoint corner = gallery->viewport()->mapTo(&window_, QPoint());
+    out_["gallery_px"] = QJsonArray{corner.x(), corner.y(), gallery->viewport()->width(), gallery->viewport()->height()};
+    emit gallery->itemActivated(gallery->item(0));
+    QDialog *large = nullptr;
+    wait("the tile enlarged", [&] { return (large = window_.findChild<QDialog *>("enlarged")) != nullptr && large->isVisible(); });
+    large->grab().save(folder_.filePath("enlarged.png"));
+    large->close();
+    session.export_tiles(folder_.filePath("tiles \u00e9"));
+    see_message("a second export", [&] { session.export_tiles(folder_.filePath("tiles \u00e9")); });
+}
+
+// Another map, by the atlas that came with the models, of the part that the window shows.
+void Script::in_view_by_atlas() {
+    const Session &session = window_.controller().session();
+    start("atlas", {{"in_view", 1}});
+    wait("the part in view", [&] { return !session.busy(); });
+    settle();
+    window_.grab().save(folder_.filePath("in_view.png"));
+    session.labels().save(folder_.filePath("in_view_labels.png"));
+    const QRectF seen = window_.view()->seen();
+    out_["in_view_px"] = QJsonArray{seen.x(), seen.y(), seen.width(), seen.height()};
+    out_["in_view_classes"] = legend();
+}
+
 void Script::play(const QString &slide) {
     Session &session = window_.controller().session();
-    see_message("cluster");
+    see_message("cluster", [this] { click("cluster"); });
     if (!window_.open_slide(slide)) throw std::runtime_error("the slide was not opened");
     settle();
-    see_message("synthesise");
-    see_message("save_map");
+    see_message("synthesise", [this] { click("synthesise"); });
+    see_message("save_map", [this] { click("save_map"); });
     cancelled_once();
     clustered();
     session.labels().save(folder_.filePath("labels.png"));
     zoomed("far");
     wheel(6, QPointF(window_.view()->viewport()->width() * 0.45, window_.view()->viewport()->height() * 0.55));
     zoomed("near");
-    start("synthesise", {{"n", 2}, {"seed", 1}});
-    wait("synthetic tiles", [&] { return !session.busy(); });
-    shoot("gallery", 50);
-    const auto *gallery = window_.controller().panel()->findChild<QListWidget *>("gallery");
-    out_["gallery"] = gallery->count();
-    const QPoint corner = gallery->viewport()->mapTo(&window_, QPoint());
-    out_["gallery_px"] = QJsonArray{corner.x(), corner.y(), gallery->viewport()->width(), gallery->viewport()->height()};
+    gallery();
+    out_["cell_px"] = session.cell_px();
+    out_["legend"] = legend();
+    in_view_by_atlas();
     click("doctor");
     wait("the doctor", [&] { return !session.busy(); });
     auto *doctor = box<QMessageBox>("the doctor");
     doctor->grab().save(folder_.filePath("doctor.png"));
     doctor->button(QMessageBox::Ok)->click();
-    out_["cell_px"] = session.cell_px();
-    out_["legend"] = legend();
     out_["shots"] = shots_;
     out_["messages"] = messages_;
     out_["times"] = times_;

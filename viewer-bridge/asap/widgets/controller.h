@@ -1,5 +1,5 @@
 // Menu, dock content and overlay of Histoloom in a viewer. In: the slide that the viewer opened and the scene it is drawn in. Both the small
-// viewer and the plugin of ASAP own one.
+// viewer and the plugin of ASAP own one. Library, models, parameters and opacity are kept for the next start (QSettings, Histoloom).
 #pragma once
 
 #include "panel.h"
@@ -13,11 +13,13 @@ class QGraphicsScene;
 
 namespace histoloom {
 
+class ParamsDialog;
+
 class Controller : public QObject {
     Q_OBJECT
 
 public:
-    // window: where dialogs belong.
+    // window: where dialogs belong. What setup leaves open is as it was set last.
     Controller(const Setup &setup, QWidget *window);
     ~Controller() override;
 
@@ -36,14 +38,16 @@ public:
 
 private:
     void add_actions();
-    void ask(const QString &title, const QString &kind, const QStringList &names, void (Session::*start)(const QJsonObject &));
+    ParamsDialog *ask(const QString &title, const QString &kind, const QStringList &names);
+    void ask_map(const QString &title, QStringList names);
     void ask_cluster();
+    void ask_atlas();
     void ask_synthesise();
     void choose_library();
     void choose_models();
     void show_overlay();
     void tell(const QString &title, const QString &text);
-    void show_doctor(const QJsonObject &report);
+    void show_doctor(QJsonObject report);
 
     QPointer<QWidget> window_;
     Session session_;

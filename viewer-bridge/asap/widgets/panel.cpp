@@ -1,6 +1,8 @@
 #include "panel.h"
 
 #include <QCheckBox>
+#include <QDialog>
+#include <QFileDialog>
 #include <QHBoxLayout>
 #include <QHeaderView>
 #include <QLabel>
@@ -9,17 +11,19 @@
 #include <QPainterPath>
 #include <QProgressBar>
 #include <QPushButton>
+#include <QScrollArea>
 #include <QSlider>
 #include <QTreeWidget>
 #include <QVBoxLayout>
 
+#include <algorithm>
 #include <cmath>
 
 namespace histoloom {
 
 namespace {
 
-constexpr int GALLERY_PX = 150;
+constexpr int GALLERY_PX = 150, LARGE_PX = 768;
 const QColor FLAG(255, 0, 160);
 
 QPixmap swatch(const QColor &color) {
@@ -29,7 +33,7 @@ QPixmap swatch(const QColor &color) {
     return out;
 }
 
-// The tile with its flagged cells outlined, and the word that says what it is.
+// The tile with its flagged cells outlined.
 QPixmap picture_of(const SyntheticTile &tile, bool flags) {
     QPixmap out = QPixmap::fromImage(tile.picture);
     QPainter painter(&out);
@@ -45,7 +49,7 @@ QPixmap picture_of(const SyntheticTile &tile, bool flags) {
         painter.setPen(QPen(FLAG, 4, Qt::DashLine));
         painter.drawRect(out.rect().adjusted(2, 2, -3, -3));
     }
-    return out.scaled(GALLERY_PX, GALLERY_PX, Qt::KeepAspectRatio, Qt::SmoothTransformation);
+    return out;
 }
 
 QString about(const SyntheticTile &tile) {
@@ -78,8 +82,13 @@ Panel::Panel(Session *session, QWidget *parent) : QWidget(parent), session_(sess
     flags_ = new QCheckBox(tr("Flags"));
     flags_->setToolTip(tr("Outlined: cells that were flagged; a dashed frame: the tile as a whole"));
     flags_->setChecked(true);
+    export_ = new QPushButton(tr("Export..."));
+    export_->setObjectName("export");
+    export_->setToolTip(tr("Tiles, label maps and manifest into a folder; flagged tiles apart"));
+    export_->setEnabled(false);
     row->addWidget(gallery_title_, 1);
     row->addWidget(flags_);
+    row->addWidget(export_);
     column->addLayout(row);
     gallery_ = new QListWidget;
     gallery_->setObjectName("gallery");
@@ -89,6 +98,8 @@ Panel::Panel(Session *session, QWidget *parent) : QWidget(parent), session_(sess
     gallery_->setIconSize(QSize(GALLERY_PX, GALLERY_PX));
     gallery_->setSpacing(4);
     column->addWidget(gallery_, 2);
+    connect(gallery_, &QListWidget::itemActivated, this, [this](QListWidgetItem *item) { enlarge(gallery_->row(item)); });
+    connect(export_, &QPushButton::clicked, this, &Panel::export_tiles);
     connect(flags_, &QCheckBox::toggled, this, &Panel::show_gallery);
     connect(session_, &Session::progressed, this, &Panel::show_progress);
     connect(session_, &Session::ended, this, &Panel::show_end);
@@ -131,10 +142,13 @@ QLayout *Panel::opacity_row() {
 
 double Panel::opacity() const { return opacity_->value() / 100.0; }
 
+void Panel::set_opacity(double opacity) { opacity_->setValue(static_cast<int>(std::lround(100 * opacity))); }
+
 void Panel::show_progress(const QString &stage, double fraction, double eta_s) {
     QString text = stage;
     if (fraction >= 0) text += QString(", %1 %").arg(std::lround(100 * fraction));
-    if (eta_s >= 0) text += tr(", %1 s left").arg(std::ceil(eta_s), 0, 'f', 0);
+    if (eta_s >= 100) text += tr(", %1 min left").arg(std::ceil(eta_s / 60), 0, 'f', 0);
+    else if (eta_s >= 0) text += tr(", %1 s left").arg(std::ceil(eta_s), 0, 'f', 0);
     status_->setText(text);
     bar_->setRange(0, fraction < 0 ? 0 : 1000);
     if (fraction >= 0) bar_->setValue(static_cast<int>(1000 * fraction));
@@ -164,11 +178,41 @@ void Panel::show_gallery() {
         number++;
         flagged += tile.reasons.isEmpty() ? 0 : 1;
         const QString name = tile.reasons.isEmpty() ? QString::number(number) : tr("%1, flagged").arg(number);
-        auto *item = new QListWidgetItem(picture_of(tile, flags_->isChecked()), name);
-        item->setToolTip(about(tile));
+        const QPixmap small = picture_of(tile, flags_->isChecked()).scaled(GALLERY_PX, GALLERY_PX, Qt::KeepAspectRatio, Qt::SmoothTransformation);
+        auto *item = new QListWidgetItem(small, name);
+        item->setToolTip(about(tile) + tr("\nDouble-click to enlarge."));
         gallery_->addItem(item);
     }
+    export_->setEnabled(number > 0);
     gallery_title_->setText(number == 0 ? tr("Synthetic tiles") : tr("Synthetic tiles: %1, flagged: %2").arg(number).arg(flagged));
+}
+
+void Panel::enlarge(int index) {
+    if (index < 0 || index >= static_cast<int>(session_->gallery().size())) return;
+    const SyntheticTile &tile = session_->gallery()[static_cast<size_t>(index)];
+    auto *dialog = new QDialog(window());
+    dialog->setObjectName("enlarged");
+    dialog->setWindowTitle(tr("Synthetic tile %1").arg(index + 1));
+    dialog->setAttribute(Qt::WA_DeleteOnClose);
+    auto *picture = new QLabel;
+    const QPixmap pixels = picture_of(tile, flags_->isChecked());
+    const int times = std::max(1, LARGE_PX / pixels.width());
+    picture->setPixmap(pixels.scaled(pixels.size() * times));
+    auto *scroll = new QScrollArea;
+    scroll->setWidget(picture);
+    const QSize frame(2 * scroll->frameWidth(), 2 * scroll->frameWidth());
+    scroll->setMinimumSize(picture->sizeHint().boundedTo(QSize(LARGE_PX, LARGE_PX)) + frame);
+    auto *said = new QLabel(about(tile));
+    said->setWordWrap(true);
+    auto *column = new QVBoxLayout(dialog);
+    column->addWidget(scroll, 1);
+    column->addWidget(said);
+    dialog->show();
+}
+
+void Panel::export_tiles() {
+    const QString folder = QFileDialog::getExistingDirectory(this, tr("Folder for the tiles"));
+    if (!folder.isEmpty()) session_->export_tiles(folder);
 }
 
 }  // namespace histoloom

@@ -21,6 +21,7 @@ class Panel : public QWidget {
 public:
     explicit Panel(Session *session, QWidget *parent = nullptr);
     double opacity() const;
+    void set_opacity(double opacity);
 
 signals:
     void opacity_changed(double opacity);
@@ -32,6 +33,8 @@ private:
     void show_end(const QString &what);
     void show_legend();
     void show_gallery();
+    void enlarge(int index);
+    void export_tiles();
 
     Session *session_;
     QLabel *status_;
@@ -42,6 +45,7 @@ private:
     QLabel *gallery_title_;
     QCheckBox *flags_;
     QListWidget *gallery_;
+    QPushButton *export_;
 };
 
 }  // namespace histoloom

@@ -3,9 +3,12 @@
 #include <QCheckBox>
 #include <QDialogButtonBox>
 #include <QDoubleSpinBox>
+#include <QFileDialog>
 #include <QFormLayout>
+#include <QHBoxLayout>
 #include <QJsonArray>
 #include <QLabel>
+#include <QLineEdit>
 #include <QPushButton>
 #include <QSpinBox>
 
@@ -28,6 +31,7 @@ QString label_of(const QString &name) {
         {"size_px", ParamsDialog::tr("Side, px")},
         {"steps", ParamsDialog::tr("Steps")},
         {"guidance", ParamsDialog::tr("Guidance")},
+        {"atlas", ParamsDialog::tr("Atlas")},
     };
     return LABELS.value(name, name);
 }
@@ -57,43 +61,74 @@ QDoubleSpinBox *number(const QJsonObject &property, bool open) {
     return box;
 }
 
-}  // namespace
-
-ParamsDialog::ParamsDialog(const QString &title, const QJsonObject &schema, const QStringList &names, QWidget *parent) : QDialog(parent) {
-    setWindowTitle(title);
-    auto *form = new QFormLayout(this);
-    form->setFieldGrowthPolicy(QFormLayout::FieldsStayAtSizeHint);
-    form->setVerticalSpacing(4);
-    for (const QString &name : names) add(form, name, schema["properties"].toObject()[name].toObject());
-    auto *buttons = new QDialogButtonBox(QDialogButtonBox::Ok | QDialogButtonBox::Cancel);
-    buttons->button(QDialogButtonBox::Ok)->setText(tr("Start"));
-    form->addRow(buttons);
-    connect(buttons, &QDialogButtonBox::accepted, this, &QDialog::accept);
-    connect(buttons, &QDialogButtonBox::rejected, this, &QDialog::reject);
-    setAttribute(Qt::WA_DeleteOnClose);
-}
-
-void ParamsDialog::add(QFormLayout *form, const QString &name, const QJsonObject &property) {
-    const auto [type, open] = type_of(property);
-    QWidget *field = nullptr;
-    if (type == "integer") field = whole_number(property);
-    else if (type == "number") field = number(property, open);
-    else if (type == "boolean") {
-        auto *box = new QCheckBox;
-        box->setChecked(property["default"].toBool());
-        field = box;
-    } else return;
-    field->setObjectName(name);
-    fields_[name] = field;
-    auto *about = new QLabel(property["description"].toString());
+QLabel *small_print(const QString &text) {
+    auto *about = new QLabel(text);
     about->setWordWrap(true);
     about->setMinimumWidth(320);
     QFont small = about->font();
     small.setPointSizeF(small.pointSizeF() * 0.85);
     about->setFont(small);
     about->setForegroundRole(QPalette::PlaceholderText);
-    form->addRow(label_of(name), field);
-    form->addRow(QString(), about);
+    return about;
+}
+
+}  // namespace
+
+ParamsDialog::ParamsDialog(const QString &title, const QJsonObject &schema, const QStringList &names, QWidget *parent) : QDialog(parent) {
+    setWindowTitle(title);
+    form_ = new QFormLayout(this);
+    form_->setFieldGrowthPolicy(QFormLayout::FieldsStayAtSizeHint);
+    form_->setVerticalSpacing(4);
+    for (const QString &name : names) add(name, schema["properties"].toObject()[name].toObject());
+    auto *buttons = new QDialogButtonBox(QDialogButtonBox::Ok | QDialogButtonBox::Cancel);
+    buttons->button(QDialogButtonBox::Ok)->setText(tr("Start"));
+    form_->addRow(buttons);
+    connect(buttons, &QDialogButtonBox::accepted, this, &QDialog::accept);
+    connect(buttons, &QDialogButtonBox::rejected, this, &QDialog::reject);
+    setAttribute(Qt::WA_DeleteOnClose);
+}
+
+QCheckBox *ParamsDialog::add_choice(const QString &name, const QString &label, const QString &about) {
+    auto *box = new QCheckBox;
+    box->setObjectName(name);
+    form_->insertRow(0, QString(), small_print(about));
+    form_->insertRow(0, label, box);
+    return box;
+}
+
+QWidget *ParamsDialog::file_row(QLineEdit *field, const QString &title) {
+    auto *row = new QWidget;
+    auto *layout = new QHBoxLayout(row);
+    layout->setContentsMargins(0, 0, 0, 0);
+    field->setMinimumWidth(260);
+    auto *browse = new QPushButton("...");
+    browse->setAutoDefault(false);
+    layout->addWidget(field);
+    layout->addWidget(browse);
+    connect(browse, &QPushButton::clicked, this, [this, field, title] {
+        if (const QString file = QFileDialog::getOpenFileName(this, title, field->text()); !file.isEmpty()) field->setText(file);
+    });
+    return row;
+}
+
+void ParamsDialog::add(const QString &name, const QJsonObject &property) {
+    const auto [type, open] = type_of(property);
+    QWidget *field = nullptr, *row = nullptr;
+    if (type == "integer") field = whole_number(property);
+    else if (type == "number") field = number(property, open);
+    else if (type == "boolean") {
+        auto *box = new QCheckBox;
+        box->setChecked(property["default"].toBool());
+        field = box;
+    } else if (type == "string") {
+        auto *line = new QLineEdit(property["default"].toString());
+        field = line;
+        row = file_row(line, label_of(name));
+    } else return;
+    field->setObjectName(name);
+    fields_[name] = field;
+    form_->addRow(label_of(name), row == nullptr ? field : row);
+    form_->addRow(QString(), small_print(property["description"].toString()));
 }
 
 QJsonObject ParamsDialog::parameters() const {
@@ -101,10 +136,23 @@ QJsonObject ParamsDialog::parameters() const {
     for (auto at = fields_.begin(); at != fields_.end(); ++at) {
         if (const auto *box = qobject_cast<QSpinBox *>(*at)) out[at.key()] = box->value();
         else if (const auto *check = qobject_cast<QCheckBox *>(*at)) out[at.key()] = check->isChecked();
-        else if (const auto *real = qobject_cast<QDoubleSpinBox *>(*at); real->specialValueText().isEmpty() || real->value() > 0)
+        else if (const auto *real = qobject_cast<QDoubleSpinBox *>(*at); real != nullptr && (real->specialValueText().isEmpty() || real->value() > 0))
             out[at.key()] = real->value();
+        else if (const auto *line = qobject_cast<QLineEdit *>(*at); line != nullptr && !line->text().trimmed().isEmpty())
+            out[at.key()] = line->text().trimmed();
     }
     return out;
+}
+
+void ParamsDialog::fill(const QJsonObject &parameters) {
+    for (auto at = fields_.begin(); at != fields_.end(); ++at) {
+        const QJsonValue value = parameters[at.key()];
+        if (value.isUndefined()) continue;
+        if (auto *box = qobject_cast<QSpinBox *>(*at)) box->setValue(value.toInt(box->value()));
+        else if (auto *check = qobject_cast<QCheckBox *>(*at)) check->setChecked(value.toBool(check->isChecked()));
+        else if (auto *real = qobject_cast<QDoubleSpinBox *>(*at)) real->setValue(value.toDouble(real->value()));
+        else if (auto *line = qobject_cast<QLineEdit *>(*at)) line->setText(value.toString(line->text()));
+    }
 }
 
 }  // namespace histoloom

@@ -1,4 +1,4 @@
-// A dialog for some parameters of a job, built from the library's JSON schema: names, ranges, defaults and a sentence each.
+// A dialog for some parameters of a job, built from the library's JSON schema: names, ranges, defaults and a sentence each. Texts are files.
 #pragma once
 
 #include <QDialog>
@@ -6,7 +6,9 @@
 #include <QMap>
 #include <QStringList>
 
+class QCheckBox;
 class QFormLayout;
+class QLineEdit;
 
 namespace histoloom {
 
@@ -17,10 +19,16 @@ public:
     ParamsDialog(const QString &title, const QJsonObject &schema, const QStringList &names, QWidget *parent);
     // What was asked for; what was left open is not in it.
     QJsonObject parameters() const;
+    // Shows these values, as far as there are fields for them.
+    void fill(const QJsonObject &parameters);
+    // A choice above the parameters that is none of them.
+    QCheckBox *add_choice(const QString &name, const QString &label, const QString &about);
 
 private:
-    void add(QFormLayout *form, const QString &name, const QJsonObject &property);
+    void add(const QString &name, const QJsonObject &property);
+    QWidget *file_row(QLineEdit *field, const QString &title);
 
+    QFormLayout *form_;
     QMap<QString, QWidget *> fields_;
 };
 

@@ -48,7 +48,7 @@ void TiledItem::paint(QPainter *painter, const QStyleOptionGraphicsItem *option,
     QElapsedTimer time;
     time.start();
     const QTransform view = painter->worldTransform();
-    const double downsample = 1.0 / std::max(view.m11(), 1e-9);
+    const double downsample = 1.0 / std::max(view.m11() * painter->device()->devicePixelRatioF(), 1e-9);
     const int level = std::clamp(static_cast<int>(std::floor(std::log2(downsample) + 0.01)), 0, coarsest_);
     if (level != wanted_level_) {  // what was wanted at another zoom is not wanted any more
         pool_.clear();
