@@ -213,6 +213,7 @@ void Script::gallery() {
     emit gallery->itemActivated(gallery->item(0));
     QDialog *large = nullptr;
     wait("the tile enlarged", [&] { return (large = window_.findChild<QDialog *>("enlarged")) != nullptr && large->isVisible(); });
+    settle();
     large->grab().save(folder_.filePath("enlarged.png"));
     large->close();
     session.export_tiles(folder_.filePath("tiles \u00e9"));

@@ -200,8 +200,9 @@ void Panel::enlarge(int index) {
     picture->setPixmap(pixels.scaled(pixels.size() * times));
     auto *scroll = new QScrollArea;
     scroll->setWidget(picture);
-    const QSize frame(2 * scroll->frameWidth(), 2 * scroll->frameWidth());
-    scroll->setMinimumSize(picture->sizeHint().boundedTo(QSize(LARGE_PX, LARGE_PX)) + frame);
+    scroll->setFrameShape(QFrame::NoFrame);
+    scroll->setWidgetResizable(true);
+    scroll->setMinimumSize(picture->pixmap().size().boundedTo(QSize(LARGE_PX, LARGE_PX)) + QSize(4, 4));
     auto *said = new QLabel(about(tile));
     said->setWordWrap(true);
     auto *column = new QVBoxLayout(dialog);
