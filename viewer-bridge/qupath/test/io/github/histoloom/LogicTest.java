@@ -84,6 +84,7 @@ public final class LogicTest {
             t.cancel(session);
             t.again(session, part);
             t.synthesis(session);
+            t.generated(session);
             t.drawing(session);
             t.atlas(session);
         }
@@ -503,6 +504,32 @@ public final class LogicTest {
         try (Histoloom.Result result = session.run("synth", repeat, slide, QUIET).result()) {
             must(Arrays.equals(pixels(result.tile(0)), pixels(tile.image)), "the script line makes the same tile");
         }
+    }
+
+    /** From annotations with classes to tiles of them; a hole belongs to the other tissue. */
+    private void generated(Session session) throws Trouble {
+        final Other other = new Other();
+        other.id = "annotated";
+        final Area ring = new Area(new Rectangle(700, 1300, 450, 500));
+        ring.subtract(new Area(new Rectangle(850, 1450, 150, 150)));
+        final List<Outlines.Annotated> drawn = List.of(new Outlines.Annotated("Dermis", 0x0040C8, ring),
+            new Outlines.Annotated("Epidermis", null, new Ellipse2D.Double(1250, 900, 350, 500)));
+        final Session.Outcome outcome = session.generate(drawn, Map.of("n", 1L, "size_px", 128L, "steps", 2L), other, QUIET);
+        final TissueMap map = outcome.map();
+        final List<String> names = new ArrayList<>();
+        map.classes.forEach(c -> names.add(c.name()));
+        must(names.equals(List.of("Dermis", "Epidermis", "Other tissue")), "the classes that were drawn: " + names);
+        final Histoloom.Labels labels = map.labels();
+        final double cell = (double) map.width / labels.width;
+        final int[][] at = {{900, 1350, 1}, {925, 1525, 3}, {1425, 1150, 2}, {60, 60, 0}};
+        for (int[] p : at) {
+            final int found = labels.data[(int) (p[1] / cell) * labels.width + (int) (p[0] / cell)];
+            must(found == p[2], "label " + found + " at " + p[0] + ", " + p[1]);
+        }
+        must(session.map(other) == map && outcome.script().contains("HistoloomScripts.generate('''{"), "kept, and a line: " + outcome.script());
+        must(Synthesis.tiles(outcome).tiles().size() == 1, "a tile");
+        outcome.result().close();
+        fails(Trouble.Kind.PARAMETER, () -> session.generate(List.of(), Map.of(), other, QUIET), "no region");
     }
 
     private static int[] pixels(BufferedImage image) {

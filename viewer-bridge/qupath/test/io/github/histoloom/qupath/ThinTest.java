@@ -121,6 +121,7 @@ public final class ThinTest {
         must(Arrays.equals(ServerReader.of(image).origin(), new long[] {70, 80}), "where the viewer crops");
         fails(Trouble.Kind.NO_MAP, begin + "annotate()");
         fails(Trouble.Kind.NO_ANNOTATION, begin + "roi([])");
+        fails(Trouble.Kind.NO_ANNOTATION, begin + "generate('{}')");
         final PathObject area = PathObjects.createAnnotationObject(ROIs.createAreaROI(new Rectangle(600, 900, 900, 900), ImagePlane.getDefaultPlane()),
             PathClass.fromString("Histoloom", null));
         image.getHierarchy().addObject(area);
@@ -144,6 +145,10 @@ public final class ThinTest {
         final String folder = new File(out, "tiles").getPath().replace("\\", "/");
         final Object said = new GroovyShell().evaluate(begin + "run('synth', [n: 1, size_px: 128, steps: 2, out_dir: \"${'" + folder + "'}\"])");
         must(Json.integer(Json.object((String) said).get("kept")) == 1 && new File(folder, "manifest.json").isFile(), "a tile from a script: " + said);
+        final String set = new File(out, "set").getPath().replace("\\", "/");
+        new GroovyShell().evaluate(io.github.histoloom.Script.generate("{\"n\": 1, \"size_px\": 128, \"steps\": 2, \"out_dir\": \"" + set + "\"}"));
+        must(new File(set, "manifest.json").isFile(), "a data set from annotations");
+        must(Preferences.session().map(reader).classes.stream().anyMatch(c -> c.name().equals("Histoloom")), "of the class that was drawn");
         must(((String) new GroovyShell().evaluate(begin + "doctor()")).contains("\"missing\": []"), "all there");
         Preferences.reopen();
         fails(Trouble.Kind.NO_MAP, begin + "annotate()");

@@ -5,12 +5,31 @@ import java.awt.geom.PathIterator;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.List;
+import java.util.Map;
 
-/** Annotations as the parameter "roi" takes them. */
+/** Annotations as the parameters "roi" and "annotations" take them. */
 public final class Outlines {
     private static final double FLATNESS_PX = 0.5;
 
+    /** An annotation with its class; rgb may be null. */
+    public record Annotated(String name, Integer rgb, Shape shape) {}
+
     private Outlines() {}
+
+    /** GeoJSON with a feature an annotation, in their order; those without an area are left out. */
+    public static String geojson(Collection<Annotated> annotations) {
+        final List<Object> features = new ArrayList<>();
+        for (Annotated a : annotations) {
+            final List<Object> ring = ring(a.shape());
+            if (ring.size() >= 3) {
+                final Object is = a.rgb() == null ? a.name()
+                    : Map.of("name", a.name(), "color", List.of(a.rgb() >> 16 & 255, a.rgb() >> 8 & 255, a.rgb() & 255));
+                features.add(Map.of("type", "Feature", "geometry", Map.of("type", "Polygon", "coordinates", List.of(ring)), "properties",
+                    Map.of("objectType", "annotation", "classification", is)));
+            }
+        }
+        return Json.write(Map.of("type", "FeatureCollection", "features", features));
+    }
 
     /** A polygon a shape. */
     public static List<Object> roi(Collection<? extends Shape> shapes) {

@@ -7,7 +7,16 @@ public final class Script {
     private Script() {}
 
     public static String line(String kind, String params) {
-        return CLASS + ".run('" + kind + "', '''" + params.replace("\\", "\\\\").replace("'", "\\'") + "''')";
+        return CLASS + ".run('" + kind + "', " + quoted(params) + ")";
+    }
+
+    /** Tiles of the classes that are annotated when it runs. */
+    public static String generate(String params) {
+        return CLASS + ".generate(" + quoted(params) + ")";
+    }
+
+    private static String quoted(String text) {
+        return "'''" + text.replace("\\", "\\\\").replace("'", "\\'") + "'''";
     }
 
     /** Adds the newest map as annotations or as detections. */

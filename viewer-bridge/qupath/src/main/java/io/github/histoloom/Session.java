@@ -5,6 +5,7 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Collection;
 import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.Map;
@@ -127,6 +128,21 @@ public final class Session implements AutoCloseable {
             if (ours && outcome == null) {
                 delete(folder);
             }
+        }
+    }
+
+    /** Makes a map of the classes that were annotated, then tiles from it; params are those of "synth". The outcome holds both. */
+    public Outcome generate(Collection<Outlines.Annotated> drawn, Map<String, Object> params, RegionReader slide, Watcher watcher) throws Trouble {
+        final Path file = work.resolve("annotations" + runs.incrementAndGet() + ".geojson");
+        try {
+            Files.writeString(file, Outlines.geojson(drawn));
+            final Outcome mapped = run("cluster", Map.of("annotations", file.toString()), slide, watcher);
+            final Outcome made = run("synth", params, slide, mapped.map(), watcher);
+            return new Outcome("generate", made.summary(), made.params(), Script.generate(made.params()), mapped.map(), made.result(), made.folder());
+        } catch (IOException e) {
+            throw Trouble.file("The annotations could not be handed over", e);
+        } finally {
+            delete(file);
         }
     }
 

@@ -27,6 +27,11 @@ public final class Trouble extends Exception {
             + "(rectangle, polygon, brush), or choose the whole slide.", null);
     }
 
+    public static Trouble noClass(String slide) {
+        return new Trouble(Kind.NO_ANNOTATION, "No annotation with an area and a class is on \"" + slide + "\". Draw regions and give them classes "
+            + "(Annotations tab, Set selected), then try again.", null);
+    }
+
     public static Trouble noMap(String slide) {
         return new Trouble(Kind.NO_MAP, "There is no map of \"" + slide + "\" yet, and tiles are made from one. Run Extensions > Histoloom > "
             + "Cluster slide... first, or give the folder of a map as \"from\".", null);

@@ -2,6 +2,7 @@ package io.github.histoloom.qupath;
 
 import io.github.histoloom.Form;
 import io.github.histoloom.Histoloom;
+import io.github.histoloom.Outlines;
 import io.github.histoloom.Progress;
 import io.github.histoloom.Report;
 import io.github.histoloom.Script;
@@ -13,6 +14,7 @@ import java.awt.image.BufferedImage;
 import java.io.File;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.function.Consumer;
@@ -225,6 +227,25 @@ final class Commands {
             throw Trouble.parameter("No folder for the tiles is given. Choose one as \"Output folder\".");
         }
         run("Synthesise data set", image, (session, slide, watcher) -> session.run("synth", form.values(), slide, watcher), this::summary);
+    }
+
+    void generate() throws Trouble {
+        final ImageData<BufferedImage> image = image();
+        final ServerReader open = ServerReader.of(image);
+        final List<Outlines.Annotated> drawn = Objects.classed(image.getHierarchy().getAnnotationObjects(), open.name());
+        final Form form = Preferences.session().form("synth");
+        form.set("n", "100");
+        final Set<String> hidden = new HashSet<>(BY_THE_VIEWER);
+        hidden.add("from");
+        if (!FormDialog.show(window(), "Generate from annotations", form, null, hidden)) {
+            return;
+        }
+        if (form.field("out_dir").value() == null) {
+            throw Trouble.parameter("No folder for the tiles is given. Choose one as \"Output folder\".");
+        }
+        final Map<String, Object> params = form.values();
+        run("Generate from annotations", image, overlay(open.id()),
+            (session, slide, watcher) -> session.generate(drawn, params, slide, watcher), this::summary);
     }
 
     void summary(Session.Outcome outcome) {

@@ -16,6 +16,7 @@ public final class HistoloomExtension implements QuPathExtension {
         add(menu, "Apply atlas...", c::atlas);
         add(menu, "Synthesise tile...", c::tile);
         add(menu, "Synthesise data set...", c::dataSet);
+        add(menu, "Generate from annotations...", c::generate);
         add(menu, "Flags...", c::flags);
         add(menu, "Manage models and ops...", c::models);
         add(menu, "Doctor", c::doctor);

@@ -30,29 +30,48 @@ public final class HistoloomScripts {
         return run(kind, Json.write(params));
     }
 
+    /** Tiles of the classes that are annotated on the image; params is that of "synth". Returns the summary of the tiles as JSON. */
+    public static String generate(String params) throws Trouble {
+        final ImageData<BufferedImage> image = QP.getCurrentImageData();
+        final ServerReader slide = ServerReader.of(image);
+        final var drawn = Objects.classed(image.getHierarchy().getAnnotationObjects(), slide.name());
+        return Json.write(closed(Preferences.session().generate(drawn, Json.object(params), slide, new Told("generate"))).summary());
+    }
+
     private static Session.Outcome outcome(String kind, Map<String, Object> params) throws Trouble {
         final ImageData<BufferedImage> image = QP.getCurrentImageData();
         final ServerReader slide = image == null && !Session.needsSlide(kind) ? null : ServerReader.of(image);
-        final Session.Outcome outcome = Preferences.session().run(kind, params, slide, new Session.Watcher() {
-            private String stage = "";
+        return closed(Preferences.session().run(kind, params, slide, new Told(kind)));
+    }
 
-            @Override
-            public void progress(Progress p) {
-                if (!p.stage().equals(stage)) {
-                    stage = p.stage();
-                    LOG.info("Histoloom {}: {}", kind, p.line());
-                }
-            }
-
-            @Override
-            public boolean cancelled() {
-                return Thread.currentThread().isInterrupted();
-            }
-        });
+    private static Session.Outcome closed(Session.Outcome outcome) {
         if (outcome.result() != null) {
             outcome.result().close();
         }
         return outcome;
+    }
+
+    /** Says each stage in the log; an interrupt cancels. */
+    private static final class Told implements Session.Watcher {
+        private final String kind;
+        private String stage = "";
+
+        Told(String kind) {
+            this.kind = kind;
+        }
+
+        @Override
+        public void progress(Progress p) {
+            if (!p.stage().equals(stage)) {
+                stage = p.stage();
+                LOG.info("Histoloom {}: {}", kind, p.line());
+            }
+        }
+
+        @Override
+        public boolean cancelled() {
+            return Thread.currentThread().isInterrupted();
+        }
     }
 
     /** Adds the newest map as annotations under one parent. */

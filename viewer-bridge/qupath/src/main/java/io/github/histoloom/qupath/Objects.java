@@ -48,6 +48,21 @@ final class Objects {
         return out;
     }
 
+    /** Annotations with a class; the trouble says that there is none. */
+    static List<Outlines.Annotated> classed(Collection<? extends PathObject> objects, String slide) throws Trouble {
+        final List<Outlines.Annotated> out = new ArrayList<>();
+        for (PathObject o : objects) {
+            final PathClass is = o.getPathClass();
+            if (is != null && o.isAnnotation() && o.getROI() != null && o.getROI().isArea()) {
+                out.add(new Outlines.Annotated(is.toString(), is.getColor(), o.getROI().getShape()));
+            }
+        }
+        if (out.isEmpty()) {
+            throw Trouble.noClass(slide);
+        }
+        return out;
+    }
+
     /** The parameter "roi" of the annotations given. */
     static List<Object> roi(Collection<? extends PathObject> objects, String slide) throws Trouble {
         final List<Object> roi = Outlines.roi(shapes(objects));
