@@ -34,10 +34,10 @@ impl Annotated {
     pub fn read(path: &Path) -> Result<Self> {
         let bytes = read_file(path, BYTES, "give GeoJSON from QuPath or ASAP's XML")?;
         let text = std::str::from_utf8(&bytes).map_err(|_| bad(FIELD, "not UTF-8 text"))?;
-        Self::of(annotations::read(FIELD, text)?, sha256(&bytes))
+        Self::of(&annotations::read(FIELD, text)?, sha256(&bytes))
     }
 
-    fn of(read: annotations::Shapes, sha256: String) -> Result<Self> {
+    fn of(read: &annotations::Shapes, sha256: String) -> Result<Self> {
         let named = || read.shapes.iter().filter_map(|s| Some((s.class.as_deref()?, s.color))).filter(|(name, _)| !is_background(name));
         let mut names: Vec<&str> = Vec::new();
         for (name, _) in named() {
@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     fn of(text: &str) -> Result<Annotated> {
-        Annotated::of(annotations::read(FIELD, text)?, "s".into())
+        Annotated::of(&annotations::read(FIELD, text)?, "s".into())
     }
 
     const TEXT: &str = r#"[
