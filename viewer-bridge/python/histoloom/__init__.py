@@ -1,9 +1,14 @@
-"""Histoloom from Python: maps of a slide and synthetic tiles as numpy arrays, over the C ABI. One file, ctypes and numpy only.
+"""Histoloom from Python: maps of a slide and synthetic tiles as numpy arrays, over the C ABI. ctypes and numpy only.
 
     import histoloom
 
-    with histoloom.Context(models="models/weights") as context:
-        slide = context.open(pixels, mpp=0.5)          # an array [h, w, 3], levels of a napari image, or a function that reads
+    tissue = histoloom.cluster(pixels, mpp=0.5, k=8)           # an array [h, w, 3], levels of one, or a function that reads
+    for rgb, labels, told in histoloom.synthesise(tissue, n=4): ...
+
+The same in steps, for programs that follow the progress or make several maps:
+
+    with histoloom.Context() as context:
+        slide = context.open(pixels, mpp=0.5)
         tissue = context.cluster(slide, k=8, seed=1)
         tissue.labels                                  # [rows, columns] u8, 0 = background
         tissue.overlay_region(0, 0, 4.0, 512, 512)     # [512, 512, 4] u8, RGBA, for a viewport
@@ -29,15 +34,16 @@ from typing import Any, Callable, Optional, Protocol, Tuple, Union
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Context", "Error", "Job", "Reader", "Result", "Slide", "load"]
+__all__ = ["Context", "Error", "Job", "Reader", "Result", "Slide", "Tile", "cluster", "load", "synthesise"]
 
 ABI = 1 << 16
 RGBA8 = 1
 FOREVER = 0xFFFFFFFF
-E_BUFFER, E_TIMEOUT = -8, -11
+E_ABI, E_BUFFER, E_CANCELLED, E_TIMEOUT, E_WEIGHTS, E_FILE = -2, -8, -10, -11, -15, -19
 QUEUED, RUNNING, DONE, FAILED, CANCELLED = range(5)
 
 Picture = NDArray[np.uint8]
+Tile = Tuple[Picture, Picture, "dict[str, Any]"]  # synthetic pixels [h, w, 3], their labels [h, w], and flags, scores and provenance
 
 
 class Reader(Protocol):
@@ -100,22 +106,28 @@ _SIZES = {1: _Host, 2: _Config, 3: _SlideDesc, 4: _Region, 5: _Progress}
 
 
 def load(library: Optional[str] = None) -> ctypes.CDLL:
-    """Loads the library: the path given, HISTOLOOM_LIBRARY, beside this file, in the lib folder
-    of the archive it came with, or where the system finds it. Its layout is checked."""
+    """Loads the library: the path given, HISTOLOOM_LIBRARY, the one installed with this package, the one in the archive this package lies in, or
+    the one the system finds. Its layout is checked."""
     name = {"win32": "histoloom.dll", "darwin": "libhistoloom.dylib"}.get(sys.platform, "libhistoloom.so")
     here = os.path.dirname(os.path.abspath(__file__))
-    near = [p for p in (os.path.join(here, name), os.path.join(here, "../../../lib", name)) if os.path.exists(p)]
-    path = library or os.environ.get("HISTOLOOM_LIBRARY") or (near[0] if near else name)
-    lib = ctypes.CDLL(path)
+    places = [os.path.normpath(os.path.join(here, p, name)) for p in (".", "../../../../lib")]
+    named = library or os.environ.get("HISTOLOOM_LIBRARY")
+    path = named or next(filter(os.path.exists, places), name)
+    try:
+        lib = ctypes.CDLL(path)
+    except OSError as e:
+        looked = "" if named else f" (looked for {', for '.join(places)}, and where the system keeps libraries)"
+        hint = "install this package from the unpacked archive of a release, or name the file with library= or HISTOLOOM_LIBRARY"
+        raise Error(E_FILE, "HL_E_FILE", f"the library cannot be loaded: {e}{looked}; {hint}") from e
     lib.hl_error_name.restype = c_char_p
     lib.hl_abi_version.restype = lib.hl_sizeof.restype = c_uint32
     abi = lib.hl_abi_version()
     if abi >> 16 != ABI >> 16 or abi < ABI:
         said = f"{path} has ABI {abi >> 16}.{abi & 0xFFFF}, this module needs {ABI >> 16}.{ABI & 0xFFFF}; use parts of one release"
-        raise Error(-2, "HL_E_ABI", said)
+        raise Error(E_ABI, "HL_E_ABI", said)
     for id_, struct in _SIZES.items():
         if lib.hl_sizeof(c_uint32(id_)) < sizeof(struct):
-            raise Error(-2, "HL_E_ABI", f"{path} knows a smaller {struct.__name__}; use parts of one release")
+            raise Error(E_ABI, "HL_E_ABI", f"{path} knows a smaller {struct.__name__}; use parts of one release")
     return lib
 
 
@@ -150,11 +162,18 @@ def _text(lib: ctypes.CDLL, function: Any, *before: Any) -> str:
 
 def _shrunk(part: Picture, width: int, height: int) -> Picture:
     """Means over the pixels that fall into one, [height, width, c]; the nearest where it is enlarged."""
+    if part.shape[:2] == (height, width):
+        return part
 
     def along(axis: int, size: int, values: NDArray[Any]) -> NDArray[Any]:
         if size >= values.shape[axis]:
             near: NDArray[Any] = np.take(values, (2 * np.arange(size) + 1) * values.shape[axis] // (2 * size), axis)
             return near
+        step, rest = divmod(values.shape[axis], size)
+        if rest == 0:  # the usual case, many times faster
+            each = [values[i::step] if axis == 0 else values[:, i::step] for i in range(step)]
+            whole: NDArray[Any] = sum(each[1:], each[0].astype(np.float32))
+            return whole / np.float32(step)
         first = np.arange(size) * values.shape[axis] // size
         count = np.diff(np.append(first, values.shape[axis])).astype(np.float32)
         sums: NDArray[Any] = np.add.reduceat(values, first, axis, dtype=np.float32)
@@ -200,8 +219,8 @@ class Slide:
 class Job:
     """A job: queued, running or ended."""
 
-    def __init__(self, context: Context, handle: int) -> None:
-        self._context, self._lib, self._handle = context, context._lib, c_uint64(handle)
+    def __init__(self, context: Context, handle: int, token: int) -> None:
+        self._context, self._lib, self._handle, self._token = context, context._lib, c_uint64(handle), token
 
     def poll(self) -> dict[str, Any]:
         """state (0 queued, 1 running, 2 done, 3 failed, 4 cancelled), stage, fraction, items_per_s, eta_s, done, total."""
@@ -239,7 +258,7 @@ class Job:
         return _parsed(_text(self._lib, self._lib.hl_job_params_json, self._handle))
 
     def result(self) -> Result:
-        """Waits for the end; raises what the job failed with. An interrupt cancels it."""
+        """Waits for the end; raises what the job failed with, caused by what its reader raised. An interrupt cancels it."""
         try:
             self.wait()
         except BaseException:
@@ -248,8 +267,8 @@ class Job:
         out = c_uint64()
         code = self._lib.hl_job_result(self._handle, byref(out))
         if code != 0:
-            why = _text(self._lib, self._lib.hl_job_error, self._handle)
-            raise Error(code, self._lib.hl_error_name(c_int32(code)).decode(), why or _text(self._lib, self._lib.hl_last_error))
+            why = _text(self._lib, self._lib.hl_job_error, self._handle) or _text(self._lib, self._lib.hl_last_error)
+            raise Error(code, self._lib.hl_error_name(c_int32(code)).decode(), why) from self._context._failures.pop(self._token, None)
         return Result(self._context, out.value)
 
     def __del__(self) -> None:
@@ -318,7 +337,7 @@ class Result:
         kept: int = int(self.summary.get("kept", 0))
         return kept
 
-    def tile(self, index: int) -> Tuple[Picture, Picture, dict[str, Any]]:
+    def tile(self, index: int) -> Tile:
         """Synthetic pixels [h, w, 3], their labels [h, w], and flags, scores and provenance."""
         i = c_uint32(index)
         told = json.loads(_text(self._lib, self._lib.hl_result_tile_json, self._handle, i))
@@ -333,8 +352,8 @@ def _release(lib: ctypes.CDLL, handle: int, _alive: Any) -> None:
 
 
 class Context:
-    """An instance of the library. `models` is the folder with weights and manifest.json, by default those that came with the library;
-    `device` auto, cpu, gpu or gpu:N; `log` gets (level, text), level 1 error to 4 debug."""
+    """An instance of the library. `models` is the folder with weights and manifest.json, by default HISTOLOOM_MODELS or those that came with
+    the library; `device` auto, cpu, gpu or gpu:N; `log` gets (level, text), level 1 error to 4 debug."""
 
     def __init__(
         self,
@@ -375,7 +394,8 @@ class Context:
 
         self._callbacks = (_READ(read), _LOG(say))
         self._host = _Host(sizeof(_Host), ABI, None, concurrent_reads, 0, self._callbacks[0], self._callbacks[1], _PROGRESS())
-        folder = None if models is None else os.fspath(models).encode()
+        models = models or os.environ.get("HISTOLOOM_MODELS")
+        folder = os.fspath(models).encode() if models else None
         config = _Config(sizeof(_Config), threads, folder, device.encode(), ctypes.pointer(self._host))
         out = c_uint64()
         _check(self._lib, self._lib.hl_context_create(byref(config), byref(out)))
@@ -434,22 +454,18 @@ class Context:
     def start(self, kind: str, slide: Optional[Slide] = None, input: Optional[Result] = None, **params: Any) -> Job:
         """Starts a job and returns at once; `schema` tells the parameters of a kind."""
         out = c_uint64()
-        of = c_uint64(slide._handle if slide is not None else 0)
+        of, token = (slide._handle, slide._token) if slide is not None else (0, 0)
+        self._failures.pop(token, None)
         code = self._lib.hl_job_start(
-            c_uint64(self._handle), of, c_char_p(kind.encode()), c_char_p(json.dumps(params).encode()),
+            c_uint64(self._handle), c_uint64(of), c_char_p(kind.encode()), c_char_p(json.dumps(params).encode()),
             input._handle if input is not None else c_uint64(0), byref(out),
         )
         _check(self._lib, code)
-        return Job(self, out.value)
+        return Job(self, out.value, token)
 
     def run(self, kind: str, slide: Optional[Slide] = None, input: Optional[Result] = None, **params: Any) -> Result:
         """The same, waiting for the result."""
-        token = slide._token if slide is not None else 0
-        self._failures.pop(token, None)
-        try:
-            return self.start(kind, slide, input, **params).result()
-        except Error as e:
-            raise e from self._failures.pop(token, None)
+        return self.start(kind, slide, input, **params).result()
 
     def cluster(self, slide: Slide, **params: Any) -> Result:
         """A map of tissue classes: k, seed, mpp, roi, out_dir, ..."""
@@ -466,3 +482,33 @@ class Context:
     def devices(self) -> dict[str, Any]:
         """Adapters, and why one is refused."""
         return _parsed(_text(self._lib, self._lib.hl_devices_json))
+
+    def doctor(self) -> dict[str, Any]:
+        """Version, device, models and ops, and what is missing. Loads every network: seconds. Not for a reader."""
+        return _parsed(_text(self._lib, self._lib.hl_doctor_json, c_uint64(self._handle)))
+
+
+def cluster(
+    pixels: Union[Picture, Sequence[Picture], Reader],
+    mpp: float,
+    size: Optional[Tuple[int, int]] = None,
+    context: Optional[Context] = None,
+    **params: Any,
+) -> Result:
+    """A map of the tissue classes of a slide, in a context of its own or the one given. pixels: [h, w, 3 or 4] u8, levels of it, or a function that
+    reads, then with size=(width, height). mpp: micrometres a level-0 pixel, 0.05 to 16; never guess. params: k (number of classes, 8; 0 chooses),
+    seed, device, roi, out_dir, ... (`Context.schema("cluster")`). Raises Error."""
+    context = context or Context()
+    slide = context.open(pixels, mpp, size)
+    try:
+        return context.cluster(slide, **params)
+    finally:
+        slide.close()
+
+
+def synthesise(tissue: Result, n: int = 4, **params: Any) -> list[Tile]:
+    """Synthetic tiles of a map: pixels [h, w, 3], labels [h, w] in the classes of the map, and a dict with flags, scores and provenance.
+    A tile without flags is not flagged, never verified. params: seed, size_px (a multiple of 32, 128 to 4096), steps, guidance, out_dir, ...
+    (`Context.schema("synth")`). More than 256 MiB of tiles need a folder, out_dir. Raises Error."""
+    made = tissue._context.synth(tissue, n=n, **params)
+    return [made.tile(i) for i in range(made.kept)]

@@ -1,0 +1,372 @@
+"""The dock widget of napari: a tissue map of an image layer as a Labels layer, and synthetic tiles of the map. napari.yaml names it.
+
+In: 2-D RGB u8 image layers, one array or a pyramid, numpy or dask. Out: layers, and what went wrong as text in the widget. Jobs run on threads of
+the library; a timer asks how far they are, so the window never waits.
+"""
+from __future__ import annotations
+
+import html
+from functools import partial
+from typing import Any, Callable, Mapping, Optional
+
+import napari
+import numpy as np
+import pandas as pd
+from napari.layers import Image
+from napari.qt.threading import thread_worker
+from napari.utils.colormaps import DirectLabelColormap
+from qtpy.QtCore import QSize, Qt, QTimer
+from qtpy.QtGui import QIcon, QImage, QPixmap
+from qtpy.QtWidgets import (
+    QComboBox, QDoubleSpinBox, QFormLayout, QHBoxLayout, QLabel, QListWidget, QListWidgetItem, QProgressBar, QPushButton, QSpinBox, QVBoxLayout,
+    QWidget,
+)
+
+import histoloom
+from histoloom import E_CANCELLED, E_WEIGHTS, RUNNING, Picture
+
+MPP_RANGE = 0.05, 16.0  # of the parameter `mpp`
+THUMBNAIL_PX = 64
+
+
+class Trouble(Exception):
+    """Why something cannot be done, for the user: what, which, what to try."""
+
+
+def slide_of(layer: Optional[Image]) -> Any:
+    """The pixels of a layer that can be mapped, an array or levels of one. Raises Trouble."""
+    if layer is None:
+        raise Trouble("There is no image layer. Open a slide first: File > Open, or drop it on the window.")
+    if layer.ndim != 2:
+        raise Trouble(f'"{layer.name}" has {layer.ndim} dimensions, a slide has two. Take one plane of it as a layer of its own.')
+    if not layer.rgb or layer.dtype != np.uint8:
+        raise Trouble(f'"{layer.name}" is no RGB image of 8 bits a channel. Histoloom is made for haematoxylin and eosin in bright field.')
+    return layer.data
+
+
+def mpp_of(layer: Image) -> float:
+    """Micrometres a pixel as the layer's scale and units tell them; 0 where its units are no lengths. Raises Trouble."""
+    try:
+        y, x = (float((step * unit).to("micrometer").magnitude) for step, unit in zip(layer.scale, layer.units))
+    except Exception:  # pint's errors: not a length
+        return 0.0
+    if abs(x - y) > 0.01 * max(x, y):
+        raise Trouble(f'"{layer.name}" has pixels of {x:g} x {y:g} micrometres; they must be square. Resample it, or correct the layer\'s scale.')
+    return (x + y) / 2
+
+
+def placement(layer: Image, factor: float) -> dict[str, Any]:
+    """Lays a layer over the image whose pixels are `factor` times as wide, edge on edge. Coordinates of napari are those of pixels' centres."""
+    shear = np.array([[1.0, layer.shear[0]], [0.0, 1.0]])
+    centre = layer.rotate @ shear @ (layer.scale * (factor - 1) / 2)
+    return {
+        "scale": layer.scale * factor, "translate": layer.translate + centre, "rotate": layer.rotate, "shear": layer.shear,
+        "affine": layer.affine.affine_matrix, "units": layer.units,
+    }
+
+
+def colormap(classes: list[dict[str, Any]]) -> DirectLabelColormap:
+    """The library's colours; no colour for the background and for labels that the map does not have."""
+    colors: dict[Optional[int], Any] = {c["id"]: np.array([*c["color"], 255]) / 255 for c in classes}
+    return DirectLabelColormap(color_dict={None: np.zeros(4), 0: np.zeros(4), **colors})
+
+
+def features(classes: list[dict[str, Any]]) -> pd.DataFrame:
+    """One row a label; napari shows it for the label under the mouse."""
+    rows = [(0, "background", np.nan), *((c["id"], c["name"], c["share"]) for c in classes)]
+    return pd.DataFrame(rows, columns=["index", "class", "share of the tissue"])
+
+
+def legend(classes: list[dict[str, Any]]) -> str:
+    """Colour, name and share of each class, as rich text."""
+    rows = (
+        f'<tr><td bgcolor="#{bytes(c["color"]).hex()}">&nbsp;&nbsp;&nbsp;&nbsp;</td><td>&nbsp;{html.escape(c["name"])}</td>'
+        f'<td align="right">&nbsp;{100 * c["share"]:.1f} %</td></tr>' for c in classes
+    )
+    return f"<table>{''.join(rows)}</table>"
+
+
+def flags_in_words(told: dict[str, Any]) -> str:
+    """Each reason once, with the number of cells it holds for."""
+    cells: dict[str, int] = {}
+    for flag in told["flags"]:
+        cells[flag["reason"]] = cells.get(flag["reason"], 0) + (flag["cell"] is not None)
+    if not cells:
+        return "not flagged, which does not mean verified"
+    return "flagged. " + " ".join(reason + (f" ({n} cells)" if n else "") for reason, n in cells.items())
+
+
+def diagnosis(told: dict[str, Any]) -> str:
+    """What the user of `Doctor` wants to know, a line each."""
+    build, device = told["build"], told["device"]
+    lines = [f"Histoloom {build['version']}, ABI {build['abi']}", f"device: {device['name'] if device else 'none'}"]
+    lines += [f"not used: {a['device']} {a['name']}: {a['why_not']}" for a in told["devices"]["adapters"] if a["why_not"]]
+    lines += ["models: " + ", ".join(w["network"] + ("" if w["ok"] else " MISSING") for w in told["weights"])]
+    return "\n".join(lines + ["missing: " + ("; ".join(told["missing"]) or "nothing")])
+
+
+def in_words(e: BaseException) -> str:
+    """An error with what to try."""
+    if not isinstance(e, histoloom.Error):
+        return str(e) or repr(e)
+    if e.code == E_CANCELLED:
+        return "Cancelled. Nothing was changed."
+    models = ". Here: set HISTOLOOM_MODELS to the folder with manifest.json, or install histoloom from the archive anew"
+    remedy = models if e.code == E_WEIGHTS else ""
+    return f"{e}{remedy}" + (f" ({e.__cause__})" if e.__cause__ else "")
+
+
+class Panel(QWidget):  # type: ignore[misc, unused-ignore] # where no Qt binding is installed
+    """Maps the chosen image layer, then synthesises tiles of the newest map."""
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__()
+        self._viewer = napari_viewer
+        self._context: Optional[histoloom.Context] = None
+        self._job: Optional[histoloom.Job] = None
+        self._slide: Optional[histoloom.Slide] = None
+        self._finish: Callable[[histoloom.Result], None] = lambda result: None
+        self._map: Optional[tuple[Image, histoloom.Result]] = None
+        self._tiles: tuple[Optional[Image], list[str]] = (None, [])  # the layer, and each tile's flags in words
+        self._worker: Any = None
+        self._build()
+        self.destroyed.connect(partial(_end, vars(self)))
+        self._timer = QTimer(self)
+        self._timer.setInterval(100)
+        self._timer.timeout.connect(self._poll)
+        for event in (napari_viewer.layers.events.inserted, napari_viewer.layers.events.removed):
+            event.connect(self._list_layers)
+        self._list_layers()
+
+    def _build(self) -> None:
+        self.layer, self.device, self.mpp = QComboBox(), QComboBox(), QDoubleSpinBox()
+        self.layer.currentIndexChanged.connect(self._show_mpp)
+        self.device.addItems(["auto", "cpu", "gpu"])
+        self.mpp.setDecimals(4)
+        self.mpp.setRange(0, MPP_RANGE[1])
+        self.mpp.setSingleStep(0.05)
+        self.mpp.setSpecialValueText("not known")
+        self.k, self.seed = _spin(0, 100, 0), _spin(0, 2**31 - 1, 1)
+        self.k.setSpecialValueText("auto")
+        self.n, self.size_px, self.steps = _spin(1, 64, 4), _spin(128, 4096, 256, 32), _spin(1, 1000, 6)
+        self.run, self.synthesise = QPushButton("Run"), QPushButton("Synthesise")
+        self.cancel, self.doctor = QPushButton("Cancel"), QPushButton("Doctor")
+        self.run.clicked.connect(lambda: self._try(self._start_map))
+        self.synthesise.clicked.connect(lambda: self._try(self._start_tiles))
+        self.doctor.clicked.connect(self._start_doctor)
+        self.cancel.clicked.connect(self._cancel)
+        self.progress, self.said, self.legend, self.gallery, self.flags = QProgressBar(), QLabel(), QLabel(), QListWidget(), QLabel()
+        self.progress.setRange(0, 1000)
+        for text in (self.said, self.flags):
+            text.setWordWrap(True)
+            text.setTextFormat(Qt.TextFormat.PlainText)
+            text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.gallery.setIconSize(QSize(2 * THUMBNAIL_PX, THUMBNAIL_PX))
+        self.gallery.currentRowChanged.connect(self._show_flags)
+        self.gallery.itemClicked.connect(self._go_to_tile)
+
+        form, tiles, box = QFormLayout(), QFormLayout(), QVBoxLayout(self)
+        for to, rows in (
+            (form, {"Slide": self.layer, "Micrometres a pixel": self.mpp, "Classes": self.k, "Seed": self.seed, "Device": self.device}),
+            (tiles, {"Tiles": self.n, "Side in pixels": self.size_px, "Steps": self.steps}),
+        ):
+            for name, widget in rows.items():
+                to.addRow(name, widget)
+        box.addLayout(form)
+        box.addLayout(_row(self.run, self.cancel, self.doctor))
+        for part in (self.progress, self.said, self.legend):
+            box.addWidget(part)
+        box.addLayout(tiles)
+        box.addWidget(self.synthesise)
+        box.addWidget(self.gallery, 1)
+        box.addWidget(self.flags)
+        self._busy(False)
+
+    # What the user chose
+
+    def _list_layers(self, _event: Any = None) -> None:
+        chosen = self.layer.currentData()
+        layers = [a for a in self._viewer.layers if isinstance(a, Image) and "histoloom" not in a.metadata]
+        self.layer.blockSignals(True)
+        self.layer.clear()
+        for a in layers:
+            self.layer.addItem(a.name, a)
+        self.layer.setCurrentIndex(layers.index(chosen) if chosen in layers else len(layers) - 1)
+        self.layer.blockSignals(False)
+        if self.layer.currentData() is not chosen:
+            self._show_mpp()
+
+    def _show_mpp(self, _index: int = 0) -> None:
+        """What the layer tells stands there and cannot be changed; what it does not is the user's to enter."""
+        layer = self.layer.currentData()
+        try:
+            known = mpp_of(layer) if layer is not None and layer.ndim == 2 else 0.0
+        except Trouble:  # told when it is run
+            known = 0.0
+        self.mpp.setValue(known)
+        self.mpp.setEnabled(known == 0)
+
+    def _start_map(self) -> None:
+        layer = self.layer.currentData()
+        pixels = slide_of(layer)
+        mpp = mpp_of(layer) or self.mpp.value()
+        if mpp == 0:
+            raise Trouble(
+                f'"{layer.name}" does not tell how large its pixels are. Enter micrometres a pixel above: 0.25 is usual for 40x, 0.5 for 20x, '
+                "and the scanner's file tells it."
+            )
+        if not MPP_RANGE[0] <= mpp <= MPP_RANGE[1]:
+            raise Trouble(f'"{layer.name}" has {mpp:g} micrometres a pixel; it must be {MPP_RANGE[0]} to {MPP_RANGE[1]}. Correct its scale or units.')
+        self._context = self._context or histoloom.Context()
+        self._slide = self._context.open(pixels, mpp, name=layer.name)
+        try:
+            job = self._context.start("cluster", self._slide, k=self.k.value(), seed=self.seed.value(), device=self.device.currentText())
+        except histoloom.Error:
+            self._slide.close()
+            raise
+        self._follow(job, lambda result: self._show_map(layer, result))
+
+    def _start_tiles(self) -> None:
+        if self._map is None or self._context is None:
+            raise Trouble("There is no map yet, and tiles are made from one. Run it first.")
+        layer, tissue = self._map
+        job = self._context.start(
+            "synth", None, tissue, n=self.n.value(), size_px=self.size_px.value(), steps=self.steps.value(), seed=self.seed.value(),
+            device=self.device.currentText(),
+        )
+        self._follow(job, lambda result: self._show_tiles(layer, result))
+
+    def _start_doctor(self) -> None:
+        device = self.device.currentText()
+        self.said.setText("Looking at device and models...")
+        self.doctor.setEnabled(False)
+        self._worker = thread_worker(lambda: histoloom.Context(device=device).doctor())()
+        self._worker.returned.connect(lambda told: self.said.setText(diagnosis(told)))
+        self._worker.errored.connect(lambda e: self.said.setText(in_words(e)))
+        self._worker.finished.connect(lambda: self.doctor.setEnabled(True))
+        self._worker.start()
+
+    # Jobs
+
+    def _try(self, start: Callable[[], None]) -> None:
+        try:
+            start()
+        except (Trouble, histoloom.Error, ValueError) as e:
+            self.said.setText(in_words(e))
+
+    def _follow(self, job: histoloom.Job, finish: Callable[[histoloom.Result], None]) -> None:
+        self._job, self._finish = job, finish
+        self.said.setText("Started.")
+        self._busy(True)
+        self._timer.start()
+
+    def _busy(self, busy: bool) -> None:
+        self.run.setEnabled(not busy)
+        self.synthesise.setEnabled(not busy)
+        self.cancel.setEnabled(busy)
+        self.progress.setValue(0)
+        self.progress.setVisible(busy)
+
+    def _cancel(self) -> None:
+        if self._job is not None:
+            self._job.cancel()
+            self.said.setText("Cancelling...")
+
+    def _poll(self) -> None:
+        job = self._job
+        if job is None:
+            return
+        told = job.poll()
+        if told["state"] <= RUNNING:
+            self.progress.setValue(int(1000 * told["fraction"]))
+            left = f", {told['eta_s']:.0f} s left" if told["eta_s"] > 0 else ""
+            if told["stage"]:
+                self.said.setText(f"{told['stage']}: {told['done']} of {told['total']}{left}")
+            return
+        self._timer.stop()
+        self._job = None
+        self._busy(False)
+        self._try(lambda: self._finish(job.result()))
+        if self._slide is not None:
+            self._slide.close()
+            self._slide = None
+
+    # What came out
+
+    def _show_map(self, layer: Image, result: histoloom.Result) -> None:
+        summary = result.summary
+        told, self._map = summary["map"], (layer, result)
+        classes = told["classes"]
+        self._viewer.add_labels(
+            result.labels, name=f"tissue map of {layer.name}", colormap=colormap(classes), features=features(classes), opacity=0.5,
+            metadata={"histoloom": summary}, **placement(layer, told["cell_px"]),
+        )
+        self.legend.setText(legend(classes))
+        self.said.setText("\n".join([f"{len(classes)} classes: {summary['k']['why']}", *summary["notes"]]))
+
+    def _show_tiles(self, layer: Image, result: histoloom.Result) -> None:
+        summary, tiles = result.summary, [result.tile(i) for i in range(result.kept)]
+        told = summary["map"]
+        classes = told["classes"]
+        # beside the slide, as large as tissue of that size on it
+        (top, _), (_, right) = layer.extent.world[:, -2:]
+        scale = layer.scale * told["work_mpp"] / told["mpp"]
+        place = {
+            "scale": [1, *scale], "translate": [0, top, right + 16 * scale[1]], "units": ["pixel", *layer.units],
+            "metadata": {"histoloom": summary, "synthetic": True, "tiles": [t[2] for t in tiles]},
+        }
+        pixels, labels = np.stack([t[0] for t in tiles]), np.stack([t[1] for t in tiles])
+        shown = self._viewer.add_image(pixels, rgb=True, name="SYNTHETIC tiles", **place)
+        self._viewer.add_labels(
+            labels, name="labels of SYNTHETIC tiles", colormap=colormap(classes), features=features(classes), visible=False, **place
+        )
+        colors = np.full((256, 3), 255, np.uint8)
+        for c in classes:
+            colors[c["id"]] = c["color"]
+        self.gallery.clear()
+        self._tiles = shown, [flags_in_words(t[2]) for t in tiles]
+        for i, (rgb, of, flags) in enumerate(tiles):
+            self.gallery.addItem(QListWidgetItem(_icon(np.hstack([rgb, colors[of]])), f"Tile {i + 1}: {'' if flags['flags'] else 'not '}flagged"))
+        self.gallery.setCurrentRow(0)
+        self.said.setText("\n".join([f"{len(tiles)} synthetic tile{'s'[: len(tiles) > 1]}, beside the slide", *summary["notes"]]))
+
+    def _show_flags(self, row: int) -> None:
+        self.flags.setText(f"Tile {row + 1}: {self._tiles[1][row]}" if row >= 0 else "")
+
+    def _go_to_tile(self, _item: Any = None) -> None:
+        """Moves to the tile that was clicked in the gallery."""
+        shown = self._tiles[0]
+        if shown is not None and shown in self._viewer.layers:
+            self._viewer.dims.set_current_step(0, self.gallery.currentRow())
+            getattr(self._viewer, "scene", self._viewer).camera.center = shown.extent.world.mean(axis=0)  # `scene` since napari 0.9
+
+
+def _end(panel: Mapping[str, Any], *_: Any) -> None:
+    """Cancels the job of a panel that Qt has deleted, whose methods are not called any more."""
+    if panel["_job"] is not None:
+        panel["_job"].cancel()
+
+
+def _spin(least: int, most: int, value: int, step: int = 1) -> QSpinBox:
+    spin = QSpinBox()
+    spin.setRange(least, most)
+    spin.setSingleStep(step)
+    spin.setValue(value)
+    return spin
+
+
+def _row(*widgets: QWidget) -> QHBoxLayout:
+    row = QHBoxLayout()
+    for widget in widgets:
+        row.addWidget(widget)
+    return row
+
+
+def _icon(rgb: Picture) -> QIcon:
+    rgb = np.ascontiguousarray(rgb)
+    height, width = rgb.shape[:2]
+    image = QImage(rgb.data, width, height, 3 * width, QImage.Format.Format_RGB888)
+    picture = QPixmap.fromImage(image).scaledToHeight(THUMBNAIL_PX, Qt.TransformationMode.SmoothTransformation)
+    icon = QIcon(picture)
+    icon.addPixmap(picture, QIcon.Mode.Selected)  # else Qt tints the stain
+    return icon

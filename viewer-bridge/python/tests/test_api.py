@@ -1,0 +1,58 @@
+"""The package as pip installed it, without napari: a map and a tile as arrays, and what is said where the library or the models are missing.
+
+    python3 test_api.py SLIDE
+
+Needs openslide-python besides. Run it where no source of histoloom lies. Prints a line.
+"""
+import os
+import sys
+import tempfile
+
+import numpy as np
+import openslide
+
+import histoloom
+
+SAME = {"k": 3, "seed": 1, "device": "cpu"}
+
+
+def failure(call, code: str) -> str:
+    """What a call that must fail says."""
+    try:
+        call()
+    except histoloom.Error as e:
+        assert code in str(e), e
+        return str(e)
+    raise AssertionError(f"no {code}")
+
+
+def main(path: str) -> None:
+    assert not any(name.startswith("HISTOLOOM_") for name in os.environ), "only what was installed may be found"
+    pixels = np.asarray(openslide.OpenSlide(path).read_region((600, 900), 0, (600, 600)).convert("RGB"))
+    tissue = histoloom.cluster(pixels, 0.5, **SAME)
+    labels, told = tissue.labels, tissue.summary["map"]
+    assert labels.dtype == np.uint8 and labels.shape == (told["rows"], told["columns"]) and set(np.unique(labels)) <= {0, 1, 2, 3}
+    [(rgb, mask, told)] = histoloom.synthesise(tissue, n=1, size_px=128, steps=2, device="cpu")
+    assert rgb.shape == (128, 128, 3) and mask.shape == (128, 128) and rgb.dtype == mask.dtype == np.uint8 and told["synthetic"]
+
+    # a pyramid is read where it is sharp enough, and a function as the array it reads from; both give the map of the array
+    with histoloom.Context(device="cpu") as context:
+        levels = [pixels, pixels[::4, ::4]]
+        read = lambda x, y, downsample, width, height: histoloom._reader([pixels])(x, y, downsample, width, height)
+        assert (histoloom.cluster(levels, 0.5, context=context, **SAME).labels == labels).mean() > 0.99
+        assert (histoloom.cluster(read, 0.5, size=(600, 600), context=context, **SAME).labels == labels).all()
+        assert context.doctor()["ok"]
+
+    assert "does not tell its resolution" in failure(lambda: histoloom.cluster(pixels, 0), "HL_E_SLIDE")
+    assert "no tissue" in failure(lambda: histoloom.cluster(np.full_like(pixels, 255), 0.5), "HL_E_SLIDE")
+    assert "/nowhere" in failure(lambda: histoloom.load("/nowhere/libhistoloom.so"), "HL_E_FILE")
+    with tempfile.TemporaryDirectory() as empty:
+        os.environ["HISTOLOOM_MODELS"] = empty
+        assert "manifest.json" in failure(lambda: histoloom.cluster(pixels, 0.5), "HL_E_WEIGHTS")
+    os.environ["HISTOLOOM_LIBRARY"] = "/elsewhere/libhistoloom.so"
+    assert "/elsewhere" in failure(histoloom.load, "HL_E_FILE"), "the variable comes before what is installed"
+    print(f"map {labels.shape}, {len(np.unique(labels))} labels, tile {rgb.shape}, {len(told['flags'])} flags")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
