@@ -93,7 +93,7 @@ def flags_in_words(told: dict[str, Any]) -> str:
         cells[flag["reason"]] = cells.get(flag["reason"], 0) + (flag["cell"] is not None)
     if not cells:
         return "not flagged, which does not mean verified"
-    return "flagged. " + " ".join(reason + (f" ({n} cells)" if n else "") for reason, n in cells.items())
+    return "flagged. " + " ".join(reason + (f" ({n} cell{'s'[: n > 1]})" if n else "") for reason, n in cells.items())
 
 
 def diagnosis(told: dict[str, Any]) -> str:
@@ -162,6 +162,7 @@ class Panel(QWidget):  # type: ignore[misc, unused-ignore] # where no Qt binding
             text.setTextFormat(Qt.TextFormat.PlainText)
             text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.gallery.setIconSize(QSize(2 * THUMBNAIL_PX, THUMBNAIL_PX))
+        self.gallery.setMinimumHeight(3 * THUMBNAIL_PX)
         self.gallery.currentRowChanged.connect(self._show_flags)
         self.gallery.itemClicked.connect(self._go_to_tile)
 
