@@ -96,7 +96,7 @@ fn the_pyramid_for_asap_keeps_its_rules_and_shows_the_label_at_each_pixel() {
         let path = dir.path().join("labels_likelihood_map.tif");
         assert_eq!(std::fs::read(&path).unwrap()[..4], *b"II+\0", "BigTIFF");
         let mut tiff = open(&path);
-        for (tag, needle) in [(Tag::ImageDescription, "Pseudo-semantic label map"), (Tag::Software, "pseudo-semantic")] {
+        for (tag, needle) in [(Tag::ImageDescription, "pseudo-semantic class"), (Tag::Software, "pseudo-semantic")] {
             let text = tiff.get_tag_ascii_string(tag).unwrap();
             assert!(text.contains(needle) && !text.to_lowercase().contains("xml") && !text.to_lowercase().contains("dicom"), "{text}");
         }
@@ -231,7 +231,7 @@ fn asap_s_annotations_cover_each_class_once_in_groups_that_are_declared() {
     for mut map in [map(), large()] {
         map.classes[1].name = "a <b> & \"c\"\t'd'\u{1}".into();
         let text = asap::annotations(&map);
-        assert!(text.contains("pseudo-semantic labels found by clustering"));
+        assert!(text.contains("pseudo-semantic class found by clustering"));
         let (groups, rings) = asap_reads(&text);
         assert_eq!(groups.len(), 3);
         assert_eq!(groups[0], ("keratin".to_owned(), "#0072b2".to_owned()));

@@ -110,7 +110,7 @@ fn annotations_are_painted_over_the_map_at_their_place() {
     );
     let e = error(&json!({"regions": write(json!([feature("liver", json!([[[0, 0], [9, 0], [9, 9]]]))]))}));
     assert!(e.contains("`liver`") && e.contains("1 (stroma), 2 (tumour)"), "{e}");
-    assert!(error(&json!({"regions": write(json!([]))})).contains("no polygon"));
+    assert!(error(&json!({"regions": write(json!([]))})).contains("no region"));
     assert!(error(&json!({"at": [0, 0]})).contains("no tissue"));
 }
 
