@@ -61,11 +61,11 @@ pub fn handles(b: &Bench) {
     let f = b.furnish(viewer);
     let mut o = Outputs::new();
     b.at("stale and foreign handles");
-    let dead = gone(b, viewer);
+    let dead = gone(b);
     for handle in dead.into_iter().chain([u64::MAX, 1]) {
         (0..FUNCTIONS).for_each(|i| refuses(b, i, handle, &mut o, "a stale"));
     }
-    foreign(b, &f, viewer, &mut o);
+    foreign(b, &f, &mut o);
     b.at("random and forged handles");
     let (mut dice, alive) = (b.dice(0), [f.context, f.slide, f.job, f.result]);
     for round in 0..b.times(10_000, 1_000_000) {
@@ -82,10 +82,10 @@ pub fn handles(b: &Bench) {
     b.works("after all of them", f.context, f.slide);
 }
 
-/// Handles of things that were released, each twice.
-fn gone(b: &Bench, viewer: &'static Viewer) -> [u64; 4] {
-    let f = b.furnish(viewer);
-    let orphan = b.furnish(viewer);
+/// Handles of things that were released, each twice. A viewer a context: calls come one after the other within a context.
+fn gone(b: &Bench) -> [u64; 4] {
+    let f = b.furnish(Viewer::new().leak());
+    let orphan = b.furnish(Viewer::new().leak());
     let api = &b.api;
     let releases = [
         ("hl_result_release", api.hl_result_release, f.result),
@@ -102,8 +102,8 @@ fn gone(b: &Bench, viewer: &'static Viewer) -> [u64; 4] {
 }
 
 /// Handles of another kind or context.
-fn foreign(b: &Bench, f: &Furnished, viewer: &'static Viewer, o: &mut Outputs) {
-    let other = b.furnish(viewer);
+fn foreign(b: &Bench, f: &Furnished, o: &mut Outputs) {
+    let other = b.furnish(Viewer::new().leak());
     let start = |context, slide, kind: &std::ffi::CStr, input, out| {
         (b.api.hl_job_start)(context, slide, kind.as_ptr(), std::ptr::null(), input, out)
     };

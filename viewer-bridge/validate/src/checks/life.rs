@@ -23,8 +23,9 @@ pub fn panic(b: &Bench) {
     let Some(panics) = b.api.hl_selftest_panic else {
         return b.skip("the library exports no hl_selftest_panic");
     };
-    let viewer = Viewer::new().leak();
-    let (broken, healthy) = (b.furnish(viewer), b.furnish(viewer));
+    // one a context: what comes one after the other comes so within a context
+    let viewers = [(); 3].map(|()| Viewer::new().leak());
+    let (broken, healthy) = (b.furnish(viewers[0]), b.furnish(viewers[1]));
     b.at("hl_selftest_panic");
     b.code("hl_selftest_panic", panics(broken.context), HL_E_PANIC);
     b.promise(!b.last_error().is_empty(), || "hl_last_error says nothing of a panic".into());
@@ -33,13 +34,13 @@ pub fn panic(b: &Bench) {
     b.promise(b.summary(broken.result).is_object(), || "a result from before the panic cannot be read".into());
     b.works("beside a context that panicked", healthy.context, healthy.slide);
     b.at("a job that panics");
-    let another = b.furnish(viewer);
+    let another = b.furnish(viewers[2]);
     let job = b.start(another.context, 0, r#"{"panic": true}"#);
     b.ended("a job that panics", job, HL_JOB_FAILED, HL_E_PANIC);
     b.code("hl_job_start after a job that panicked", b.try_start(another.context, 0, c"selftest", "").0, HL_E_POISONED);
     b.works("beside a job that panicked", healthy.context, healthy.slide);
     [broken.context, another.context, healthy.context].into_iter().for_each(|c| b.release(c));
-    b.check_viewer(viewer);
+    viewers.into_iter().for_each(|v| b.check_viewer(v));
 }
 
 /// Everything that a process has only one of.
