@@ -5,17 +5,15 @@ use std::fs::{self, File};
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
-use image::RgbImage;
-
 use super::held::Held;
 use super::map_names::{ARTEFACTS, BEFORE, CHOICE, CROPS, DISTANCE, LEAVES, REPORT, SIDECAR, SIDECAR_BYTES, UNKNOWN, crop_name};
-use super::map_page::{map_page, map_sheet};
+use super::map_page::{Pictures, map_page, map_sheet, png};
 use super::sidecar::{self, ArtefactsOf, AtlasOf, BankOf, CropOf, FileOf, Sidecar, ThumbnailOf};
 use super::staged::{Staged, found};
 use super::tissue_file::{self, TISSUE};
 use super::tree_files::{HistoryOf, TreeOf};
-use super::{asap, classes_csv, files, geojson, label_tiff, legend, overlay, png_text, scrubbed};
-use super::{readings_chart, readings_csv, unknown};
+use super::{asap, classes_csv, files, geojson, label_tiff, png_text, scrubbed};
+use super::{readings_csv, unknown};
 use crate::atlas::Assigned;
 use crate::semantic_map::edit::History;
 use crate::semantic_map::{Bank, Class, Crop, SemanticMap, TissueCell, Tree};
@@ -67,11 +65,12 @@ fn written(held: &Held, map: &SemanticMap) -> Result<Vec<PathBuf>> {
     let mut out = Out { staged: Staged::begin(held)?, names: Vec::new() };
     let (columns, rows) = (map.columns as u32, map.rows as u32);
     let labels = out.put("labels.png", &png_text::encode(columns, rows, png_text::Pixels::Grey(&map.labels), &marks(map))?)?;
-    let thumbnail = out.put("thumbnail.png", &rgb_png(&map.thumbnail, &[])?)?;
-    out.put("overlay.png", &rgb_png(&overlay(map), &marks(map))?)?;
-    out.put("legend.png", &rgb_png(&legend(map), &marks(map))?)?;
-    out.put(REPORT[0], map_page(map)?.as_bytes())?;
-    out.put(REPORT[1], &rgb_png(&map_sheet(map), &marks(map))?)?;
+    let shown = Pictures::of(map, &marks(map))?;
+    let thumbnail = out.put("thumbnail.png", &shown.thumbnail_png)?;
+    out.put("overlay.png", &shown.overlay.png)?;
+    out.put("legend.png", &shown.legend.png)?;
+    out.put(REPORT[0], map_page(map, &shown)?.as_bytes())?;
+    out.put(REPORT[1], &png(&map_sheet(map, &shown), &marks(map))?)?;
     out.put("map.geojson", geojson(map).as_bytes())?;
     out.put("map.asap.xml", asap::annotations(map).as_bytes())?;
     out.put("classes.csv", classes_csv::classes_csv(map).as_bytes())?;
@@ -79,7 +78,7 @@ fn written(held: &Held, map: &SemanticMap) -> Result<Vec<PathBuf>> {
     out.put_with("labels.ome.tif", |file| label_tiff::ome(map, file))?;
     let mut crops = Vec::with_capacity(map.crops.len());
     for (crop, name) in map.crops.iter().zip(crop_names(map.crops.iter().map(|c| c.class))) {
-        let sha256 = out.put(&name, &rgb_png(&crop.rgb, &[])?)?.sha256;
+        let sha256 = out.put(&name, &png(&crop.rgb, &[])?)?.sha256;
         crops.push(CropOf { class: crop.class, x: crop.x, y: crop.y, side_px: crop.rgb.dimensions().into(), sha256 });
     }
     let bytes: Vec<u8> = map.bank.rows.iter().flat_map(|v| v.to_le_bytes()).collect();
@@ -91,9 +90,8 @@ fn written(held: &Held, map: &SemanticMap) -> Result<Vec<PathBuf>> {
     };
     let tissue = (!map.tissue.is_empty()).then(|| out.put(TISSUE, &tissue_file::to_bytes(&map.tissue))).transpose()?;
     let grey = |cells: &[u8]| png_text::encode(columns, rows, png_text::Pixels::Grey(cells), &marks(map));
-    if let Some(tree) = map.tree.as_ref().filter(|t| !t.readings.is_empty()) {
-        let k = map.provenance["k"].as_u64().unwrap_or(map.classes.len() as u64) as usize;
-        out.put(CHOICE[0], &rgb_png(&readings_chart(&tree.readings, k), &marks(map))?)?;
+    if let (Some(tree), Some(chart)) = (&map.tree, &shown.chart) {
+        out.put(CHOICE[0], &chart.png)?;
         out.put(CHOICE[1], readings_csv(&tree.readings).as_bytes())?;
     }
     let tree = map.tree.as_ref().map(|t| Ok(TreeOf::new(t, out.put(LEAVES, &grey(&t.leaves)?)?))).transpose()?;
@@ -190,7 +188,7 @@ impl Out {
 
     /// What an atlas says, as a picture and as numbers.
     fn put_atlas(&mut self, map: &SemanticMap, assigned: &Assigned, distance: &[u8]) -> Result<AtlasOf> {
-        self.put(UNKNOWN, &rgb_png(&unknown(map, assigned), &marks(map))?)?;
+        self.put(UNKNOWN, &png(&unknown(map, assigned), &marks(map))?)?;
         let file = self.put(DISTANCE, distance)?;
         Ok(AtlasOf { file, id_sha256: assigned.id_sha256.clone(), unknown_share: assigned.unknown_share() })
     }
@@ -221,10 +219,6 @@ fn crop_names(classes: impl Iterator<Item = u8>) -> Vec<String> {
             format!("{CROPS}/{}", crop_name(class, used[class as usize]))
         })
         .collect()
-}
-
-fn rgb_png(picture: &RgbImage, texts: &[(&str, String)]) -> Result<Vec<u8>> {
-    png_text::encode(picture.width(), picture.height(), png_text::Pixels::Rgb(picture.as_raw()), texts)
 }
 
 /// What a picture of a map says of itself: labels found without a pathologist are not a diagnosis.

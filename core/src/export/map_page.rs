@@ -19,13 +19,44 @@ const EXEMPLAR_PX: u32 = 96;
 const GAP_PX: u32 = 12;
 const HEAD_PX: u32 = 56;
 
+/// A picture and its PNG file.
+pub(super) struct Picture {
+    rgb: RgbImage,
+    pub png: Vec<u8>,
+}
+
+/// The pictures of a map, made once for their own files, the page and the sheet.
+pub(super) struct Pictures {
+    pub thumbnail_png: Vec<u8>,
+    pub overlay: Picture,
+    pub legend: Picture,
+    /// What speaks for each number of classes; none where nothing was read.
+    pub chart: Option<Picture>,
+}
+
+impl Pictures {
+    /// With `marks` in the files of those that are made of labels.
+    pub fn of(map: &SemanticMap, marks: &[(&str, String)]) -> Result<Self> {
+        let picture = |rgb: RgbImage| Ok(Picture { png: png(&rgb, marks)?, rgb });
+        Ok(Self {
+            thumbnail_png: png(&map.thumbnail, &[])?,
+            overlay: picture(overlay(map))?,
+            legend: picture(legend(map))?,
+            chart: chart(map).map(picture).transpose()?,
+        })
+    }
+}
+
+/// A picture as a PNG file.
+pub(super) fn png(picture: &RgbImage, texts: &[(&str, String)]) -> Result<Vec<u8>> {
+    png_text::encode(picture.width(), picture.height(), png_text::Pixels::Rgb(picture.as_raw()), texts)
+}
+
 /// The page.
-pub(super) fn map_page(map: &SemanticMap) -> Result<String> {
-    let png = |picture: &RgbImage| png_text::encode(picture.width(), picture.height(), png_text::Pixels::Rgb(picture.as_raw()), &[]);
+pub(super) fn map_page(map: &SemanticMap, shown: &Pictures) -> Result<String> {
     let mut page = Page::new("Tissue map");
     page.warning(told_of(map));
-    let (thumbnail, shown) = (png(&map.thumbnail)?, png(&overlay(map))?);
-    page.pictures(&[(&thumbnail, "slide"), (&shown, "map")], Some(SHOWN_PX));
+    page.pictures(&[(&shown.thumbnail_png, "slide"), (&shown.overlay.png, "map")], Some(SHOWN_PX));
     page.heading("Classes");
     page.table(&heads(map), &rows(map));
     let left_out: Vec<String> = map
@@ -37,7 +68,7 @@ pub(super) fn map_page(map: &SemanticMap) -> Result<String> {
     page.heading("Exemplars");
     for class in &map.classes {
         let crops: Vec<Vec<u8>> =
-            map.crops.iter().filter(|c| c.class == class.id).take(EXEMPLARS).map(|c| png(&core_of(c))).collect::<Result<_>>()?;
+            map.crops.iter().filter(|c| c.class == class.id).take(EXEMPLARS).map(|c| png(&core_of(c), &[])).collect::<Result<_>>()?;
         let pictures: Vec<(&[u8], &str)> = crops.iter().map(|c| (c.as_slice(), "")).collect();
         page.text(&format!("{} ({:.1} % of the tissue)", class.name, 100.0 * class.share));
         if pictures.is_empty() {
@@ -46,9 +77,9 @@ pub(super) fn map_page(map: &SemanticMap) -> Result<String> {
             page.pictures(&pictures, Some(EXEMPLAR_PX));
         }
     }
-    if let Some(chart) = chart(map) {
+    if let Some(chart) = &shown.chart {
         page.heading("What speaks for each number of classes");
-        page.pictures(&[(&png(&chart)?, "inertia, silhouette and stability over k")], None);
+        page.pictures(&[(&chart.png, "inertia, silhouette and stability over k")], None);
     }
     page.heading("Provenance");
     page.list(&told(&map.provenance));
@@ -57,12 +88,10 @@ pub(super) fn map_page(map: &SemanticMap) -> Result<String> {
 }
 
 /// The same on one picture.
-pub(super) fn map_sheet(map: &SemanticMap) -> RgbImage {
-    let legend = legend(map);
-    let chart = chart(map);
-    let [left, right] = [fitted(&map.thumbnail), fitted(&overlay(map))];
+pub(super) fn map_sheet(map: &SemanticMap, shown: &Pictures) -> RgbImage {
+    let [left, right] = [fitted(&map.thumbnail), fitted(&shown.overlay.rgb)];
     let beside = left.width() + GAP_PX + right.width();
-    let below = [Some(&legend), chart.as_ref()];
+    let below = [Some(&shown.legend.rgb), shown.chart.as_ref().map(|c| &c.rgb)];
     let width = below.iter().flatten().map(|p| p.width()).max().unwrap_or(0).max(beside) + 2 * GAP_PX;
     let pictures = left.height().max(right.height());
     let height = HEAD_PX + pictures + below.iter().flatten().map(|p| p.height() + GAP_PX).sum::<u32>() + 2 * GAP_PX;
