@@ -17,7 +17,9 @@ pub struct Store(Mutex<Vec<Vec<f32>>>);
 
 /// Values that go back to their store when dropped.
 pub struct Buffer {
+    /// As long as it ever was, so that what is used again is not cleared again.
     values: Vec<f32>,
+    length: usize,
     home: Arc<Store>,
 }
 
@@ -25,7 +27,7 @@ impl Store {
     /// `length` zeros.
     pub fn zeros(self: &Arc<Self>, length: usize) -> Buffer {
         let mut buffer = self.stale(length);
-        buffer.values.fill(0.0);
+        buffer.fill(0.0);
         buffer
     }
 
@@ -37,8 +39,10 @@ impl Store {
         let taken = best.map(|i| free.swap_remove(i));
         drop(free);
         let mut values = taken.unwrap_or_default();
-        memory::grow(&mut values, length);
-        Buffer { values, home: self.clone() }
+        if values.len() < length {
+            memory::grow(&mut values, length);
+        }
+        Buffer { values, length, home: self.clone() }
     }
 }
 
@@ -55,12 +59,12 @@ impl Drop for Buffer {
 impl Deref for Buffer {
     type Target = [f32];
     fn deref(&self) -> &[f32] {
-        &self.values
+        &self.values[..self.length]
     }
 }
 
 impl DerefMut for Buffer {
     fn deref_mut(&mut self) -> &mut [f32] {
-        &mut self.values
+        &mut self.values[..self.length]
     }
 }
