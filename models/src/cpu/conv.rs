@@ -47,14 +47,7 @@ impl Conv {
             let count = out.len() / c;
             let rows: Vec<usize> = (first..first + count).map(|p| self.start(p, h, w, &source)).collect();
             let places: Vec<usize> = (0..count).map(|p| p * c).collect();
-            let finish = match after {
-                After::Plain => Finish::Plain,
-                After::Silu => Finish::Silu,
-                After::Relu6 => Finish::Relu6,
-                After::Gelu => Finish::Gelu,
-                After::Add(r) => Finish::Add(&r.data[first * c..(first + count) * c]),
-                After::AddToAll(r) => Finish::AddToAll(&r.data),
-            };
+            let finish = Finish::of(after, first * c, count * c);
             Tiles { x: source.data(), rows: &rows, taps: &taps, weights: &self.weights, out, places: &places, finish }.run();
         });
         x.with(h, w, self.c_out, out)

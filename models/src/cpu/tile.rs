@@ -7,12 +7,16 @@
 use pulp::{Simd, WithSimd};
 
 use super::simd::{self, lanes};
+use super::{CpuOps, math};
+use crate::ops::After;
 
 /// Channels of every map are a multiple of this; weights and maps are padded with zeros up to it.
 pub const STEP: usize = 4;
 
 /// Most pixels of a register tile.
 const TALL: usize = 12;
+/// Pixels of the register tiles that do what the tall ones leave.
+const SHORT: usize = 4;
 
 /// Rounds up to a multiple of [`STEP`].
 pub fn padded(channels: usize) -> usize {
@@ -92,6 +96,33 @@ pub enum Finish<'a> {
     AddToAll(&'a [f32]),
 }
 
+impl<'a> Finish<'a> {
+    /// For the `length` outputs from the one at `first` on.
+    pub fn of(after: &'a After<'_, CpuOps>, first: usize, length: usize) -> Self {
+        match after {
+            After::Plain => Self::Plain,
+            After::Silu => Self::Silu,
+            After::Relu6 => Self::Relu6,
+            After::Gelu => Self::Gelu,
+            After::Add(r) => Self::Add(&r.data[first..first + length]),
+            After::AddToAll(r) => Self::AddToAll(&r.data),
+        }
+    }
+
+    /// Stores the sums of neighbouring channels: the output is the one at `place`, the channel the one at `channel` and those after it.
+    #[inline(always)]
+    pub fn write(self, out: &mut [f32], sums: &[f32], place: usize, channel: usize) {
+        match self {
+            Self::Plain => out.copy_from_slice(sums),
+            Self::Silu => out.iter_mut().zip(sums).for_each(|(o, v)| *o = math::silu(*v)),
+            Self::Relu6 => out.iter_mut().zip(sums).for_each(|(o, v)| *o = v.clamp(0.0, 6.0)),
+            Self::Gelu => out.iter_mut().zip(sums).for_each(|(o, v)| *o = math::gelu(*v)),
+            Self::Add(r) => out.iter_mut().zip(sums).zip(&r[place..]).for_each(|((o, v), r)| *o = v + r),
+            Self::AddToAll(r) => out.iter_mut().zip(sums).zip(&r[channel..]).for_each(|((o, v), r)| *o = v + r),
+        }
+    }
+}
+
 /// One matrix of output pixels.
 pub struct Tiles<'a> {
     /// The map read, zero-padded.
@@ -122,9 +153,9 @@ impl WithSimd for Tiles<'_> {
             at += size;
             // as many accumulators as fit: 24 of 32 registers, 12 of 16
             match (count, S::REGISTER_COUNT >= 32) {
-                (2, true) => self.panel::<S, TALL, 2>(simd, panel, first * S::F32_LANES),
-                (2, false) => self.panel::<S, 6, 2>(simd, panel, first * S::F32_LANES),
-                _ => self.panel::<S, TALL, 1>(simd, panel, first * S::F32_LANES),
+                (2, true) => self.panel::<S, TALL, SHORT, 2>(simd, panel, first * S::F32_LANES),
+                (2, false) => self.panel::<S, 6, SHORT, 2>(simd, panel, first * S::F32_LANES),
+                _ => self.panel::<S, TALL, SHORT, 1>(simd, panel, first * S::F32_LANES),
             }
         }
     }
@@ -136,43 +167,49 @@ impl Tiles<'_> {
         simd::dispatch(self);
     }
 
-    /// All pixels for one panel of output channels.
+    /// All pixels for one panel of output channels: M at a time, and L for a rest that is a good deal less.
     #[inline(always)]
-    fn panel<S: Simd, const M: usize, const V: usize>(&mut self, simd: S, panel: &[f32], channel: usize) {
+    fn panel<S: Simd, const M: usize, const L: usize, const V: usize>(&mut self, simd: S, panel: &[f32], channel: usize) {
         let mut m = 0;
         while m < self.rows.len() {
-            let count = M.min(self.rows.len() - m);
-            let mut rows = [self.rows[m]; M];
-            rows[..count].copy_from_slice(&self.rows[m..m + count]);
-            let sums = sums::<S, M, V>(simd, self.x, &rows, self.taps, self.weights.c_in, panel);
-            unrolled!(i < M, {
-                if i < count {
-                    self.store::<S, V>(simd, m + i, channel, sums[i]);
-                }
-            });
-            m += count;
+            let rest = self.rows.len() - m;
+            m += if 3 * rest > 2 * M {
+                self.pixels::<S, M, V>(simd, panel, channel, m)
+            } else {
+                self.pixels::<S, L, V>(simd, panel, channel, m)
+            };
         }
     }
 
+    /// M pixels from pixel `m` on, or as many as there are: that number is returned.
     #[inline(always)]
-    fn store<S: Simd, const V: usize>(&mut self, simd: S, pixel: usize, channel: usize, sum: [S::f32s; V]) {
+    fn pixels<S: Simd, const M: usize, const V: usize>(&mut self, simd: S, panel: &[f32], channel: usize, m: usize) -> usize {
+        let count = M.min(self.rows.len() - m);
+        let mut rows = [self.rows[m]; M];
+        rows[..count].copy_from_slice(&self.rows[m..m + count]);
+        let sums = sums::<S, M, V>(simd, self.x, &rows, self.taps, self.weights.c_in, panel);
+        unrolled!(i < M, {
+            if i < count {
+                self.store::<S, V>(simd, m + i, channel, sums[i]);
+            }
+        });
+        count
+    }
+
+    #[inline(always)]
+    fn store<S: Simd, const V: usize>(&mut self, simd: S, pixel: usize, channel: usize, mut sum: [S::f32s; V]) {
         let place = self.places[pixel] + channel;
         let valid = (V * S::F32_LANES).min(self.weights.c_out - channel);
-        let mut line = [0.0f32; 32];
         let bias = S::as_simd_f32s(&self.weights.bias[channel..channel + V * S::F32_LANES]).0;
-        for ((to, s), b) in S::as_mut_simd_f32s(&mut line).0.iter_mut().zip(sum).zip(bias) {
-            *to = simd.add_f32s(s, *b);
-        }
+        sum.iter_mut().zip(bias).for_each(|(s, b)| *s = simd.add_f32s(*s, *b));
         let out = &mut self.out[place..place + valid];
-        let line = &line[..valid];
-        match self.finish {
-            Finish::Plain => out.copy_from_slice(line),
-            Finish::Silu => out.iter_mut().zip(line).for_each(|(o, v)| *o = super::math::silu(*v)),
-            Finish::Relu6 => out.iter_mut().zip(line).for_each(|(o, v)| *o = v.clamp(0.0, 6.0)),
-            Finish::Gelu => out.iter_mut().zip(line).for_each(|(o, v)| *o = super::math::gelu(*v)),
-            Finish::Add(r) => out.iter_mut().zip(line).zip(&r[place..place + valid]).for_each(|((o, v), r)| *o = v + r),
-            Finish::AddToAll(r) => out.iter_mut().zip(line).zip(&r[channel..channel + valid]).for_each(|((o, v), r)| *o = v + r),
+        if matches!(self.finish, Finish::Plain) && valid == V * S::F32_LANES {
+            S::as_mut_simd_f32s(out).0.copy_from_slice(&sum);
+            return;
         }
+        let mut line = [0.0f32; 32];
+        S::as_mut_simd_f32s(&mut line).0[..V].copy_from_slice(&sum);
+        self.finish.write(out, &line[..valid], place, channel);
     }
 }
 
