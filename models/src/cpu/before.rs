@@ -87,10 +87,11 @@ impl Source<'_> {
     }
 }
 
-/// Copies a map with `pad` zero pixels around it, applying `before` to every value.
-pub(super) fn padded_copy<'a>(x: &'a Map, pad: (usize, usize), before: &Before<'_, CpuOps>) -> Source<'a> {
-    let (height, width, channels) = (x.height + pad.0 + pad.1, x.width + pad.0 + pad.1, x.channels);
-    if matches!(before, Before::Plain) && pad == (0, 0) {
+/// Copies a map into one of this height and width, `first` zero pixels above and left of it and the rest below and right, applying
+/// `before` to every value.
+pub(super) fn framed<'a>(x: &'a Map, first: usize, (height, width): (usize, usize), before: &Before<'_, CpuOps>) -> Source<'a> {
+    let channels = x.channels;
+    if matches!(before, Before::Plain) && (height, width) == (x.height, x.width) {
         return Source { own: None, map: x, height, width, channels };
     }
     let affine = affines(x, before);
@@ -98,15 +99,15 @@ pub(super) fn padded_copy<'a>(x: &'a Map, pad: (usize, usize), before: &Before<'
     let mut data = x.room(x.items * item);
     data.par_chunks_mut(row).enumerate().for_each(|(i, line)| {
         let (b, y) = (i / height, i % height);
-        if y < pad.0 || y >= pad.0 + x.height {
+        if y < first || y >= first + x.height {
             line.fill(0.0);
             return;
         }
-        line[..pad.0 * channels].fill(0.0);
-        line[(pad.0 + x.width) * channels..].fill(0.0);
-        let from = (b * x.height + y - pad.0) * x.width * channels;
+        line[..first * channels].fill(0.0);
+        line[(first + x.width) * channels..].fill(0.0);
+        let from = (b * x.height + y - first) * x.width * channels;
         let from = &x.data[from..from + x.width * channels];
-        let to = &mut line[pad.0 * channels..][..x.width * channels];
+        let to = &mut line[first * channels..][..x.width * channels];
         simd::dispatch(|| fill(to, from, before, affine.get(b)));
     });
     Source { own: Some(data), map: x, height, width, channels }

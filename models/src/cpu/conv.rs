@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use super::before::{self, Source};
 use super::tile::{Finish, Packed, Tiles};
+use super::winograd::Winograd;
 use super::{CpuOps, Map, chunk_of};
 use crate::ops::{After, Before, ConvSpec};
 
@@ -12,22 +13,39 @@ const LEAST_PIXELS: usize = 48;
 
 /// A convolution with packed weights.
 pub struct Conv {
-    weights: Packed,
+    way: Way,
     c_out: usize,
     kernel: usize,
     stride: usize,
     pad: (usize, usize),
 }
 
+/// How it is computed, by the layer's shape alone: never by the map, the batch or the threads.
+enum Way {
+    Plain(Packed),
+    Winograd(Winograd),
+}
+
 impl Conv {
     pub(super) fn new(s: &ConvSpec<'_>) -> Self {
-        let weights = Packed::new(s.weight, s.bias, s.c_in, s.c_out, s.kernel * s.kernel);
-        Self { weights, c_out: s.c_out, kernel: s.kernel, stride: s.stride, pad: s.pad }
+        Winograd::new(s).map_or_else(|| Self::plain(s), |w| Self::by(s, Way::Winograd(w)))
+    }
+
+    /// The reference, and what is fastest for all but wide 3 x 3 kernels.
+    pub(super) fn plain(s: &ConvSpec<'_>) -> Self {
+        Self::by(s, Way::Plain(Packed::new(s.weight, s.bias, s.c_in, s.c_out, s.kernel * s.kernel)))
+    }
+
+    fn by(s: &ConvSpec<'_>, way: Way) -> Self {
+        Self { way, c_out: s.c_out, kernel: s.kernel, stride: s.stride, pad: s.pad }
     }
 
     /// The packed weights, for fused blocks.
     pub(super) fn weights(&self) -> &Packed {
-        &self.weights
+        match &self.way {
+            Way::Plain(weights) => weights,
+            Way::Winograd(_) => unreachable!("fused blocks have 1 x 1 kernels"),
+        }
     }
 
     /// Output channels.
@@ -36,9 +54,17 @@ impl Conv {
     }
 
     pub(super) fn run(&self, x: &Map, before: &Before<'_, CpuOps>, after: &After<'_, CpuOps>, threads: usize) -> Map {
-        let source = before::padded_copy(x, self.pad, before);
+        match &self.way {
+            Way::Plain(weights) => self.run_plain(weights, x, before, after, threads),
+            Way::Winograd(winograd) => winograd.run(x, before, after, threads),
+        }
+    }
+
+    fn run_plain(&self, weights: &Packed, x: &Map, before: &Before<'_, CpuOps>, after: &After<'_, CpuOps>, threads: usize) -> Map {
+        let pad = self.pad.0 + self.pad.1;
+        let source = before::framed(x, self.pad.0, (x.height + pad, x.width + pad), before);
         let (h, w) = ((source.height - self.kernel) / self.stride + 1, (source.width - self.kernel) / self.stride + 1);
-        let c = self.weights.c_out;
+        let c = weights.c_out;
         let taps = taps(self.kernel, source.width * x.channels, x.channels);
         let mut out = x.room(x.items * h * w * c);
         let chunk = chunk_of(x.items * h * w, LEAST_PIXELS, threads);
@@ -48,7 +74,7 @@ impl Conv {
             let rows: Vec<usize> = (first..first + count).map(|p| self.start(p, h, w, &source)).collect();
             let places: Vec<usize> = (0..count).map(|p| p * c).collect();
             let finish = Finish::of(after, first * c, count * c);
-            Tiles { x: source.data(), rows: &rows, taps: &taps, weights: &self.weights, out, places: &places, finish }.run();
+            Tiles { x: source.data(), rows: &rows, taps: &taps, weights, out, places: &places, finish }.run();
         });
         x.with(h, w, self.c_out, out)
     }

@@ -13,6 +13,7 @@ mod simd;
 mod store;
 mod tile;
 mod tokens;
+mod winograd;
 
 use std::sync::Arc;
 
