@@ -161,24 +161,27 @@ impl Ops for CpuOps {
     fn concat(&self, a: &Map, b: &Map) -> Map {
         let (ca, cb) = (a.channels, b.channels);
         let mut out = a.room(a.items * a.area() * (ca + cb));
-        for ((to, a), b) in out.chunks_exact_mut(ca + cb).zip(a.data.chunks_exact(ca)).zip(b.data.chunks_exact(cb)) {
-            to[..ca].copy_from_slice(a);
-            to[ca..].copy_from_slice(b);
-        }
+        let rows = a.data.par_chunks_exact(a.width * ca).zip(b.data.par_chunks_exact(a.width * cb));
+        out.par_chunks_exact_mut(a.width * (ca + cb)).zip(rows).for_each(|(row, (a, b))| {
+            for ((to, a), b) in row.chunks_exact_mut(ca + cb).zip(a.chunks_exact(ca)).zip(b.chunks_exact(cb)) {
+                to[..ca].copy_from_slice(a);
+                to[ca..].copy_from_slice(b);
+            }
+        });
         a.with(a.height, a.width, ca + cb, out)
     }
 
     fn upsample2(&self, x: &Map) -> Map {
         let (c, row) = (x.channels, x.width * x.channels);
         let mut out = x.room(4 * x.data.len());
-        for (rows, from) in out.chunks_exact_mut(4 * row).zip(x.data.chunks_exact(row)) {
+        out.par_chunks_exact_mut(4 * row).zip(x.data.par_chunks_exact(row)).for_each(|(rows, from)| {
             let (upper, lower) = rows.split_at_mut(2 * row);
             for (pair, v) in upper.chunks_exact_mut(2 * c).zip(from.chunks_exact(c)) {
                 pair[..c].copy_from_slice(v);
                 pair[c..].copy_from_slice(v);
             }
             lower.copy_from_slice(upper);
-        }
+        });
         x.with(2 * x.height, 2 * x.width, x.used, out)
     }
 
@@ -186,16 +189,16 @@ impl Ops for CpuOps {
         let c = x.channels / 4;
         let row = x.width * x.channels;
         let mut out = x.room(x.data.len());
-        for (rows, from) in out.chunks_exact_mut(row).zip(x.data.chunks_exact(row)) {
+        out.par_chunks_exact_mut(row).zip(x.data.par_chunks_exact(row)).for_each(|(rows, from)| {
             for (dy, to) in rows.chunks_exact_mut(row / 2).enumerate() {
                 for (pair, v) in to.chunks_exact_mut(2 * c).zip(from.chunks_exact(4 * c)) {
-                    for k in 0..c {
-                        pair[k] = v[4 * k + 2 * dy];
-                        pair[c + k] = v[4 * k + 2 * dy + 1];
+                    let (left, right) = pair.split_at_mut(c);
+                    for ((l, r), four) in left.iter_mut().zip(right).zip(v.as_chunks::<4>().0) {
+                        (*l, *r) = (four[2 * dy], four[2 * dy + 1]);
                     }
                 }
             }
-        }
+        });
         x.with(2 * x.height, 2 * x.width, c, out)
     }
 
