@@ -15,6 +15,8 @@ pub const STEP: usize = 4;
 
 /// Most pixels of a register tile.
 const TALL: usize = 12;
+/// Most values of the widest panel: two registers of AVX-512.
+const WIDEST: usize = 32;
 /// Pixels of the register tiles that do what the tall ones leave.
 const SHORT: usize = 4;
 
@@ -147,15 +149,16 @@ impl WithSimd for Tiles<'_> {
     fn with_simd<S: Simd>(mut self, simd: S) {
         let registers = self.weights.bias.len() / S::F32_LANES;
         let mut at = 0;
+        let sums = &mut [0.0; TALL * WIDEST];
         for (first, count) in widths(registers) {
             let size = self.weights.taps * self.weights.c_in * count * S::F32_LANES;
             let panel = &self.weights.panels[at..at + size];
             at += size;
             // as many accumulators as fit: 24 of 32 registers, 12 of 16
             match (count, S::REGISTER_COUNT >= 32) {
-                (2, true) => self.panel::<S, TALL, SHORT, 2>(simd, panel, first * S::F32_LANES),
-                (2, false) => self.panel::<S, 6, SHORT, 2>(simd, panel, first * S::F32_LANES),
-                _ => self.panel::<S, TALL, SHORT, 1>(simd, panel, first * S::F32_LANES),
+                (2, true) => self.panel::<S, TALL, SHORT, 2>(simd, panel, first * S::F32_LANES, sums),
+                (2, false) => self.panel::<S, 6, SHORT, 2>(simd, panel, first * S::F32_LANES, sums),
+                _ => self.panel::<S, TALL, SHORT, 1>(simd, panel, first * S::F32_LANES, sums),
             }
         }
     }
@@ -168,75 +171,85 @@ impl Tiles<'_> {
     }
 
     /// All pixels for one panel of output channels: M at a time, and L for a rest that is a good deal less.
+    /// `sums` is room for one register tile.
     #[inline(always)]
-    fn panel<S: Simd, const M: usize, const L: usize, const V: usize>(&mut self, simd: S, panel: &[f32], channel: usize) {
+    fn panel<S: Simd, const M: usize, const L: usize, const V: usize>(&mut self, simd: S, panel: &[f32], channel: usize, sums: &mut [f32]) {
         let mut m = 0;
         while m < self.rows.len() {
             let rest = self.rows.len() - m;
             m += if 3 * rest > 2 * M {
-                self.pixels::<S, M, V>(simd, panel, channel, m)
+                self.pixels::<S, M, V>(simd, panel, channel, m, sums)
             } else {
-                self.pixels::<S, L, V>(simd, panel, channel, m)
+                self.pixels::<S, L, V>(simd, panel, channel, m, sums)
             };
         }
     }
 
     /// M pixels from pixel `m` on, or as many as there are: that number is returned.
     #[inline(always)]
-    fn pixels<S: Simd, const M: usize, const V: usize>(&mut self, simd: S, panel: &[f32], channel: usize, m: usize) -> usize {
-        let count = M.min(self.rows.len() - m);
+    fn pixels<S: Simd, const M: usize, const V: usize>(
+        &mut self,
+        simd: S,
+        panel: &[f32],
+        channel: usize,
+        m: usize,
+        sums: &mut [f32],
+    ) -> usize {
+        let (count, wide) = (M.min(self.rows.len() - m), V * S::F32_LANES);
         let mut rows = [self.rows[m]; M];
         rows[..count].copy_from_slice(&self.rows[m..m + count]);
-        let sums = sums::<S, M, V>(simd, self.x, &rows, self.taps, self.weights.c_in, panel);
-        unrolled!(i < M, {
-            if i < count {
-                self.store::<S, V>(simd, m + i, channel, sums[i]);
-            }
-        });
-        count
-    }
-
-    #[inline(always)]
-    fn store<S: Simd, const V: usize>(&mut self, simd: S, pixel: usize, channel: usize, mut sum: [S::f32s; V]) {
-        let place = self.places[pixel] + channel;
-        let valid = (V * S::F32_LANES).min(self.weights.c_out - channel);
-        let bias = S::as_simd_f32s(&self.weights.bias[channel..channel + V * S::F32_LANES]).0;
-        sum.iter_mut().zip(bias).for_each(|(s, b)| *s = simd.add_f32s(*s, *b));
-        let out = &mut self.out[place..place + valid];
-        if matches!(self.finish, Finish::Plain) && valid == V * S::F32_LANES {
-            S::as_mut_simd_f32s(out).0.copy_from_slice(&sum);
-            return;
+        let bias = &self.weights.bias[channel..channel + wide];
+        let tile = Sums::<M, V> { x: self.x, rows: &rows, taps: self.taps, c_in: self.weights.c_in, panel, bias, out: sums };
+        apart(simd, tile);
+        let valid = wide.min(self.weights.c_out - channel);
+        for (sums, place) in sums.chunks_exact(wide).zip(&self.places[m..m + count]) {
+            let place = place + channel;
+            self.finish.write(&mut self.out[place..place + valid], &sums[..valid], place, channel);
         }
-        let mut line = [0.0f32; 32];
-        S::as_mut_simd_f32s(&mut line).0[..V].copy_from_slice(&sum);
-        self.finish.write(out, &line[..valid], place, channel);
+        count
     }
 }
 
-/// The register tile: M pixels x V registers of output channels, over all taps and input channels.
-#[inline(always)]
-fn sums<S: Simd, const M: usize, const V: usize>(
-    simd: S,
-    x: &[f32],
-    rows: &[usize; M],
-    taps: &[usize],
+/// Runs `op` in a function of its own: amid other code the compiler keeps some of its sums in memory, which costs a fifth of the speed.
+#[inline(never)]
+fn apart<S: Simd>(simd: S, op: impl WithSimd<Output = ()>) {
+    simd.vectorize(op);
+}
+
+/// The register tile: M pixels x V registers of output channels, over all taps and input channels, plus the bias.
+struct Sums<'a, const M: usize, const V: usize> {
+    x: &'a [f32],
+    rows: &'a [usize; M],
+    taps: &'a [usize],
     c_in: usize,
-    panel: &[f32],
-) -> [[S::f32s; V]; M] {
-    let (wide, steps) = (V * S::F32_LANES, c_in / STEP);
-    let mut acc = [[simd.splat_f32s(0.0); V]; M];
-    for (tap, weights) in taps.iter().zip(panel.chunks_exact(c_in * wide)) {
-        let mut a: [&[[f32; STEP]]; M] = [&[]; M];
-        unrolled!(m < M, { a[m] = x[rows[m] + tap..rows[m] + tap + c_in].as_chunks().0 });
-        for k in 0..steps {
-            let w = &S::as_simd_f32s(&weights[k * STEP * wide..(k + 1) * STEP * wide]).0[..STEP * V];
-            unrolled!(j < STEP, {
-                unrolled!(m < M, {
-                    let v = simd.splat_f32s(a[m][k][j]);
-                    unrolled!(r < V, { acc[m][r] = simd.mul_add_e_f32s(v, w[j * V + r], acc[m][r]) });
+    panel: &'a [f32],
+    bias: &'a [f32],
+    /// Pixel after pixel.
+    out: &'a mut [f32],
+}
+
+impl<const M: usize, const V: usize> WithSimd for Sums<'_, M, V> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let (wide, steps) = (V * S::F32_LANES, self.c_in / STEP);
+        let mut acc = [[simd.splat_f32s(0.0); V]; M];
+        for (tap, weights) in self.taps.iter().zip(self.panel.chunks_exact(self.c_in * wide)) {
+            let mut a: [&[[f32; STEP]]; M] = [&[]; M];
+            unrolled!(m < M, { a[m] = self.x[self.rows[m] + tap..][..self.c_in].as_chunks().0 });
+            for k in 0..steps {
+                let w = &S::as_simd_f32s(&weights[k * STEP * wide..(k + 1) * STEP * wide]).0[..STEP * V];
+                unrolled!(j < STEP, {
+                    unrolled!(m < M, {
+                        let v = simd.splat_f32s(a[m][k][j]);
+                        unrolled!(r < V, { acc[m][r] = simd.mul_add_e_f32s(v, w[j * V + r], acc[m][r]) });
+                    });
                 });
-            });
+            }
         }
+        let (out, bias) = (&mut S::as_mut_simd_f32s(self.out).0[..M * V], S::as_simd_f32s(self.bias).0);
+        unrolled!(m < M, {
+            unrolled!(r < V, { out[m * V + r] = simd.add_f32s(acc[m][r], bias[r]) });
+        });
     }
-    acc
 }
