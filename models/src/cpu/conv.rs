@@ -1,4 +1,5 @@
-//! Convolutions: a zero-padded copy of the input (on which [`Before`] is done in passing), then register tiles over it.
+//! Convolutions: a zero-padded copy of the input (on which [`Before`] is done in passing), then register tiles over it, or over what
+//! [`Winograd`] makes of it.
 
 use rayon::prelude::*;
 

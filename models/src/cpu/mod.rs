@@ -1,5 +1,5 @@
-//! Our own CPU engine: NHWC maps, convolutions without im2col, plain Rust that the compiler turns into the widest SIMD of the
-//! machine at run time (through `pulp`).
+//! Our own CPU engine: NHWC maps, convolutions without im2col and by Winograd's tiles where that pays, plain Rust that the compiler
+//! turns into the widest SIMD of the machine at run time (through `pulp`).
 //!
 //! In: layers and maps of [`crate::ops`]. Out: maps. Runs in whatever rayon pool it is called from (ours; never the global one).
 //! The bytes of a result depend neither on the number of threads nor on what else is in the batch.
