@@ -96,11 +96,12 @@ class Shipped(nn.Module):
         from teacher import random_tiles, responses
 
         with torch.no_grad():
-            z = torch.cat([self.encoder(v) for v in random_tiles(rgb_files, 120, 192).split(8)])
-            energy = z.var((0, 2, 3)) * responses(self.decoder, z[:12]).diagonal()
-        print("latent mean", z.mean((0, 2, 3)).numpy().round(2), "deviation", z.std((0, 2, 3)).numpy().round(2), flush=True)
-        return (energy / energy.sum()).numpy()
+            device = self.encoder.output.weight.device
+            z = torch.cat([self.encoder(v.to(device)) for v in random_tiles(rgb_files, 120, 192).split(8)])
+            energy = z.var((0, 2, 3)).cpu() * responses(self.decoder.cpu(), z[:12].cpu()).diagonal()
+        print("latent mean", z.mean((0, 2, 3)).cpu().numpy().round(2), "deviation", z.std((0, 2, 3)).cpu().numpy().round(2), flush=True)
+        return (energy / energy.sum()).cpu().numpy()
 
     def forward(self, rgb):
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(rgb.device.type, torch.bfloat16):
             return self.encoder(rgb / 255).float()

@@ -1,10 +1,11 @@
 """Training data: aligned RGB, latents and pseudo-class maps of every shared source, written once as .npy files.
 
-    python data.py --shared ../../../shared --out /tmp/histoloom-data [--latents ours|teacher] [--variants 6]
+    python data.py --shared ../../../shared --out /tmp/histoloom-data [--latents ours|teacher] [--variants 6] [--device cuda]
+    for i in 0 1 2 3; do python data.py ... --part $i/4 & done; wait; python data.py ...    # the same by four processes
 
 The denoiser is trained on the latents of our own shipped autoencoder, the autoencoder on those of its teacher. A variant is a training
-image once more in another stain and at another scale (vary), from the sixth variant on also as from another scanner (scan), so that the
-denoiser learns to take all of it from its condition.
+image once more in another stain and at another scale (vary), every third also as from another scanner (scan), so that the denoiser learns
+to take all of it from its condition.
 
 Per item (one image at one mpp) the folder holds
     rgb.npy      [h, w, 3] u8, h and w multiples of 16
@@ -39,8 +40,6 @@ import teacher
 Image.MAX_IMAGE_PIXELS = None
 PROJECTION = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "weights", "encoder_projection.safetensors")
 HELD_OUT_SLIDES = {"bcss_1015"}
-# variants with other stains only
-SAME_SCANNER = 5
 
 
 def sources(shared):
@@ -84,6 +83,11 @@ def vary(rgb, rng):
     return np.clip(255 * white * 10 ** -(amounts @ directions), 0, 255).round().astype(np.uint8)
 
 
+def scanned(variant):
+    """Whether a variant is also as from another scanner."""
+    return variant > 0 and variant % 3 == 0
+
+
 def scan(rgb, rng):
     """The image as softer or sharper optics and a stronger compression would give it."""
     sharpness, image = rng.uniform(-1, 1), Image.fromarray(rgb)
@@ -107,13 +111,13 @@ def orient(a, o):
 def dense(net, chw, stride, window=448, margin=32):
     """Runs net over overlapping windows of chw (f32) and stitches the cores: [c, h/stride, w/stride]."""
     _, h, w = chw.shape
-    step = window - 2 * margin
+    step, device = window - 2 * margin, next(net.parameters()).device
     out = None
     for y0 in range(0, h, step):
         for x0 in range(0, w, step):
             ya, xa, yb, xb = max(0, y0 - margin), max(0, x0 - margin), min(h, y0 + step + margin), min(w, x0 + step + margin)
             with torch.no_grad():
-                f = net(torch.from_numpy(chw[None, :, ya:yb, xa:xb]))[0].float().numpy()
+                f = net(torch.from_numpy(chw[None, :, ya:yb, xa:xb]).to(device))[0].float().cpu().numpy()
             if out is None:
                 out = np.zeros((f.shape[0], h // stride, w // stride), np.float32)
             y1, x1 = min(h, y0 + step), min(w, x0 + step)
@@ -189,13 +193,17 @@ def main():
     p.add_argument("--latents", choices=["ours", "teacher"], default="ours")
     p.add_argument("--variants", type=int, default=0)
     p.add_argument("--threads", type=int, default=1)
+    p.add_argument("--device", default="cpu")
+    p.add_argument("--part", help="I/N: only every N-th image, from the I-th on; a last call without it does what concerns all")
     a = p.parse_args()
+    part, parts = map(int, (a.part or "0/1").split("/"))
     torch.set_num_threads(a.threads)
-    encoder = efficientnet_lite0.load(f"{a.shared}/weights/efficientnet_lite0/efficientnet_lite0.safetensors")
+    encoder = efficientnet_lite0.load(f"{a.shared}/weights/efficientnet_lite0/efficientnet_lite0.safetensors").to(a.device)
     projection = load_file(PROJECTION)
     latent = teacher.Teacher(f"{a.shared}/weights", f"{a.out}/projection.npz") if a.latents == "teacher" else autoencoder.Shipped()
-    todo = []
-    for v, (name, tile_set, split, native, wanted, read) in ((v, s) for v in range(a.variants + 1) for s in sources(a.shared)):
+    latent = latent.to(a.device)
+    todo, images = [], [(v, s) for v in range(a.variants + 1) for s in sources(a.shared)]
+    for v, (name, tile_set, split, native, wanted, read) in images[part::parts]:
         for mpp in wanted if v == 0 or split == "train" else []:
             folder = f"{a.out}/{name}~{v}@{mpp}" if v else f"{a.out}/{name}@{mpp}"
             rng = np.random.default_rng([v, zlib.crc32(f"{name}@{mpp}".encode())])
@@ -207,7 +215,7 @@ def main():
             os.makedirs(folder, exist_ok=True)
             true = mpp * scale if v else mpp
             rgb = at_mpp(vary(read(), rng) if v else read(), native, true)
-            rgb = scan(rgb, rng) if v > SAME_SCANNER else rgb
+            rgb = scan(rgb, rng) if scanned(v) else rgb
             np.save(f"{folder}/rgb.npy", rgb)
             f = texture(features(rgb, encoder), projection)
             np.save(f"{folder}/labels.npy", labels(f, glass_cells(rgb)))
@@ -215,7 +223,7 @@ def main():
             np.save(f"{folder}/texture.npy", f.astype(np.float16))
             json.dump(dict(mpp=true, set=tile_set, split=split), open(f"{folder}/meta.json", "w"))
             print(folder, rgb.shape, flush=True)
-    if not os.path.exists(f"{a.out}/energy.npy"):
+    if parts == 1 and not os.path.exists(f"{a.out}/energy.npy"):
         np.save(f"{a.out}/energy.npy", latent.fit([f"{folder}/rgb.npy" for v, folder, _, _ in todo if v == 0]))
     for rank in range(3):
         for _, folder, _, turns in sorted(todo, key=lambda t: (t[0], t[2] != 0.5, t[1])):

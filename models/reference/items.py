@@ -11,6 +11,8 @@ from data import orient
 class Item:
     def __init__(self, folder):
         self.folder = folder
+        name = os.path.basename(folder).split("@")[0]
+        self.variant = int(name.split("~")[1]) if "~" in name else 0  # of data.py, 0 for the image itself
         self.__dict__.update(json.load(open(f"{folder}/meta.json")))
         self.rgb = np.load(f"{folder}/rgb.npy", mmap_mode="r")
         self.cells, self.texture, self.stain = (np.load(f"{folder}/{n}.npy") for n in ("labels", "texture", "stain"))

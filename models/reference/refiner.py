@@ -45,10 +45,9 @@ import condition
 import efficientnet_lite0
 import items
 import processes
-from data import SAME_SCANNER
 from denoiser import Denoiser
 from evaluate_denoiser import SHIPPED
-from windows import Crops, sample
+from windows import Stream
 
 TIMES = (0.5, 0.25)
 LITE1 = [(3, 1, 1, 16, 1), (3, 2, 6, 24, 3), (5, 2, 6, 40, 3), (3, 2, 6, 80, 4), (5, 1, 6, 112, 4)]
@@ -151,12 +150,6 @@ def weave(rgb):
     return cell - cell.mean((1, 2), keepdim=True)
 
 
-def variant(item):
-    """The number of an item's variant (data.py), 0 for the image itself."""
-    name = os.path.basename(item.folder).split("@")[0]
-    return int(name.split("~")[1]) if "~" in name else 0
-
-
 def sliced(made, real, directions=8):
     """Squared Wasserstein distances of the colours in squares of 64 px, halved in size, along random directions: [b]."""
     d = F.normalize(torch.randn(directions, 3, device=made.device), dim=1)
@@ -208,6 +201,7 @@ def main():
     p.add_argument("--raw", action="store_true", help="the critic sees windows as they are")
     p.add_argument("--threads", type=int, default=1)
     p.add_argument("--device", default="cpu")
+    p.add_argument("--workers", type=int, default=0, help="processes that draw windows of each size; 0: this one")
     a = p.parse_args()
     rank, world = processes.join(a.device)
     torch.set_num_threads(a.threads)
@@ -227,33 +221,18 @@ def main():
         with torch.autocast(a.device, torch.bfloat16):
             return decoder(z).float()
 
-    its = items.load(a.data, "train")
-    prob = items.weights([i.refresh() for i in its], {0.25: 0.25, 0.5: 0.5, 1.0: 0.25})
-    prob *= [0.4 if variant(i) > SAME_SCANNER else 1 for i in its]
-    holds = lambda n: prob * [2 * min(i.cells.shape[1:]) >= n for i in its]
-    pools, shapes = [Crops(i) for i in its], [(n, b, holds(n) / holds(n).sum()) for n, b in ((a.window, a.batch), (2 * a.window, a.batch // 4))]
-
-    def batch():
-        zs, cs, xs, mpp = [], [], [], []
-        n, b, p = shapes[step % 2]
-        for i in rng.choice(len(its), b, p=p):
-            z, c, (o, y, x) = sample(rng, pools[i], n)
-            zs.append(z), cs.append(c), xs.append(its[i].rgb_window(o, y, x, 8 * n)), mpp.append(np.log2(its[i].mpp / 0.5))
-        f = lambda v: torch.from_numpy(np.stack(v)).float().to(a.device)
-        return f(zs), f(cs), f(xs) / 255, f(mpp)
-
     if os.path.exists(a.state):
         s = torch.load(a.state, map_location=a.device, weights_only=True)
         for k, v in (("add", add), ("ema", mean), ("critic", critic), ("opt", opt), ("other", other)):
             v.load_state_dict(s[k])
         step, seen, log = s["step"], s["seen"], s["log"]
-    else:
-        rng = np.random.default_rng(0)
+    its, shapes = items.load(a.data, "train"), ((a.window, a.batch), (2 * a.window, a.batch // 4))
+    batches = [Stream(its, n, b, (step, rank, n), True, 0.4).batches(a.workers, a.device) for n, b in shapes]
+    if step == 0:
         with torch.no_grad():
-            f = [critic.features(seen_as(batch()[0])) for _ in range(12)]
+            f = [critic.features(seen_as(next(batches[0])[0])) for _ in range(12)]
         critic.unit = torch.cat([torch.cat(v).std((0, 2, 3)) for v in zip(*f)]) + 1e-3
         critic.middle = torch.cat([torch.cat(v).mean((0, 2, 3)) for v in zip(*f)])
-    rng = np.random.default_rng([step, rank])
     torch.manual_seed(step * world + rank)
 
     def together(tensors):
@@ -266,7 +245,7 @@ def main():
     while step < min(a.steps, a.until):
         for o, lr in ((opt, a.lr), (other, a.critic_lr)):
             o.param_groups[0]["lr"] = lr * min(1, (step + 1) / 100) * (1 - step / a.steps)
-        z, c, tissue, mpp = batch()
+        z, c, mpp, tissue = next(batches[step % 2])
         with torch.no_grad():
             x = seen_as(z)
         t = torch.tensor(TIMES)[torch.randint(len(TIMES), (len(z),))].to(a.device)

@@ -1,6 +1,6 @@
 """Trains the default denoiser on the folders of data.py. Resumable: the state file holds everything.
 
-    python train_denoiser.py --data DIR --state unet.pt --steps 40000 [--window 16] [--batch 32] [--device cpu|cuda] [--decay]
+    python train_denoiser.py --data DIR --state unet.pt --steps 40000 [--window 16] [--batch 32] [--device cpu|cuda] [--workers 14] [--decay]
     torchrun --nproc-per-node N train_denoiser.py --device cuda ...
 
 Objective: rectified flow, v = noise - z; squared error weighted by a channel's share of pixel energy ^ 1/4. t = 2 u / (1 + u) with
@@ -28,7 +28,7 @@ import processes
 from denoiser import Denoiser
 from evaluate_denoiser import Judge
 from muon import Muon
-from windows import Crops, sample
+from windows import Stream
 
 
 def main():
@@ -44,6 +44,7 @@ def main():
     p.add_argument("--threads", type=int, default=1)
     p.add_argument("--minutes", type=float, default=1e9)
     p.add_argument("--device", default="cpu")
+    p.add_argument("--workers", type=int, default=0, help="processes that draw windows; 0: this one")
     p.add_argument("--muon", action="store_true")
     p.add_argument("--compile", action="store_true", help="torch.compile: a fifth faster on a CPU after minutes of compiling")
     a = p.parse_args()
@@ -68,29 +69,20 @@ def main():
     model = torch.compile(model) if a.compile else model
     energy = torch.from_numpy(np.load(f"{a.data}/energy.npy")).float() ** 0.25
     weight = (energy / energy.mean()).view(1, -1, 1, 1).to(a.device)
-    rng = np.random.default_rng([step, rank])
+    batches = Stream(items.load(a.data, "train"), a.window, a.batch, (step, rank)).batches(a.workers, a.device)
     torch.manual_seed(step * world + rank)
     judge = Judge(items.load(a.data, "test"), a.data, 64, a.window)
-    its = items.load(a.data, "train")
-    pools = [Crops(i) for i in its]
     t0, first, mean = time.time(), step, None
     while step < a.steps and time.time() - t0 < 60 * a.minutes:
-        if (step - first) % 500 == 0:
-            prob = items.weights([i.refresh() for i in its], {0.25: 0.25, 0.5: 0.5, 1.0: 0.25})
-            prob *= [2 * min(i.cells.shape[1:]) >= a.window for i in its]
-            prob /= prob.sum()
         lr = a.lr * min(1, (step + 1) / 500)
         if a.decay:  # by steps or by the clock, whichever ends first
             left = 1 - max((step - first) / (a.steps - first), (time.time() - t0) / (60 * a.minutes))
             lr *= max(left, 0.01)
         for g in (g for o in opts for g in o.param_groups):
             g["lr"] = lr
-        draw = [its_i for its_i in rng.choice(len(its), a.batch, p=prob)]
-        zs, cs, _ = zip(*(sample(rng, pools[i], a.window) for i in draw))
-        z, c = torch.from_numpy(np.stack(zs)).to(a.device), torch.from_numpy(np.stack(cs)).to(a.device)
+        z, c, mpp = next(batches)
         u = torch.sigmoid(torch.randn(a.batch, device=a.device))
         t = torch.where(torch.rand_like(u) < 0.1, torch.rand_like(u), 2 * u / (1 + u))
-        mpp = torch.tensor([np.log2(its[i].mpp / 0.5) for i in draw], device=a.device)
         noise, tt = torch.randn_like(z), t.view(-1, 1, 1, 1)
         with torch.autocast(a.device, torch.bfloat16):
             v = model(((1 - tt) * z + tt * noise).contiguous(memory_format=torch.channels_last), c, t, mpp)
@@ -103,12 +95,11 @@ def main():
         step, seen = step + 1, seen + a.batch * world
         with torch.no_grad():
             m = min(0.9995, step / (step + 10))
-            for e, n in zip(ema.parameters(), net.parameters()):
-                e.lerp_(n, 1 - m)
-        mean = loss.item() if mean is None else 0.99 * mean + 0.01 * loss.item()
+            torch._foreach_lerp_(list(ema.parameters()), list(net.parameters()), 1 - m)
+            mean = loss.detach() if mean is None else mean.lerp(loss, 0.01)
         if rank == 0 and step % 100 == 0:
-            log.append((step, seen, round(mean, 4)))
-            print(step, seen, round(mean, 4), f"lr {lr:.1e}", f"{(step - first) * a.batch / (time.time() - t0):.1f} windows/s", flush=True)
+            log.append((step, seen, round(mean.item(), 4)))
+            print(*log[-1], f"lr {lr:.1e}", f"{(step - first) * a.batch / (time.time() - t0):.1f} windows/s", flush=True)
         if rank == 0 and step % 500 == 0:
             print("held out:", " ".join(f"{v:.4f}" for v in judge.losses(ema)), "(map and crops, map alone, nothing)", flush=True)
         if rank == 0 and step % 250 == 0:
@@ -123,7 +114,7 @@ def start(net, have):
     w = own["input.weight"].zero_()
     old = have.pop("input.weight")
     at = list(range(3 * condition.LATENT)) + [condition.LATENT + condition.KNOWN + i for i in (0, 3, 4)] if old.shape[1] == 51 else list(range(len(w[0])))
-    w[:, at] = old
+    w[:, at] = old.to(w.device)
     net.load_state_dict(have | {"input.weight": w}, strict=False)
 
 

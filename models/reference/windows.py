@@ -1,8 +1,10 @@
 """Training windows of the denoiser: latents of one place and a condition whose crops come from elsewhere in the same image."""
 import numpy as np
+import torch
 
 import condition
-from data import orient
+import items
+from data import orient, scanned
 
 
 def to_base(o, y, x, n, h, w):
@@ -67,3 +69,36 @@ def sample(rng, crops, window):
             texture = texture if own else (a[1] + b[1]) / 2
         textures[label] = texture
     return z, condition.build(labels, laid if shown else {}, {} if drop[0] else textures, {} if drop[1] else measures), (o, 16 * y, 16 * x)
+
+
+class Stream(torch.utils.data.IterableDataset):
+    """Batches without end of windows of one size: latents, conditions, log2(mpp / 0.5), with `rgb` their pixels in [0, 1] too. A quarter of them
+    at 0.25 um/px, half at 0.5, a quarter at 1. Images as from other scanners count `scans` times as much as others."""
+
+    def __init__(self, its, window, batch, seed, rgb=False, scans=1.0):
+        self.its, self.pools, self.window, self.batch, self.seed, self.rgb, self.scans = its, [Crops(i) for i in its], window, batch, seed, rgb, scans
+
+    def shares(self):
+        p = items.weights([i.refresh() for i in self.its], {0.25: 0.25, 0.5: 0.5, 1.0: 0.25})
+        p *= [(self.scans if scanned(i.variant) else 1) * (2 * min(i.cells.shape[1:]) >= self.window) for i in self.its]
+        return p / p.sum()
+
+    def __iter__(self):
+        worker = torch.utils.data.get_worker_info()
+        rng, done = np.random.default_rng([*self.seed, worker.id if worker else 0]), 0
+        while True:
+            if done % 500 == 0:  # data.py may still be writing
+                prob = self.shares()
+            drawn = []
+            for i in rng.choice(len(self.its), self.batch, p=prob):
+                z, c, (o, y, x) = sample(rng, self.pools[i], self.window)
+                seen = [self.its[i].rgb_window(o, y, x, 8 * self.window).astype(np.float32) / 255] if self.rgb else []
+                drawn.append((z, c, np.float32(np.log2(self.its[i].mpp / 0.5)), *seen))
+            yield tuple(torch.from_numpy(np.stack(v)) for v in zip(*drawn))
+            done += 1
+
+    def batches(self, workers, device):
+        """An iterator of batches on the device, made by that many processes (0: by this one)."""
+        pin = device != "cpu"
+        loader = torch.utils.data.DataLoader(self, batch_size=None, num_workers=workers, pin_memory=pin, prefetch_factor=4 if workers else None)
+        return ([v.to(device, non_blocking=pin) for v in b] for b in loader)
