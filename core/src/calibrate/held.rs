@@ -4,8 +4,8 @@
 use crate::condition::{Place, Places};
 use crate::flags::{CELL_PX, cell_labels, features};
 use crate::rng::Stream;
-use crate::semantic_map::tissue::{TILE_PX, cells};
-use crate::semantic_map::{Bank, SemanticMap};
+use crate::semantic_map::tissue::TILE_PX;
+use crate::semantic_map::{Bank, SemanticMap, TissueTile};
 use crate::{Encoder, Job, Result, TileSource, condition};
 
 /// Side of a square of the chequer, in pixels of the working resolution.
@@ -67,7 +67,7 @@ pub fn without(
         job.check()?;
         let rgb = place.read(source, size_px)?;
         let labels = condition::window_labels(map, place, size_px as usize);
-        tissue.extend(cells(&rgb));
+        tissue.push(TissueTile::at(place, &rgb));
         let f = features(encoder, &rgb)?;
         let k = CELL_PX / encoder.stride_px() as usize;
         for (i, label) in cell_labels(&labels, size_px as usize, CELL_PX).iter().enumerate() {

@@ -16,7 +16,7 @@ use super::{asap, classes_csv, files, geojson, label_tiff, png_text, scrubbed};
 use super::{readings_csv, unknown};
 use crate::atlas::Assigned;
 use crate::semantic_map::edit::History;
-use crate::semantic_map::{Bank, Class, Crop, SemanticMap, TissueCell, Tree};
+use crate::semantic_map::{Bank, Class, Crop, SemanticMap, TissueTile, Tree};
 use crate::tiles::Artefact;
 use crate::{Error, Result, limits};
 
@@ -280,7 +280,7 @@ fn read_bank(dir: &Path, of: &BankOf) -> Result<Bank> {
     Ok(Bank { channels: of.channels, classes, rows })
 }
 
-fn read_tissue(dir: &Path, of: &FileOf) -> Result<Vec<TissueCell>> {
+fn read_tissue(dir: &Path, of: &FileOf) -> Result<Vec<TissueTile>> {
     let bytes = piece(dir, TISSUE, of, tissue_file::BYTES)?;
     tissue_file::from_bytes(&bytes).map_err(|why| Error::file("cannot use", &dir.join(TISSUE), why, AGAIN))
 }

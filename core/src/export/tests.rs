@@ -11,6 +11,7 @@ use crate::cluster::choice::Reading;
 use crate::cluster::{Centroids, Hierarchy};
 use crate::flags::{Flag, TileFlags};
 use crate::rng::Stream;
+use crate::semantic_map::TissueTile;
 use crate::semantic_map::edit::{Edit, History};
 use crate::semantic_map::tissue::cells;
 use crate::semantic_map::{Bank, Class, Crop, SemanticMap, Tree};
@@ -102,7 +103,7 @@ pub(super) fn map() -> SemanticMap {
         atlas: Some(assigned()),
         bank: Bank { channels: 5, classes: vec![1, 1, 1, 1, 2, 2, 2, 3, 3, 3, 3], rows: rows_of },
         artefacts: None,
-        tissue: cells(&speckled(256, 77, [200, 120, 180])),
+        tissue: vec![TissueTile { row: 2, column: 5, cells: cells(&speckled(256, 77, [200, 120, 180])) }],
         thumbnail: speckled(1, 9, [0, 0, 0]).clone_resized(424, 296),
         provenance: json!({"parameters": {"k": 3, "seed": 9_007_199_254_740_993u64, "x": 0.1 + 0.7, "y": 5e-324, "device": "cpu"}, "slide": {"id": "ab12"}}),
     }

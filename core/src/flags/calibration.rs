@@ -19,7 +19,7 @@ use crate::semantic_map::ANNOTATED;
 /// What stands under `format`.
 pub const FORMAT: &str = "histoloom-calibration";
 /// Raised when scores, ranks or faults change.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 /// Fewest faults a calibration may be made from.
 pub const FEWEST: usize = 300;
 /// Most faults.
@@ -295,7 +295,7 @@ pub(super) mod tests {
             |c| c.k = 0,
             |c| c.k = 10,
             |c| c.tau = f32::NAN,
-            |c| c.version = 1,
+            |c| c.version = VERSION - 1,
             |c| c.ranks[0].values.clear(),
             |c| c.ranks[1].values[3] = 500.0,
         ];

@@ -13,7 +13,7 @@ use image::RgbImage;
 use super::cells::CELL_PX;
 use super::manifold::quantile;
 use crate::semantic_map::tissue::CELLS;
-use crate::semantic_map::{SemanticMap, TissueCell};
+use crate::semantic_map::{SemanticMap, TissueTile};
 
 /// Mean optical density below which nothing is stained.
 const TRANSPARENT: f32 = 0.15;
@@ -98,10 +98,10 @@ impl StainLimits {
             let all = corners(c.rgb.height()).flat_map(|y| corners(c.rgb.width()).map(move |x| (x, y)));
             all.map(|(x, y)| Stain::of(&c.rgb, x, y, side, &od))
         });
-        let measured = map.tissue.iter().map(|cell| cell.stain);
+        let measured = map.tissue.iter().flat_map(|tile| &tile.cells).map(|cell| cell.stain);
         let known: Vec<Stain> = measured.chain(shown).filter(Stain::is_stained).collect();
-        let clipped = |tile: &[TissueCell]| tile.iter().map(|c| c.clipped).sum::<f32>() / CELLS as f32;
-        let clipped = 2.0 * quantile(map.tissue.chunks_exact(CELLS).map(clipped).collect(), 0.95);
+        let clipped = |tile: &TissueTile| tile.cells.iter().map(|c| c.clipped).sum::<f32>() / CELLS as f32;
+        let clipped = 2.0 * quantile(map.tissue.iter().map(clipped).collect(), 0.95);
         let saturation = clipped.clamp(SATURATED, MOST_SATURATED); // a clipped scan must not switch the flag off
         let known = if known.len() < FEWEST { Vec::new() } else { known };
         Self { known, near: (ROOM * apart(&map.tissue)).clamp(NEAR, FARTHEST), saturation }
@@ -127,15 +127,17 @@ impl StainLimits {
 }
 
 /// How far a tile's most unusual cell lies from the stains of all other tiles, the 95th percentile over the tiles; 0 for fewer than two.
-fn apart(tissue: &[TissueCell]) -> f32 {
-    let stained = |cells: &[TissueCell]| cells.iter().map(|c| c.stain).filter(Stain::is_stained).collect::<Vec<_>>();
-    let farthest = |i: usize, tile: &[TissueCell]| {
-        let (before, after) = (&tissue[..i * CELLS], &tissue[(i + 1) * CELLS..]);
-        let others: Vec<Stain> = [stained(before), stained(after)].concat();
-        let far = stained(tile).iter().map(|s| StainLimits::nearest(&others, s)).fold(0.0, f32::max);
+fn apart(tissue: &[TissueTile]) -> f32 {
+    let stained = |tiles: &[TissueTile]| {
+        let cells = tiles.iter().flat_map(|tile| &tile.cells);
+        cells.map(|c| c.stain).filter(Stain::is_stained).collect::<Vec<_>>()
+    };
+    let farthest = |i: usize, tile: &TissueTile| {
+        let others: Vec<Stain> = [stained(&tissue[..i]), stained(&tissue[i + 1..])].concat();
+        let far = stained(std::slice::from_ref(tile)).iter().map(|s| StainLimits::nearest(&others, s)).fold(0.0, f32::max);
         if others.is_empty() { 0.0 } else { far }
     };
-    quantile(tissue.chunks_exact(CELLS).enumerate().map(|(i, tile)| farthest(i, tile)).collect(), 0.95)
+    quantile(tissue.iter().enumerate().map(|(i, tile)| farthest(i, tile)).collect(), 0.95)
 }
 
 /// Whether a pixel has a channel at an end of its range.

@@ -10,7 +10,7 @@
 //! | `s5_crop_copy` | correlation with a crop that was shown | real tiles |
 //! | `s5_near_duplicate` | how much nearer the nearest training picture is than the next ones | real tiles, their own place left out |
 //! | `s6_saturation`, `s6_stain` | share of clipped pixels; distance outside the optical densities of the map's crops | nothing: they always flag |
-//! | `s7_soft`, `s7_grainy` | fineness of detail against the class's crops, in standard deviations to either side | real tiles |
+//! | `s7_soft`, `s7_grainy` | fineness of detail against the slide's own tissue of the class, over what its tiles keep to on either side | real tiles |
 //! | `s8_lattice` | log share of the residual that repeats every 8 px | ordinary tiles |
 //!
 //! Besides: `S6_NON_FINITE` (latents with NaN or infinity: the tile is withheld), `S6_BAD_CROP` (a crop nearer to another class than to its
@@ -38,6 +38,7 @@ mod tests;
 
 pub use calibration::{Calibration, Networks};
 pub use cells::{CELL_PX, CellLabel, cell_labels, features, texture};
+pub(crate) use grain::Density;
 pub use hard::{Stain, StainLimits};
 pub(crate) use hard::{densities, is_saturated};
 pub use manifold::{Manifold, NEIGHBOURS};

@@ -1,15 +1,17 @@
-//! What the autoencoder does to any tissue. In: crops of a map. Out: how it moves embeddings, and how fine detail is after it.
+//! What the autoencoder does to any tissue. In: a map, of which crops are sent. Out: how it moves embeddings, how fine detail is after it.
 //!
 //! Every generated tile comes through the decoder, which cannot make all of a scan's grain. That alone moves embeddings,
 //! much the same way on every slide, and softens detail. It is no fault of a tile, so crops are
-//! sent through the autoencoder and back, and the mean difference is taken off before a tile is judged.
+//! sent through the autoencoder and back, and the mean difference is taken off before a tile is judged. The fineness that a class's tissue
+//! should have moves by the mean difference of that class, for textures lose unlike amounts of detail. How far the slide's tiles lie apart
+//! stays as it is in the scan: crops are too few to tell it anew.
 
 use std::collections::BTreeMap;
 
 use image::RgbImage;
 
 use super::cells::features;
-use super::grain::Grain;
+use super::grain::{Grain, of_crop};
 use crate::condition::shown_side;
 use crate::semantic_map::SemanticMap;
 use crate::{Encoder, Error, LatentCodec, Planes, Result};
@@ -22,7 +24,7 @@ const CROPS: usize = 16;
 pub struct Rendering {
     /// Mean shift of an embedding; empty where nothing was measured.
     shift: Vec<f32>,
-    /// Fineness of rendered crops.
+    /// Fineness of rendered tissue.
     pub(super) grain: Option<Grain>,
 }
 
@@ -30,7 +32,7 @@ impl Rendering {
     /// From up to [`CROPS`] crops, the classes in turn.
     pub fn of(map: &SemanticMap, encoder: &dyn Encoder, codec: &dyn LatentCodec) -> Result<Self> {
         let (mut sum, mut cells) = (vec![0f64; encoder.channels()], 0usize);
-        let mut rendered: Vec<(u8, RgbImage)> = Vec::new();
+        let mut moved: Vec<(u8, f32)> = Vec::new();
         for (class, rgb) in in_turn(map) {
             let again = codec.decode(&codec.encode(std::slice::from_ref(rgb))?)?;
             let again = again.into_iter().next().ok_or_else(|| Error::internal("the codec decoded nothing"))?;
@@ -39,10 +41,10 @@ impl Rendering {
             for (c, s) in sum.iter_mut().enumerate() {
                 *s += after.plane(c).iter().zip(before.plane(c)).map(|(a, b)| f64::from(a - b)).sum::<f64>();
             }
-            rendered.push((class, again));
+            moved.extend(of_crop(&again).iter().zip(of_crop(rgb)).map(|(after, before)| (class, after - before)));
         }
         let shift = if cells > 0 { sum.iter().map(|s| (s / cells as f64) as f32).collect() } else { Vec::new() };
-        Ok(Self { shift, grain: Grain::of(rendered.iter().map(|(class, rgb)| (*class, rgb))) })
+        Ok(Self { shift, grain: Grain::of(map).and_then(|grain| grain.moved(&moved)) })
     }
 
     /// Takes the shift off features.

@@ -73,7 +73,7 @@ pub struct Scorer<'a> {
 }
 
 impl<'a> Scorer<'a> {
-    /// Prepares the real tissue of the map: spheres of S1, prototypes of S2, crops of S7, limits of S6; and, with the autoencoder through
+    /// Prepares the real tissue of the map: spheres of S1, prototypes of S2, fineness of S7, limits of S6; and, with the autoencoder through
     /// which generated tiles come, what it does to tissue by itself.
     pub fn new(map: &'a SemanticMap, encoder: &'a dyn Encoder, codec: Option<&dyn LatentCodec>, judge: Judge<'a>) -> Result<Self> {
         let stride = encoder.stride_px() as usize;
@@ -82,8 +82,7 @@ impl<'a> Scorer<'a> {
         let prototypes = manifold.as_ref().and_then(|_| Prototypes::of(map, encoder));
         let unknown = codec.filter(|_| manifold.is_some() && judge.rendering.is_none());
         let rendering = unknown.map(|codec| Rendering::of(map, encoder, codec)).transpose()?;
-        let crops = map.crops.iter().map(|c| (c.class, &c.rgb));
-        let (grain, limits) = (Grain::of(crops), StainLimits::of(map));
+        let (grain, limits) = (Grain::of(map), StainLimits::of(map));
         Ok(Self { map, encoder, manifold, prototypes, grain, rendering, limits, judge, crops: BTreeMap::new() })
     }
 
@@ -220,10 +219,9 @@ impl<'a> Scorer<'a> {
         let density = Density::of(tile.rgb);
         let rendered = self.rendering().filter(|_| tile.generated).and_then(|r| r.grain.as_ref());
         if let Some(grain) = rendered.or(self.grain.as_ref()) {
-            let deviations = grain.deviations(&density, asked);
-            for (i, d) in deviations.into_iter().enumerate() {
-                scores.plane_mut(index::SOFT)[i] = -d;
-                scores.plane_mut(index::GRAINY)[i] = d;
+            for (i, [soft, grainy]) in grain.scores(&density, asked).into_iter().enumerate() {
+                scores.plane_mut(index::SOFT)[i] = soft;
+                scores.plane_mut(index::GRAINY)[i] = grainy;
             }
         }
         scores.plane_mut(index::LATTICE).copy_from_slice(&density.lattice());

@@ -38,7 +38,7 @@ pub mod tissue;
 
 pub use palette::palette;
 pub use run::{Encoders, made_already, run, run_with, sample};
-pub use tissue::TissueCell;
+pub use tissue::{TissueCell, TissueTile};
 
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
@@ -122,8 +122,8 @@ pub struct SemanticMap {
     pub crops: Vec<Crop>,
     /// Real embeddings.
     pub bank: Bank,
-    /// Cells of 32 px from all over the slide, [measured](tissue::tissue); none where the map has no room for a tile.
-    pub tissue: Vec<TissueCell>,
+    /// Tiles of 256 px from all over the slide, [measured](tissue::tissue); none where the map has no room for one.
+    pub tissue: Vec<TissueTile>,
     /// The hierarchy behind the classes; none where labels came from somewhere else.
     pub tree: Option<Tree>,
     /// What was changed by hand, and what the map was before.

@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 use image::{Rgb, RgbImage};
 
 use crate::rng::Stream;
-use crate::semantic_map::{Bank, Class, Crop, SemanticMap, TissueCell, tissue::cells};
+use crate::semantic_map::{Bank, Class, Crop, SemanticMap, TissueTile, tissue::cells};
 use crate::{Denoiser, Encoder, Job, LatentCodec, Planes, Result, condition};
 
 pub(crate) const PINK: [u8; 3] = [210, 135, 180];
@@ -62,17 +62,17 @@ pub(crate) fn map() -> SemanticMap {
 }
 
 /// Measured tiles all over the borders.
-static LOOKED: LazyLock<Vec<TissueCell>> =
-    LazyLock::new(|| [0, 5, 11].into_iter().flat_map(|row| (8..32).flat_map(move |c| looked(row, c))).collect());
+static LOOKED: LazyLock<Vec<TissueTile>> =
+    LazyLock::new(|| [0, 5, 11].into_iter().flat_map(|row| (8..32).map(move |c| looked(row, c))).collect());
 
-fn looked(row: u32, column: u32) -> Vec<TissueCell> {
+fn looked(row: u32, column: u32) -> TissueTile {
     let seed = 2000 + u64::from(100 * row + column);
     let (pink, purple) = (tissue(PINK, 256, seed), tissue(PURPLE, 256, seed + 10_000));
     let rgb = RgbImage::from_fn(256, 256, |x, y| match column + x / 16 {
         0..16 => Rgb([254; 3]),
         c => *(if c > 30 + (row + y / 16) / 2 { &purple } else { &pink }).get_pixel(x, y),
     });
-    cells(&rgb)
+    TissueTile { row, column, cells: cells(&rgb) }
 }
 
 fn mean(rgb: &RgbImage, x: u32, y: u32, side: u32) -> [f32; 3] {
