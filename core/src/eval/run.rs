@@ -179,6 +179,11 @@ pub(crate) fn belongs(source: &dyn TileSource, map: &SemanticMap) -> Result<()> 
     if covers(map.columns, info.width_px) && covers(map.rows, info.height_px) && scale {
         return Ok(());
     }
+    if !scale {
+        let said = info.mpp.map_or(map.mpp, |m| m.get());
+        let of = format!("the map was made at {} um/px, the slide says {said}", map.mpp);
+        return Err(Error::parameter("from", of, "give this slide's map, made without `mpp` or with the slide's own"));
+    }
     let of = format!(
         "the slide has {} x {} px, the map covers {:.0} x {:.0}",
         info.width_px,
