@@ -135,7 +135,7 @@ impl Field<'_, '_> {
 
     /// Scores a tile and hands it on.
     fn take(&mut self, kind: &str, index: u32, tile: &Scored<'_>) -> Result<()> {
-        let mut flags = self.scorer.score(tile)?;
+        let mut flags = self.scorer.score(tile, self.job)?;
         for crop in tile.crops.iter().filter(|_| kind != REAL && kind != RENDERED) {
             flags.flags.extend(self.scorer.crop(*crop)?);
         }

@@ -7,7 +7,7 @@
 //! only common is about as near to many. (The ratio d1 / mean is that of Webster's and Carlini's memorisation tests, arXiv 2301.13188,
 //! section 5.)
 
-use crate::{Encoder, Planes};
+use crate::{Encoder, Job, Planes, Result};
 
 /// Cells a side of a window.
 const SIDE: usize = 4;
@@ -158,7 +158,7 @@ impl Duplicates {
 
     /// The nearest window of each window of a tile: its first cell of the flag raster (row, column) and what was found. `f` are features
     /// one a `stride` pixels; what overlaps `own` and pictures of another resolution than `mpp` are left out. Nothing where the tile or the index is too small.
-    pub fn nearest(&self, f: &Planes, stride: usize, mpp: f64, own: Option<Own<'_>>) -> Vec<(usize, usize, Nearest)> {
+    pub fn nearest(&self, f: &Planes, stride: usize, mpp: f64, own: Option<Own<'_>>, job: &Job) -> Result<Vec<(usize, usize, Nearest)>> {
         let k = (super::CELL_PX / stride.max(1)).max(1);
         let half = k / 2;
         let (rows, columns) = (f.height / k, f.width / k);
@@ -167,6 +167,7 @@ impl Duplicates {
             .step_by(STEP)
             .flat_map(|r| (0..(columns + 1).saturating_sub(SIDE)).step_by(STEP).map(move |c| (r, c)))
         {
+            job.check()?;
             let shifts = [(0, 0), (half, 0), (0, half), (half, half)];
             let fits = |(y, x): &(usize, usize)| r * k + y + SIDE * k <= f.height && c * k + x + SIDE * k <= f.width;
             let found =
@@ -179,7 +180,7 @@ impl Duplicates {
                 out.push((r, c, best));
             }
         }
-        out
+        Ok(out)
     }
 
     /// The nearest windows of the index to one window `[cell][channel]`.

@@ -18,7 +18,7 @@ use super::score::{self, SCORES, TileScores, index};
 use super::{Flag, TileFlags};
 use crate::condition::LATENT_PX;
 use crate::semantic_map::SemanticMap;
-use crate::{Encoder, LatentCodec, Planes, Result};
+use crate::{Encoder, Job, LatentCodec, Planes, Result};
 
 /// A cell is judged as one class when this share of its pixels asks for it; the rest is boundary.
 const PURE: f32 = 0.9;
@@ -86,15 +86,16 @@ impl<'a> Scorer<'a> {
         Ok(Self { map, encoder, manifold, prototypes, grain, rendering, limits, judge, crops: BTreeMap::new() })
     }
 
-    /// Scores of a tile and the flags they raise. Without a calibration `UNCALIBRATED` comes first and only S6 raises others.
-    pub fn score(&self, tile: &Scored<'_>) -> Result<TileFlags> {
+    /// Scores of a tile and the flags they raise. Without a calibration `UNCALIBRATED` comes first and only S6 raises others. A cancelled
+    /// job ends it between its parts: a large tile takes seconds.
+    pub fn score(&self, tile: &Scored<'_>, job: &Job) -> Result<TileFlags> {
         let (rgb, labels) = (tile.rgb, tile.labels);
         let (rows, columns) = (rgb.height() as usize / CELL_PX, rgb.width() as usize / CELL_PX);
         let mut scores = unjudged(rows, columns);
         let mut flags = Vec::new();
         let asked = cell_labels(labels, rgb.width() as usize, CELL_PX);
         let nearest = match &self.manifold {
-            Some(m) => self.embedded(m, tile, &asked, &mut scores, &mut flags)?,
+            Some(m) => self.embedded(m, tile, &asked, &mut scores, &mut flags, job)?,
             None => {
                 let reason = "The map holds no embeddings of this encoder, so likeness to real tissue was not judged.";
                 flags.push(Flag::tile("NOT_SCORED", reason));
@@ -104,7 +105,8 @@ impl<'a> Scorer<'a> {
         for (plane, values) in [(index::UNSTABLE, tile.unstable), (index::SEEDS_DISAGREE, tile.disagree.map(|(s4, _)| s4))] {
             values.into_iter().for_each(|v| scores.plane_mut(plane).copy_from_slice(v));
         }
-        self.copied(tile, &mut scores);
+        self.copied(tile, &mut scores, job)?;
+        job.check()?;
         self.drawn(tile, &asked, &mut scores);
         self.saturated(rgb, labels, scores.plane_mut(index::SATURATION), &mut flags);
         self.stained(rgb, scores.plane_mut(index::STAIN), &mut flags);
@@ -165,8 +167,10 @@ impl<'a> Scorer<'a> {
         asked: &[CellLabel],
         scores: &mut Planes,
         flags: &mut Vec<Flag>,
+        job: &Job,
     ) -> Result<Option<f32>> {
         let mut f = features(self.encoder, tile.rgb)?;
+        job.check()?;
         if let Some(rendering) = self.rendering().filter(|_| tile.generated) {
             rendering.taken_off(&mut f);
         }
@@ -193,7 +197,7 @@ impl<'a> Scorer<'a> {
         if let Some(d) = self.judge.duplicates {
             let columns = scores.width;
             let plane = scores.plane_mut(index::NEAR_DUPLICATE);
-            for (r, c, near) in d.nearest(&f, stride, self.map.work_mpp, tile.own) {
+            for (r, c, near) in d.nearest(&f, stride, self.map.work_mpp, tile.own, job)? {
                 nearest = Some(nearest.map_or(near.distance, |d| d.min(near.distance)));
                 for at in (r..r + 4).flat_map(|r| (c..c + 4).map(move |c| r * columns + c)) {
                     plane[at] = plane[at].max(near.score);
@@ -204,14 +208,18 @@ impl<'a> Scorer<'a> {
     }
 
     /// S5_CROP_COPY.
-    fn copied(&self, tile: &Scored<'_>, scores: &mut Planes) {
+    fn copied(&self, tile: &Scored<'_>, scores: &mut Planes, job: &Job) -> Result<()> {
         let columns = scores.width;
         let plane = scores.plane_mut(index::CROP_COPY);
         if tile.crops.is_empty() {
             plane.fill(0.0); // nothing was shown that could be copied
         }
         let small = copy::Tile::new(tile.rgb);
-        tile.crops.iter().filter_map(|i| self.map.crops.get(*i)).for_each(|crop| small.mark(&crop.rgb, plane, columns));
+        for crop in tile.crops.iter().filter_map(|i| self.map.crops.get(*i)) {
+            job.check()?;
+            small.mark(&crop.rgb, plane, columns);
+        }
+        Ok(())
     }
 
     /// S7 and S8.

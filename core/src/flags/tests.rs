@@ -9,14 +9,14 @@ use crate::cluster::{Centroids, Hierarchy};
 use crate::semantic_map::tissue::CELLS;
 use crate::semantic_map::{Bank, SemanticMap, TissueCell, TissueTile, Tree};
 use crate::synth::fakes::{Colors, PINK, PURPLE, Pooling, map, tissue};
-use crate::{Encoder, LatentCodec, Planes};
+use crate::{Encoder, Error, Job, LatentCodec, Planes};
 
 fn of<'a>(rgb: &'a RgbImage, labels: &'a [u8]) -> Scored<'a> {
     Scored { rgb, labels, unstable: None, disagree: None, crops: &[], own: None, generated: false }
 }
 
 fn scored(m: &SemanticMap, rgb: &RgbImage, labels: &[u8]) -> TileFlags {
-    Scorer::new(m, &Colors, None, Judge::default()).unwrap().score(&of(rgb, labels)).unwrap()
+    Scorer::new(m, &Colors, None, Judge::default()).unwrap().score(&of(rgb, labels), &Job::new()).unwrap()
 }
 
 fn codes(flags: &TileFlags) -> Vec<&str> {
@@ -124,7 +124,7 @@ fn seeds_that_disagree_flag_where_the_reference_is_of_as_many() {
     let c = Calibration { seeds: 4, ranks: vec![s4], ..calibration(1.5) };
     let scorer = Scorer::new(&m, &Colors, None, Judge { calibration: Some((&c, "c")), ..Judge::default() }).unwrap();
     let flagged = |seeds: u32, entropy: f32| {
-        let flags = scorer.score(&Scored { disagree: Some((&[entropy; 64], seeds)), ..of(&rgb, &labels) }).unwrap();
+        let flags = scorer.score(&Scored { disagree: Some((&[entropy; 64], seeds)), ..of(&rgb, &labels) }, &Job::new()).unwrap();
         assert_eq!(flags.scores.plane(SEEDS_DISAGREE)[0], entropy, "told all the same");
         codes(&flags).contains(&"S4_SEEDS_DISAGREE")
     };
@@ -201,7 +201,7 @@ fn without_a_bank_of_this_encoder_it_says_that_nothing_was_judged() {
     for bank in [Bank::default(), Bank { channels: 2, classes: vec![1; 20], rows: vec![0.0; 40] }] {
         let m = SemanticMap { bank, ..map() };
         let mut s = Scorer::new(&m, &Colors, None, Judge::default()).unwrap();
-        let f = s.score(&of(&rgb, &labels)).unwrap();
+        let f = s.score(&of(&rgb, &labels), &Job::new()).unwrap();
         assert_eq!(codes(&f), ["UNCALIBRATED", "NOT_SCORED"]);
         assert_eq!(s.crop(0).unwrap(), None);
     }
@@ -220,7 +220,7 @@ fn instability_is_a_logarithm_by_cell() {
     spread.plane_mut(0)[5 * 32 + 9] = 16.0; // cell (1, 2), one of its 16 latents
     let s3 = unstable(&spread);
     let tile = Scored { unstable: Some(&s3), ..of(&rgb, &labels) };
-    let f = Scorer::new(&m, &Colors, None, Judge::default()).unwrap().score(&tile).unwrap();
+    let f = Scorer::new(&m, &Colors, None, Judge::default()).unwrap().score(&tile, &Job::new()).unwrap();
     assert!(f.scores.plane(UNSTABLE)[8 + 2].abs() < 1e-6 && f.scores.plane(UNSTABLE)[0] < -18.0);
     assert!(withheld(256).scores.height == 8 && codes(&withheld(128)) == ["UNCALIBRATED", "S6_NON_FINITE"]);
     assert!(withheld(128).scores.data.iter().all(|v| v.is_nan()), "nothing was judged");
@@ -251,7 +251,7 @@ fn what_the_autoencoder_does_to_any_tissue_is_not_soft_and_the_same_in_a_scan_is
     let rendered = Pooling.decode(&Pooling.encode(&[rgb]).unwrap()).unwrap().remove(0);
     let scorer = Scorer::new(&m, &Colors, Some(&Pooling), Judge::default()).unwrap();
     let soft = |generated: bool| {
-        let flags = scorer.score(&Scored { generated, ..of(&rendered, &labels) }).unwrap();
+        let flags = scorer.score(&Scored { generated, ..of(&rendered, &labels) }, &Job::new()).unwrap();
         flags.tile_scores.unwrap()[SOFT]
     };
     assert!(soft(true).abs() < 3.0 && soft(false) > 5.0, "{} and {}", soft(true), soft(false));
@@ -272,8 +272,12 @@ fn a_pasted_crop_is_found_where_it_lies_and_another_piece_of_the_same_tissue_is_
     let labels = vec![1; 256 * 256];
     let score = |rgb: &RgbImage| {
         let s = Scorer::new(&m, &Colors, None, Judge::default()).unwrap();
-        s.score(&Scored { crops: &[0], ..of(rgb, &labels) }).unwrap()
+        s.score(&Scored { crops: &[0], ..of(rgb, &labels) }, &Job::new()).unwrap()
     };
+    let job = Job::new();
+    job.cancel();
+    let s = Scorer::new(&m, &Colors, None, Judge::default()).unwrap();
+    assert!(matches!(s.score(&Scored { crops: &[0], ..of(&tile, &labels) }, &job), Err(Error::Cancelled)));
     let (clean, mut pasted) = (score(&tile), tile.clone());
     let core = imageops::crop_imm(&m.crops[0].rgb, 16, 16, 96, 96).to_image();
     imageops::replace(&mut pasted, &core, 133, 71);
@@ -301,7 +305,7 @@ fn a_copy_is_nearer_to_its_original_than_to_anything_else_in_any_orientation() {
     let index = Index { encoder_sha256: Colors.sha256().into(), channels: 16, scale: 2.0, pictures: (0..6).map(picture).collect() };
     let d = Duplicates::new(index.clone(), &Colors).unwrap();
     let nearest = |rgb: &RgbImage, own: Option<Own<'_>>| {
-        let found = d.nearest(&features(&Colors, rgb).unwrap(), 16, 0.5, own);
+        let found = d.nearest(&features(&Colors, rgb).unwrap(), 16, 0.5, own, &Job::new()).unwrap();
         found.into_iter().map(|(_, _, n)| n).reduce(|a, b| if b.score > a.score { b } else { a }).unwrap()
     };
     let part = imageops::crop_imm(&field(3), 64, 128, 256, 256).to_image();

@@ -394,14 +394,15 @@ impl<'a> Loom<'a> {
         let unstable = unstable(&done.spread);
         let disagree = self.disagreement(&rgb, labels, others)?;
         let (unstable, disagree) = (Some(unstable.as_slice()), disagree.as_ref().map(|(s4, seeds)| (s4.as_slice(), *seeds)));
-        let before = self.scorer.score(&Scored { rgb: &rgb, labels, unstable, disagree, crops: &crops, own: None, generated: true })?;
+        let made = Scored { rgb: &rgb, labels, unstable, disagree, crops: &crops, own: None, generated: true };
+        let before = self.scorer.score(&made, self.job)?;
         let Applied { rgb, labels, changed, flags: raised, records, mut notes } = self.applied(plan, rgb, &before, &done.spread)?;
         notes.iter().for_each(|n| self.job.note(format!("tile {}: {n}", plan.index)));
         let mut flags = before;
         if changed {
             // flags describe the pixels and labels that are delivered; what an op cleared stays on record
-            let after =
-                self.scorer.score(&Scored { rgb: &rgb, labels: &labels, unstable, disagree, crops: &crops, own: None, generated: true })?;
+            let after = Scored { rgb: &rgb, labels: &labels, unstable, disagree, crops: &crops, own: None, generated: true };
+            let after = self.scorer.score(&after, self.job)?;
             notes.extend(cleared(&flags.flags, &after.flags));
             flags = after;
         }
