@@ -16,15 +16,18 @@ The same in steps, for programs that follow the progress or make several maps:
         rgb, labels, told = tiles.tile(0)
 
 Jobs run on threads of the library; `cluster`, `synth` and `run` wait for them and can be interrupted (Ctrl-C cancels the job), `start` does not
-wait. Failures raise `Error`, whose `code` is one of HL_E_* of histoloom.h and whose text says what to try. Tiles are synthetic: say so
+wait. Failures raise `Error`, whose `code` is a `Code` (HL_E_* of histoloom.h) and whose text says what to try. Tiles are synthetic: say so
 wherever you write them.
 """
 from __future__ import annotations
 
 import ctypes
+import enum
+import itertools
 import json
 import os
 import sys
+import threading
 import uuid
 import weakref
 from ctypes import POINTER, byref, c_char_p, c_double, c_int32, c_int64, c_uint8, c_uint32, c_uint64, c_void_p, sizeof
@@ -34,12 +37,11 @@ from typing import Any, Callable, Optional, Protocol, Tuple, Union
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Context", "Error", "Job", "Reader", "Result", "Slide", "Tile", "cluster", "load", "synthesise"]
+__all__ = ["Code", "Context", "Error", "Job", "Reader", "Result", "Slide", "Tile", "cluster", "load", "synthesise"]
 
 ABI = 1 << 16
 RGBA8 = 1
 FOREVER = 0xFFFFFFFF
-E_ABI, E_BUFFER, E_CANCELLED, E_TIMEOUT, E_WEIGHTS, E_FILE = -2, -8, -10, -11, -15, -19
 QUEUED, RUNNING, DONE, FAILED, CANCELLED = range(5)
 
 Picture = NDArray[np.uint8]
@@ -53,12 +55,24 @@ class Reader(Protocol):
     def __call__(self, x: int, y: int, downsample: float, width: int, height: int) -> Picture: ...
 
 
-class Error(Exception):
-    """A call or a job that failed."""
+class Code(enum.IntEnum):
+    """Why a call or a job failed: HL_E_* of histoloom.h, which tells what each means."""
 
-    def __init__(self, code: int, name: str, text: str) -> None:
-        super().__init__(f"{name}: {text}")
-        self.code = code
+    ARGUMENT, ABI, UNSUPPORTED, HANDLE, UTF8, PARAMETER, LIMIT, BUFFER = range(-1, -9, -1)
+    STATE, CANCELLED, TIMEOUT, BUSY, SLIDE, HOST, WEIGHTS, DEVICE = range(-9, -17, -1)
+    OP, OP_LIMIT, FILE, MEMORY, PANIC, POISONED, INTERNAL = range(-17, -24, -1)
+
+
+class Error(Exception):
+    """A call or a job that failed: `code`, a `Code` where this module knows it, and `text`, which says what to try."""
+
+    def __init__(self, code: int, text: str) -> None:
+        self.code = Code(code) if code in iter(Code) else code
+        self.text = text
+        super().__init__(f"{f'HL_E_{self.code.name}' if isinstance(self.code, Code) else code}: {text}")
+
+    def __reduce__(self) -> Tuple[Any, ...]:
+        return type(self), (int(self.code), self.text)
 
 
 class _Region(ctypes.Structure):
@@ -118,22 +132,21 @@ def load(library: Optional[str] = None) -> ctypes.CDLL:
     except OSError as e:
         looked = "" if named else f" (looked for {', for '.join(places)}, and where the system keeps libraries)"
         hint = "install this package from the unpacked archive of a release, or name the file with library= or HISTOLOOM_LIBRARY"
-        raise Error(E_FILE, "HL_E_FILE", f"the library cannot be loaded: {e}{looked}; {hint}") from e
-    lib.hl_error_name.restype = c_char_p
+        raise Error(Code.FILE, f"the library cannot be loaded: {e}{looked}; {hint}") from e
     lib.hl_abi_version.restype = lib.hl_sizeof.restype = c_uint32
     abi = lib.hl_abi_version()
     if abi >> 16 != ABI >> 16 or abi < ABI:
         said = f"{path} has ABI {abi >> 16}.{abi & 0xFFFF}, this module needs {ABI >> 16}.{ABI & 0xFFFF}; use parts of one release"
-        raise Error(E_ABI, "HL_E_ABI", said)
+        raise Error(Code.ABI, said)
     for id_, struct in _SIZES.items():
         if lib.hl_sizeof(c_uint32(id_)) < sizeof(struct):
-            raise Error(E_ABI, "HL_E_ABI", f"{path} knows a smaller {struct.__name__}; use parts of one release")
+            raise Error(Code.ABI, f"{path} knows a smaller {struct.__name__}; use parts of one release")
     return lib
 
 
 def _check(lib: ctypes.CDLL, code: int) -> None:
     if code != 0:
-        raise Error(code, lib.hl_error_name(c_int32(code)).decode(), _text(lib, lib.hl_last_error))
+        raise Error(code, _text(lib, lib.hl_last_error))
 
 
 def _buffer(lib: ctypes.CDLL, call: Callable[[Any, Any, Any], int]) -> NDArray[np.uint8]:
@@ -145,9 +158,18 @@ def _buffer(lib: ctypes.CDLL, call: Callable[[Any, Any, Any], int]) -> NDArray[n
         if not len(out):
             return out
         code = call(out.ctypes.data_as(POINTER(c_uint8)), c_uint64(len(out)), byref(needed))
-        if code != E_BUFFER:
+        if code != Code.BUFFER:
             _check(lib, code)
             return np.resize(out, needed.value)
+
+
+def _plain(value: Any) -> Any:
+    """What JSON has no word for and parameters may be: paths, numpy's numbers and arrays."""
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value.tolist()
+    raise TypeError(f"{value!r} cannot be a parameter: numbers, texts, lists, dicts, paths and arrays can")
 
 
 def _parsed(text: str) -> dict[str, Any]:
@@ -203,24 +225,31 @@ def _reader(levels: Sequence[Picture]) -> Reader:
 
 
 class Slide:
-    """A slide lent to the library. It keeps the reader alive."""
+    """A slide lent to the library: as long as this object lives, or a job on it, or until `close`. It keeps the reader alive."""
 
-    def __init__(self, context: Context, handle: int, token: int) -> None:
-        self._context, self._handle, self._token = context, handle, token
+    def __init__(self, context: Context, reader: Reader, token: int) -> None:
+        self._context, self._reader, self._token, self._handle = context, reader, token, 0
+
+    def __enter__(self) -> Slide:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
 
     def close(self) -> None:
-        """The reader is not called any more afterwards."""
+        """Cancels the jobs on it. The reader is not called any more afterwards."""
         handle, self._handle = self._handle, 0
         self._context._lib.hl_slide_release(c_uint64(handle))
-        self._context._readers.pop(self._token, None)
         self._context._failures.pop(self._token, None)
+
+    __del__ = close
 
 
 class Job:
     """A job: queued, running or ended."""
 
-    def __init__(self, context: Context, handle: int, token: int) -> None:
-        self._context, self._lib, self._handle, self._token = context, context._lib, c_uint64(handle), token
+    def __init__(self, context: Context, handle: int, slide: Optional[Slide]) -> None:
+        self._context, self._lib, self._handle, self._slide = context, context._lib, c_uint64(handle), slide
 
     def poll(self) -> dict[str, Any]:
         """state (0 queued, 1 running, 2 done, 3 failed, 4 cancelled), stage, fraction, items_per_s, eta_s, done, total."""
@@ -235,7 +264,7 @@ class Job:
         while True:
             piece = min(left, 0.2)
             code = self._lib.hl_job_wait(self._handle, c_uint32(int(1000 * max(piece, 0))))
-            if code != E_TIMEOUT:
+            if code != Code.TIMEOUT:
                 _check(self._lib, code)
                 return True
             left -= piece
@@ -268,7 +297,8 @@ class Job:
         code = self._lib.hl_job_result(self._handle, byref(out))
         if code != 0:
             why = _text(self._lib, self._lib.hl_job_error, self._handle) or _text(self._lib, self._lib.hl_last_error)
-            raise Error(code, self._lib.hl_error_name(c_int32(code)).decode(), why) from self._context._failures.pop(self._token, None)
+            cause = self._context._failures.pop(self._slide._token, None) if self._slide is not None else None
+            raise Error(code, why + (f" ({cause})" if cause else "")) from cause
         return Result(self._context, out.value)
 
     def __del__(self) -> None:
@@ -347,7 +377,13 @@ class Result:
         self._lib.hl_result_release(self._handle)
 
 
-def _release(lib: ctypes.CDLL, handle: int, _alive: Any) -> None:
+_inside = threading.local()  # whether this thread is in a callback
+_never_freed: list[Any] = []
+
+
+def _release(lib: ctypes.CDLL, handle: int, alive: Any) -> None:
+    if getattr(_inside, "callback", False):
+        _never_freed.append(alive)  # there the release does not wait for the callbacks that run
     lib.hl_context_release(c_uint64(handle))
 
 
@@ -366,14 +402,15 @@ class Context:
     ) -> None:
         self._lib = load(library)
         # the callbacks must not hold this object, or nothing would ever collect it
-        readers: dict[int, Reader] = {}
+        slides: weakref.WeakValueDictionary[int, Slide] = weakref.WeakValueDictionary()
         failures: dict[int, BaseException] = {}  # by slide
-        self._readers, self._failures, self._next = readers, failures, 1
+        self._slides, self._failures, self._tokens = slides, failures, itertools.count(1)
 
         def read(_user: Any, region: Any, dst: Any, cap: int) -> int:
             r = region.contents
+            _inside.callback = True
             try:
-                part = np.asarray(readers[r.token](r.x_px, r.y_px, r.downsample, r.width_px, r.height_px))
+                part = np.asarray(slides[r.token]._reader(r.x_px, r.y_px, r.downsample, r.width_px, r.height_px))
                 if part.dtype != np.uint8 or part.ndim != 3 or part.shape[:2] != (r.height_px, r.width_px) or part.shape[2] not in (3, 4):
                     raise ValueError(f"the reader gave {part.dtype} {part.shape}, [{r.height_px}, {r.width_px}, 3 or 4] u8 was asked for")
                 rows = np.ctypeslib.as_array(dst, (r.height_px * r.stride_bytes,)).reshape(r.height_px, r.stride_bytes)
@@ -384,13 +421,18 @@ class Context:
             except BaseException as e:  # nothing may leave a callback; the job fails, `run` raises it
                 failures[r.token] = e
                 return -1
+            finally:
+                _inside.callback = False
 
         def say(_user: Any, level: int, text: bytes) -> None:
+            _inside.callback = True
             try:
                 if log is not None:
                     log(level, text.decode())
             except Exception:  # a broken log must not break the job
                 pass
+            finally:
+                _inside.callback = False
 
         self._callbacks = (_READ(read), _LOG(say))
         self._host = _Host(sizeof(_Host), ABI, None, concurrent_reads, 0, self._callbacks[0], self._callbacks[1], _PROGRESS())
@@ -434,34 +476,37 @@ class Context:
         else:
             # napari's multi-scale data is a Sequence, arrays are none
             levels: list[Picture] = list(pixels) if isinstance(pixels, Sequence) else [pixels]
+            for level in levels or [None]:
+                kind = f"{level.dtype} {tuple(level.shape)}" if hasattr(level, "dtype") and hasattr(level, "shape") else type(level).__name__
+                if not kind.startswith("uint8 ") or level.ndim != 3 or level.shape[2] not in (3, 4):
+                    raise ValueError(f"pixels are {kind}, an array [h, w, 3 or 4] of uint8 is needed, levels of it, or a function that reads")
             reader, (height, width) = _reader(levels), levels[0].shape[:2]
             downsamples = [width / level.shape[1] for level in levels]
-        token, self._next = self._next, self._next + 1
+        token = next(self._tokens)
         scales = (c_double * len(downsamples))(*downsamples)
         d = _SlideDesc(
             sizeof(_SlideDesc), RGBA8, width, height, scales, len(downsamples), 0xFFFFFF, mpp, mpp, origin[0], origin[1], name.encode(),
             (id or uuid.uuid4().hex).encode(), token,
         )
         out = c_uint64()
-        self._readers[token] = reader
-        try:
-            _check(self._lib, self._lib.hl_slide_open(c_uint64(self._handle), byref(d), byref(out)))
-        except Error:
-            del self._readers[token]
-            raise
-        return Slide(self, out.value, token)
+        slide = self._slides[token] = Slide(self, reader, token)
+        _check(self._lib, self._lib.hl_slide_open(c_uint64(self._handle), byref(d), byref(out)))
+        slide._handle = out.value
+        return slide
 
     def start(self, kind: str, slide: Optional[Slide] = None, input: Optional[Result] = None, **params: Any) -> Job:
-        """Starts a job and returns at once; `schema` tells the parameters of a kind."""
-        out = c_uint64()
-        of, token = (slide._handle, slide._token) if slide is not None else (0, 0)
-        self._failures.pop(token, None)
-        code = self._lib.hl_job_start(
-            c_uint64(self._handle), c_uint64(of), c_char_p(kind.encode()), c_char_p(json.dumps(params).encode()),
-            input._handle if input is not None else c_uint64(0), byref(out),
-        )
+        """Starts a job and returns at once; `schema` tells the parameters of a kind, which may be paths and numpy's numbers and arrays too."""
+        out, of = c_uint64(), 0
+        if slide is not None:
+            if slide._handle == 0:
+                raise ValueError("the slide was closed; open it again")
+            of = slide._handle
+            self._failures.pop(slide._token, None)
+        text = json.dumps(params, default=_plain).encode()
+        made_of = input._handle if input is not None else c_uint64(0)
+        code = self._lib.hl_job_start(c_uint64(self._handle), c_uint64(of), c_char_p(kind.encode()), c_char_p(text), made_of, byref(out))
         _check(self._lib, code)
-        return Job(self, out.value, token)
+        return Job(self, out.value, slide)
 
     def run(self, kind: str, slide: Optional[Slide] = None, input: Optional[Result] = None, **params: Any) -> Result:
         """The same, waiting for the result."""
@@ -493,17 +538,20 @@ def cluster(
     mpp: float,
     size: Optional[Tuple[int, int]] = None,
     context: Optional[Context] = None,
+    *,
+    downsamples: Sequence[float] = (1.0,),
+    origin: Tuple[int, int] = (0, 0),
+    name: str = "slide",
+    id: Optional[str] = None,
     **params: Any,
 ) -> Result:
     """A map of the tissue classes of a slide, in a context of its own or the one given. pixels: [h, w, 3 or 4] u8, levels of it, or a function that
-    reads, then with size=(width, height). mpp: micrometres a level-0 pixel, 0.05 to 16; never guess. params: k (number of classes, 8; 0 chooses),
+    reads, then with size=(width, height). mpp: micrometres a level-0 pixel, 0.05 to 16; never guess. downsamples, origin, name and id are those of
+    `Context.open`; give an `id` that stays the same where a `cache_dir` is to know the slide again. params: k (number of classes, 8; 0 chooses),
     seed, device, roi, out_dir, ... (`Context.schema("cluster")`). Raises Error."""
     context = context or Context()
-    slide = context.open(pixels, mpp, size)
-    try:
+    with context.open(pixels, mpp, size, downsamples, origin, name, id) as slide:
         return context.cluster(slide, **params)
-    finally:
-        slide.close()
 
 
 def synthesise(tissue: Result, n: int = 4, **params: Any) -> list[Tile]:

@@ -23,7 +23,7 @@ from qtpy.QtWidgets import (
 )
 
 import histoloom
-from histoloom import E_CANCELLED, E_WEIGHTS, RUNNING, Picture
+from histoloom import RUNNING, Code, Picture
 
 MPP_RANGE = 0.05, 16.0  # of the parameter `mpp`
 THUMBNAIL_PX = 64
@@ -109,11 +109,10 @@ def in_words(e: BaseException) -> str:
     """An error with what to try."""
     if not isinstance(e, histoloom.Error):
         return str(e) or repr(e)
-    if e.code == E_CANCELLED:
+    if e.code == Code.CANCELLED:
         return "Cancelled. Nothing was changed."
     models = ". Here: set HISTOLOOM_MODELS to the folder with manifest.json, or install histoloom from the archive anew"
-    remedy = models if e.code == E_WEIGHTS else ""
-    return f"{e}{remedy}" + (f" ({e.__cause__})" if e.__cause__ else "")
+    return f"{e}{models if e.code == Code.WEIGHTS else ''}"
 
 
 class Panel(QWidget):  # type: ignore[misc, unused-ignore] # where no Qt binding is installed
@@ -192,6 +191,7 @@ class Panel(QWidget):  # type: ignore[misc, unused-ignore] # where no Qt binding
         self.layer.clear()
         for a in layers:
             self.layer.addItem(a.name, a)
+            a.events.name.connect(self._list_layers)  # once, however often
         self.layer.setCurrentIndex(layers.index(chosen) if chosen in layers else len(layers) - 1)
         self.layer.blockSignals(False)
         if self.layer.currentData() is not chosen:
@@ -219,10 +219,10 @@ class Panel(QWidget):  # type: ignore[misc, unused-ignore] # where no Qt binding
         if not MPP_RANGE[0] <= mpp <= MPP_RANGE[1]:
             raise Trouble(f'"{layer.name}" has {mpp:g} micrometres a pixel; it must be {MPP_RANGE[0]} to {MPP_RANGE[1]}. Correct its scale or units.')
         self._context = self._context or histoloom.Context()
-        self._slide = self._context.open(pixels, mpp, name=layer.name)
+        self._slide = self._context.open(pixels, mpp, name=layer.name, id=layer.source.path)
         try:
             job = self._context.start("cluster", self._slide, k=self.k.value(), seed=self.seed.value(), device=self.device.currentText())
-        except histoloom.Error:
+        except Exception:
             self._slide.close()
             raise
         self._follow(job, lambda result: self._show_map(layer, result))
@@ -252,7 +252,7 @@ class Panel(QWidget):  # type: ignore[misc, unused-ignore] # where no Qt binding
     def _try(self, start: Callable[[], None]) -> None:
         try:
             start()
-        except (Trouble, histoloom.Error, ValueError) as e:
+        except Exception as e:  # whatever it is, the user is told and the panel can go on
             self.said.setText(in_words(e))
 
     def _follow(self, job: histoloom.Job, finish: Callable[[histoloom.Result], None]) -> None:

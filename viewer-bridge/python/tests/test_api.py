@@ -4,9 +4,14 @@
 
 Needs openslide-python besides. Run it where no source of histoloom lies. Prints a line.
 """
+import ctypes
+import gc
 import os
+import pathlib
+import pickle
 import sys
 import tempfile
+import weakref
 
 import numpy as np
 import openslide
@@ -42,6 +47,52 @@ def main(path: str) -> None:
         assert (histoloom.cluster(levels, 0.5, context=context, **SAME).labels == labels).mean() > 0.99
         assert (histoloom.cluster(read, 0.5, size=(600, 600), context=context, **SAME).labels == labels).all()
         assert context.doctor()["ok"]
+
+        # parameters may be what Python users have at hand, and a slide is gone with the last who holds it
+        with tempfile.TemporaryDirectory() as out:
+            job = context.start("cluster", context.open(pixels, 0.5), **{**SAME, "k": np.int64(3)}, out_dir=pathlib.Path(out) / "map")
+            slide = weakref.ref(job._slide)
+            assert slide() is not None and (job.result().labels == labels).all() and (pathlib.Path(out) / "map/map.json").is_file()
+            del job
+            gc.collect()
+            assert slide() is None
+
+        class Owner:
+            """A reader that refers to what holds its context."""
+
+            def __init__(self) -> None:
+                self.context = histoloom.Context(device="cpu")
+                self.slide = self.context.open(self.read, 0.5, size=(600, 600))
+
+            def read(self, x, y, downsample, width, height):
+                raise KeyError("no such tile")
+
+        owner = Owner()
+        try:
+            owner.context.cluster(owner.slide)
+            raise AssertionError("no HL_E_HOST")
+        except histoloom.Error as e:
+            assert e.code == histoloom.Code.HOST and "no such tile" in e.text and isinstance(e.__cause__, KeyError), e
+            again = pickle.loads(pickle.dumps(e))
+            assert (again.code, str(again)) == (e.code, str(e))
+            del e
+        owner = weakref.ref(owner)
+        gc.collect()
+        assert owner() is None, "nothing keeps it"
+
+        for wrong in (pixels[..., 0], pixels / 255, pixels.transpose(2, 0, 1), pixels.tolist(), []):
+            try:
+                context.open(wrong, 0.5)
+                raise AssertionError("no ValueError")
+            except ValueError as e:
+                assert "[h, w, 3 or 4] of uint8" in str(e), e
+        same = [histoloom.cluster(pixels, 0.5, context=context, id="a", **SAME).provenance["slide"]["id_sha256"] for _ in range(2)]
+        assert same[0] == same[1]
+
+    lib = histoloom.load()
+    lib.hl_error_name.restype = ctypes.c_char_p
+    for code in histoloom.Code:
+        assert lib.hl_error_name(ctypes.c_int32(code)).decode() == f"HL_E_{code.name}"
 
     assert "does not tell its resolution" in failure(lambda: histoloom.cluster(pixels, 0), "HL_E_SLIDE")
     assert "no tissue" in failure(lambda: histoloom.cluster(np.full_like(pixels, 255), 0.5), "HL_E_SLIDE")
