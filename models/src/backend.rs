@@ -45,6 +45,11 @@ fn no_device(device: &str, why: impl Into<String>, hint: &str) -> Error {
     Error::Device { device: device.into(), why: why.into(), hint: hint.into() }
 }
 
+/// Fails for what is no name of a device: `auto`, `cpu`, `gpu` or `gpu:N`. Whether it is there is found out when it is opened.
+pub fn check_device(device: &str) -> Result<()> {
+    wish(device).map(drop)
+}
+
 fn wish(device: &str) -> Result<Wish> {
     match (device, device.strip_prefix("gpu:").map(str::parse)) {
         ("auto" | "", _) => Ok(Wish::Auto),

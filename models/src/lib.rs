@@ -49,7 +49,7 @@ use histoloom_core::{Denoiser, Encoder, Error, LatentCodec, Result};
 use parking_lot::Mutex;
 
 use backend::Place;
-pub use backend::{DeviceReport, devices_json};
+pub use backend::{DeviceReport, check_device, devices_json};
 use flag_files::FlagFiles;
 use runner::Runner;
 use weights::Weights;

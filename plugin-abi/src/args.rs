@@ -47,6 +47,18 @@ unsafe impl Wire for hl_slide_desc {
     const SMALLEST: usize = 96;
 }
 
+/// Size of [`hl_progress`] in the first version of the ABI, which hosts may have been built for.
+const PROGRESS_SMALLEST: usize = 96;
+
+/// The size that a host says a struct has, if it can be.
+fn own_size(given: usize, name: &str, smallest: usize) -> Result<usize> {
+    if (smallest..=LARGEST_STRUCT_BYTES).contains(&given) {
+        return Ok(given);
+    }
+    let why = format!("{name}.struct_size is {given}, {smallest} to {LARGEST_STRUCT_BYTES} can be; set it to sizeof({name})");
+    Err(Failure::new(HL_E_ABI, why))
+}
+
 /// Copies min(struct_size, own size) bytes of a host's struct; the rest is zero.
 ///
 /// # Safety
@@ -56,11 +68,7 @@ pub unsafe fn read_struct<T: Wire>(from: *const T) -> Result<T> {
         return Err(Failure::argument(T::NAME, "is NULL"));
     }
     // SAFETY: not NULL; the caller promises at least the leading u32. Hosts may hand in unaligned memory.
-    let given = unsafe { from.cast::<u32>().read_unaligned() } as usize;
-    if !(T::SMALLEST..=LARGEST_STRUCT_BYTES).contains(&given) {
-        let why = format!("{}.struct_size is {given}, at least {} is needed; set it to sizeof({})", T::NAME, T::SMALLEST, T::NAME);
-        return Err(Failure::new(HL_E_ABI, why));
-    }
+    let given = own_size(unsafe { from.cast::<u32>().read_unaligned() } as usize, T::NAME, T::SMALLEST)?;
     let own = size_of::<T>();
     let mut out = std::mem::MaybeUninit::<T>::zeroed();
     // SAFETY: `given` bytes are readable by promise, `own` bytes are writable, the two do not overlap.
@@ -223,12 +231,60 @@ pub unsafe fn write_progress(to: *mut hl_progress, make: impl FnOnce() -> hl_pro
     }
     // SAFETY: not NULL; the leading u32 is readable by promise.
     let given = unsafe { to.cast::<u32>().read_unaligned() };
-    let own = size_of::<hl_progress>();
-    if !(own..=LARGEST_STRUCT_BYTES).contains(&(given as usize)) {
-        return Err(Failure::new(HL_E_ABI, format!("hl_progress.struct_size is {given}; set it to sizeof(hl_progress) = {own}")));
-    }
+    let known = own_size(given as usize, "hl_progress", PROGRESS_SMALLEST)?.min(size_of::<hl_progress>());
     let value = hl_progress { struct_size: given, ..make() };
-    // SAFETY: at least `own` bytes are writable by promise; `value` is ours.
-    unsafe { std::ptr::copy_nonoverlapping((&raw const value).cast::<u8>(), to.cast::<u8>(), own) };
+    // SAFETY: `given` bytes are writable by promise, which `known` does not pass; `value` is ours and as large at least.
+    unsafe { std::ptr::copy_nonoverlapping((&raw const value).cast::<u8>(), to.cast::<u8>(), known) };
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A struct that has grown by a field since its first version.
+    #[repr(C)]
+    struct Grown {
+        struct_size: u32,
+        first: u32,
+        added: u64,
+    }
+
+    // SAFETY: plain numbers behind a u32.
+    unsafe impl Wire for Grown {
+        const NAME: &'static str = "grown";
+        const SMALLEST: usize = 8;
+    }
+
+    #[test]
+    fn structs_of_older_and_newer_hosts_are_read_as_far_as_both_know_them() {
+        let read = |bytes: &mut [u32]| {
+            bytes[0] = 4 * bytes.len() as u32;
+            // SAFETY: so many bytes are readable.
+            unsafe { read_struct(bytes.as_ptr().cast::<Grown>()) }.map(|g| (g.first, g.added))
+        };
+        assert_eq!(read(&mut [0, 7]).ok(), Some((7, 0)), "of the first version");
+        assert_eq!(read(&mut [0, 7, 5, 0]).ok(), Some((7, 5)));
+        assert_eq!(read(&mut [0, 7, 5, 0, 0, 0]).ok(), Some((7, 5)), "of a later version that sets nothing new");
+        assert_eq!(read(&mut [0, 7, 5, 0, 1, 0]).map_err(|f| f.code), Err(HL_E_UNSUPPORTED));
+        assert_eq!(read(&mut [0]).map_err(|f| f.code), Err(HL_E_ABI));
+    }
+
+    #[test]
+    fn progress_is_written_as_far_as_the_host_knows_it() {
+        let mut room = [0xAAu8; 200];
+        for given in [PROGRESS_SMALLEST as u32, 200] {
+            room.fill(0xAA);
+            room[..4].copy_from_slice(&given.to_ne_bytes());
+            // SAFETY: zero bytes are a value of it.
+            let told = hl_progress { state: 2, ..unsafe { std::mem::zeroed() } };
+            // SAFETY: `given` bytes are writable.
+            unsafe { write_progress(room.as_mut_ptr().cast(), || told) }.unwrap_or_else(|f| panic!("{}", f.code));
+            assert_eq!((room[..4].to_vec(), room[4]), (given.to_ne_bytes().to_vec(), 2));
+            assert!(room[size_of::<hl_progress>().min(given as usize)..].iter().all(|b| *b == 0xAA), "nothing behind it");
+        }
+        room[..4].copy_from_slice(&95u32.to_ne_bytes());
+        // SAFETY: never written.
+        assert!(unsafe { write_progress(room.as_mut_ptr().cast(), || unreachable!()) }.is_err());
+    }
 }

@@ -99,6 +99,9 @@ impl Host {
             );
             return Err(Failure::new(HL_E_ABI, why));
         }
+        if table.reserved != 0 {
+            return Err(Failure::new(HL_E_UNSUPPORTED, "hl_host.reserved is not 0; set what is reserved to 0"));
+        }
         Ok(Self { table, gate: Gate::default(), reading: Mutex::new(0), read: Condvar::new() })
     }
 
@@ -204,6 +207,9 @@ impl Slide {
             if side == 0 || side > limits::SLIDE_SIDE_PX {
                 return Err(Failure::new(HL_E_LIMIT, format!("slide `{field}` is {side}; 1 to {} is possible", limits::SLIDE_SIDE_PX)));
             }
+        }
+        if d.background_rgb > 0xFF_FF_FF {
+            return Err(Failure::argument("background_rgb", "is more than 0xRRGGBB; 0xFFFFFF is white"));
         }
         let rising = downsamples.windows(2).all(|w| w[0] <= w[1]);
         if !rising || downsamples.first().is_some_and(|d| *d != 1.0) || downsamples.iter().any(|d| !d.is_finite()) {

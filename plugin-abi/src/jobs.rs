@@ -20,6 +20,7 @@ use crate::host::{HostSource, Slide, inside_callback};
 use crate::logging;
 use crate::pipeline::{self, Work};
 use crate::results::ResultData;
+use crate::rounding::Nearest;
 use crate::types::*;
 
 /// Most unfinished jobs of one context.
@@ -134,6 +135,7 @@ impl Queue {
 
     /// The body of a job's thread.
     fn run(&self, context: &Arc<Context>, job: &Arc<Job>, work: Work, input: Input) {
+        let _nearest = Nearest::here();
         logging::bind(&context.messenger);
         let outcome = self.await_turn(job).and_then(|()| {
             job.state.lock().phase = HL_JOB_RUNNING;

@@ -32,6 +32,7 @@ mod memory;
 mod ops;
 mod pipeline;
 mod results;
+mod rounding;
 mod selftest;
 pub mod types;
 
@@ -52,16 +53,14 @@ fn costly_text(to: &Buffer, key: &str, make: impl FnOnce() -> Result<serde_json:
     thread_local! {
         static MADE: RefCell<(String, String)> = const { RefCell::new((String::new(), String::new())) };
     }
-    let kept = MADE.with(|m| m.borrow().0 == key);
-    if to.asks_size() || !kept {
-        let made = (key.to_owned(), results::text(&make()?)?);
-        MADE.with(|m| *m.borrow_mut() = made);
+    // a thread that ends, or a process that exits, may have no such value any more: then it is made for each call
+    let kept = MADE.try_with(RefCell::take).ok().filter(|(of, _)| of == key && !to.asks_size());
+    let text = kept.map_or_else(|| results::text(&make()?), |(_, text)| Ok(text))?;
+    let filled = to.fill_text(&text);
+    if to.asks_size() || filled.is_err() {
+        let _ = MADE.try_with(|m| *m.borrow_mut() = (key.to_owned(), text));
     }
-    MADE.with(|m| to.fill_text(&m.borrow().1))?;
-    if !to.asks_size() {
-        MADE.with(RefCell::take);
-    }
-    Ok(())
+    filled
 }
 
 /// Writes a picture and its sides.
@@ -114,7 +113,7 @@ pub unsafe extern "C" fn hl_last_error(dst: *mut c_char, cap: u64, needed: *mut 
     })
 }
 
-/// Version, ABI, target and job kinds as JSON. [any thread] Errors: HL_E_ARGUMENT, HL_E_BUFFER.
+/// Name, version, ABI, architecture, system and job kinds as JSON. [any thread] Errors: HL_E_ARGUMENT, HL_E_BUFFER.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hl_build_info_json(dst: *mut c_char, cap: u64, needed: *mut u64) -> i32 {
     boundary::call(|_| {
@@ -172,7 +171,7 @@ pub unsafe extern "C" fn hl_op_check_json(path: *const c_char, dst: *mut c_char,
 
 /// What a file that the library wrote (tile PNG, map folder, JSON) says of itself, as JSON; of a folder of weight files: its
 /// manifest, {"models": [{"id", "kind", "licence", "sha256", ...}]}. [any thread]
-/// Errors: HL_E_ARGUMENT, HL_E_UTF8, HL_E_FILE, HL_E_BUFFER.
+/// Errors: HL_E_ARGUMENT, HL_E_UTF8, HL_E_FILE, HL_E_WEIGHTS, HL_E_LIMIT, HL_E_BUFFER.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hl_inspect_json(path: *const c_char, dst: *mut c_char, cap: u64, needed: *mut u64) -> i32 {
     boundary::call(|_| {
@@ -183,8 +182,8 @@ pub unsafe extern "C" fn hl_inspect_json(path: *const c_char, dst: *mut c_char, 
 }
 
 /// Creates a library instance; it is the caller's to release. Loads nothing yet. [any thread]
-/// Errors: HL_E_ARGUMENT, HL_E_ABI, HL_E_UNSUPPORTED, HL_E_UTF8, HL_E_LIMIT, HL_E_MEMORY, HL_E_WEIGHTS (models_dir is NULL and no
-/// weights came with the library).
+/// Errors: HL_E_ARGUMENT, HL_E_ABI, HL_E_UNSUPPORTED, HL_E_UTF8, HL_E_LIMIT, HL_E_MEMORY, HL_E_DEVICE (no such name), HL_E_WEIGHTS
+/// (models_dir is NULL and no weights came with the library).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hl_context_create(config: *const hl_config, context: *mut hl_context) -> i32 {
     boundary::call(|_| {
@@ -201,6 +200,7 @@ pub unsafe extern "C" fn hl_context_create(config: *const hl_config, context: *m
         if config.threads > 1024 {
             return Err(Failure::new(HL_E_LIMIT, format!("hl_config.threads is {}, the limit is 1024", config.threads)));
         }
+        histoloom_models::check_device(&device)?;
         let models_dir = models_dir.map_or_else(located::models, |dir| Ok(PathBuf::from(dir)))?;
         let engines = pipeline::Engines::new(models_dir, device, config.threads);
         out.write(context::Context::create(host, engines)?);
@@ -225,6 +225,7 @@ pub unsafe extern "C" fn hl_doctor_json(context: hl_context, dst: *mut c_char, c
         if host::inside_callback() {
             return Err(Failure::new(HL_E_STATE, "hl_doctor_json inside a callback would hold up a job; call it from another thread"));
         }
+        let _nearest = rounding::Nearest::here(); // threads of the device are started here
         // SAFETY: the header obliges the caller.
         let to = unsafe { Buffer::text(dst, cap, needed) }?;
         costly_text(&to, &format!("doctor {context}"), || Ok(pipeline::doctor(&found.engines)))

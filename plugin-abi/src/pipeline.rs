@@ -299,7 +299,7 @@ fn cluster(p: &Cluster, engines: &Engines, source: &HostSource, job: &Job) -> hi
     let mut files = Vec::new();
     if let Some(dir) = p.out_dir.as_ref().filter(|dir| !done || !export::has_views(Path::new(dir))) {
         job.stage("write", 1);
-        files = export::write_map(Path::new(dir), &map)?;
+        files = export::Held::of(Path::new(dir))?.write(&map, job)?;
         job.advance(1);
     }
     let summary = json!({
@@ -334,7 +334,8 @@ fn edited(p: &Edit, from: Option<&ResultData>, job: &Job) -> Result<ResultData> 
     let mut files = Vec::new();
     if let Some(dir) = &p.out_dir {
         job.stage("write", 1);
-        files = held.as_ref().map_or_else(|| export::write_map(Path::new(dir), &map), |held| held.write(&map))?;
+        let held = held.map_or_else(|| export::Held::of(Path::new(dir)), Ok)?;
+        files = held.write(&map, job)?;
         job.advance(1);
     }
     let summary = json!({

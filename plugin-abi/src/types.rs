@@ -166,8 +166,10 @@ pub struct hl_progress {
 
 /// Reads pixels. [host callback: library threads, at most max_concurrent_reads at once] Writes height_px rows of width_px pixels
 /// (4 bytes each), stride_bytes apart, into dst and returns stride_bytes * height_px. Any other value fails the job that asked,
-/// and only that job: 0 is never success, so an exception that a binding turns into 0 is a failure. It must not throw through
-/// this call, and may call hl_job_cancel only.
+/// and only that job: 0 is never success, so an exception that a binding turns into 0 is a failure. An exception that leaves a
+/// callback, or a thread that ends inside one, ends the process: C++ hosts catch everything (histoloom.hpp does). Inside callbacks
+/// every function works but hl_job_wait and hl_doctor_json, of any context; releases do not wait there. A callback must not wait for
+/// a thread that may be inside hl_context_release or hl_slide_release, nor for a lock that is held around them.
 pub type hl_read_region_fn = Option<unsafe extern "C" fn(user: *mut c_void, region: *const hl_region, dst: *mut u8, cap: u64) -> i64>;
 
 /// Takes a log line. [host callback: one library thread a context, never two at once, no lock held] text is UTF-8, valid during
@@ -175,10 +177,12 @@ pub type hl_read_region_fn = Option<unsafe extern "C" fn(user: *mut c_void, regi
 pub type hl_log_fn = Option<unsafe extern "C" fn(user: *mut c_void, level: i32, text: *const c_char)>;
 
 /// Takes progress a few times a second, and once when the job ended. [host callback: the thread of hl_log_fn] A value other than 0
-/// cancels the job. Optional: hl_job_poll tells the same.
+/// cancels the job. Optional: hl_job_poll tells the same. It may come before hl_job_start has returned, and once more after
+/// hl_job_release.
 pub type hl_progress_fn = Option<unsafe extern "C" fn(user: *mut c_void, job: hl_job, progress: *const hl_progress) -> i32>;
 
-/// The host. Copied by hl_context_create; user must stay valid until hl_context_release returns.
+/// The host. Copied by hl_context_create; user must stay valid until hl_context_release has returned HL_OK outside of callbacks. After
+/// one inside a callback nothing tells when the others have ended: there user must stay valid for good.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct hl_host {
@@ -233,7 +237,7 @@ pub struct hl_slide_desc {
     pub downsamples: *const f64,
     /// Number of downsamples.
     pub levels: u32,
-    /// Colour shown where there is no slide, 0xRRGGBB; for the record.
+    /// Colour shown where there is no slide, at most 0xFFFFFF (0xRRGGBB); not used in this version.
     pub background_rgb: u32,
     /// Micrometres per level-0 pixel along x, 0 = unknown. Never guess: a job can be given "mpp".
     pub mpp_x: f64,

@@ -78,7 +78,7 @@ pub fn plant(
         return Err(Error::parameter("from", why, "use a slide with more tissue"));
     }
     let white = held::without(map, &black[..black.len().min(p.real as usize)], source, encoder, p.seed, job)?;
-    let rendering = Rendering::of(&white, encoder, networks.nets.codec)?;
+    let rendering = Rendering::of(&white, encoder, networks.nets.codec, job)?;
     let judge = Judge { duplicates: Some(&duplicates), rendering: Some(&rendering), ..Judge::default() };
     // of tiles that are made here only S3 is kept, the rest is scored below
     let nets = networks.nets.judged(Judge { rendering: Some(&rendering), ..Judge::default() });
@@ -89,7 +89,7 @@ pub fn plant(
         networks,
         p,
         job,
-        scorer: Scorer::new(&white, encoder, None, judge)?,
+        scorer: Scorer::new(&white, encoder, None, judge, job)?,
         id: &id,
         samples: Vec::new(),
         sink,

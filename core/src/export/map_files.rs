@@ -18,7 +18,7 @@ use crate::atlas::Assigned;
 use crate::semantic_map::edit::History;
 use crate::semantic_map::{Bank, Class, Crop, SemanticMap, TissueTile, Tree};
 use crate::tiles::Artefact;
-use crate::{Error, Result, limits};
+use crate::{Error, Job, Result, limits};
 
 /// Largest picture file read, in bytes.
 const PICTURE_BYTES: usize = 256 << 20;
@@ -49,20 +49,20 @@ pub fn has_views(dir: &Path) -> bool {
 /// Writes a map into a folder, which is made if it is not there; a map that is there already is replaced as a whole or not at all. The
 /// paths come back in the order in which they were written; `map.json`, which vouches for the others, is the last.
 pub fn write_map(dir: &Path, map: &SemanticMap) -> Result<Vec<PathBuf>> {
-    Held::of(dir)?.write(map)
+    Held::of(dir)?.write(map, &Job::new())
 }
 
 impl Held {
-    /// [`write_map`] into the folder held.
-    pub fn write(&self, map: &SemanticMap) -> Result<Vec<PathBuf>> {
-        written(self, map)
+    /// [`write_map`] into the folder held. A cancelled job ends it between two files, and what was there stays.
+    pub fn write(&self, map: &SemanticMap, job: &Job) -> Result<Vec<PathBuf>> {
+        written(self, map, job)
     }
 }
 
-fn written(held: &Held, map: &SemanticMap) -> Result<Vec<PathBuf>> {
+fn written(held: &Held, map: &SemanticMap, job: &Job) -> Result<Vec<PathBuf>> {
     let dir = held.dir();
     check(map).map_err(|why| Error::internal(format!("map: {why}")))?;
-    let mut out = Out { staged: Staged::begin(held)?, names: Vec::new() };
+    let mut out = Out { staged: Staged::begin(held)?, names: Vec::new(), job };
     let (columns, rows) = (map.columns as u32, map.rows as u32);
     let labels = out.put("labels.png", &png_text::encode(columns, rows, png_text::Pixels::Grey(&map.labels), &marks(map))?)?;
     let shown = Pictures::of(map, &marks(map))?;
@@ -167,13 +167,15 @@ pub fn read_map(dir: &Path) -> Result<SemanticMap> {
 }
 
 /// A folder being written.
-struct Out {
+struct Out<'a> {
     staged: Staged,
     names: Vec<String>,
+    job: &'a Job,
 }
 
-impl Out {
+impl Out<'_> {
     fn put(&mut self, name: &str, bytes: &[u8]) -> Result<FileOf> {
+        self.job.check()?;
         files::write(&self.staged.path().join(name), bytes)?;
         self.names.push(name.into());
         Ok(FileOf { file: name.into(), sha256: files::sha256(bytes) })
@@ -181,6 +183,7 @@ impl Out {
 
     /// A file made piece by piece; `map.json` does not vouch for it.
     fn put_with(&mut self, name: &str, fill: impl FnOnce(&mut BufWriter<&mut File>) -> std::io::Result<()>) -> Result<()> {
+        self.job.check()?;
         files::write_with(&self.staged.path().join(name), fill)?;
         self.names.push(name.into());
         Ok(())

@@ -10,7 +10,7 @@
 //! | `s5_crop_copy` | correlation with a crop that was shown | real tiles |
 //! | `s5_near_duplicate` | how much nearer the nearest training picture is than the next ones | real tiles, their own place left out |
 //! | `s6_saturation`, `s6_stain` | share of clipped pixels; distance outside the optical densities of the map's crops | nothing: they always flag |
-//! | `s7_soft`, `s7_grainy` | fineness of detail against the slide's own tissue of the class, over what its tiles keep to on either side | real tiles |
+//! | `s7_soft`, `s7_grainy` | fineness of detail against the slide's own tissue of the class, over what its tiles keep to on either side | a fixed limit |
 //! | `s8_lattice` | log share of the residual that repeats every 8 px | ordinary tiles |
 //!
 //! Besides: `S6_NON_FINITE` (latents with NaN or infinity: the tile is withheld), `S6_BAD_CROP` (a crop nearer to another class than to its

@@ -14,7 +14,7 @@ use super::cells::features;
 use super::grain::{Grain, of_crop};
 use crate::condition::shown_side;
 use crate::semantic_map::SemanticMap;
-use crate::{Encoder, Error, LatentCodec, Planes, Result};
+use crate::{Encoder, Error, Job, LatentCodec, Planes, Result};
 
 /// Crops that are looked at: two or more a class up to eight classes.
 const CROPS: usize = 16;
@@ -30,10 +30,11 @@ pub struct Rendering {
 
 impl Rendering {
     /// From up to [`CROPS`] crops, the classes in turn.
-    pub fn of(map: &SemanticMap, encoder: &dyn Encoder, codec: &dyn LatentCodec) -> Result<Self> {
+    pub fn of(map: &SemanticMap, encoder: &dyn Encoder, codec: &dyn LatentCodec, job: &Job) -> Result<Self> {
         let (mut sum, mut cells) = (vec![0f64; encoder.channels()], 0usize);
         let mut moved: Vec<(u8, f32)> = Vec::new();
         for (class, rgb) in in_turn(map) {
+            job.check()?;
             let again = codec.decode(&codec.encode(std::slice::from_ref(rgb))?)?;
             let again = again.into_iter().next().ok_or_else(|| Error::internal("the codec decoded nothing"))?;
             let (before, after) = (features(encoder, rgb)?, features(encoder, &again)?);

@@ -87,6 +87,12 @@ pub mod index {
 const CROP_COPY: f32 = 0.84;
 /// Score from which on a place is a copy of a training picture: there real tiles reached 0.18, tiles of the model 0.19, copies began at 0.29.
 const NEAR_DUPLICATE: f32 = 0.235;
+/// Softness from which on a tile is blurred or magnified: the geometric mean of the largest value of real tiles there, as scanned and as the
+/// autoencoder renders them (2.01), and the smallest of tiles blurred or magnified (4.61). Ranked among real tiles it flagged an eighth of those
+/// of other slides, whose values end where nothing is wrong yet.
+const SOFT: f32 = 3.05;
+/// Graininess from which on a tile is too fine: the same of real tiles (1.75) and of tiles drawn at half the size (2.72).
+const GRAINY: f32 = 2.18;
 
 /// All scores in the order of their planes.
 pub const SCORES: [Score; 11] = [
@@ -128,8 +134,8 @@ pub const SCORES: [Score; 11] = [
     ),
     score("s6_saturation", "S6_SATURATED", Among::Nothing, Over::All, "Pixels are clipped to black or full colour."),
     score("s6_stain", "S6_STAIN", Among::Nothing, Over::Worst, "The colour here lies outside the stains of the slide's real tissue."),
-    score("s7_soft", "S7_SOFT", Among::Real, Over::All, "Fine detail is missing: the tissue is blurred or magnified."),
-    score("s7_grainy", "S7_GRAINY", Among::Real, Over::All, "There is too much fine detail: noise, or tissue drawn too small."),
+    score("s7_soft", "S7_SOFT", Among::Limit(SOFT), Over::All, "Fine detail is missing: the tissue is blurred or magnified."),
+    score("s7_grainy", "S7_GRAINY", Among::Limit(GRAINY), Over::All, "There is too much fine detail: noise, or tissue drawn too small."),
     score("s8_lattice", "S8_LATTICE", Among::Ordinary, Over::Worst, "A regular lattice lies over the tissue; no section has one."),
 ];
 

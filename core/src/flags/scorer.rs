@@ -75,13 +75,19 @@ pub struct Scorer<'a> {
 impl<'a> Scorer<'a> {
     /// Prepares the real tissue of the map: spheres of S1, prototypes of S2, fineness of S7, limits of S6; and, with the autoencoder through
     /// which generated tiles come, what it does to tissue by itself.
-    pub fn new(map: &'a SemanticMap, encoder: &'a dyn Encoder, codec: Option<&dyn LatentCodec>, judge: Judge<'a>) -> Result<Self> {
+    pub fn new(
+        map: &'a SemanticMap,
+        encoder: &'a dyn Encoder,
+        codec: Option<&dyn LatentCodec>,
+        judge: Judge<'a>,
+        job: &Job,
+    ) -> Result<Self> {
         let stride = encoder.stride_px() as usize;
         let raster = stride > 0 && CELL_PX.is_multiple_of(stride);
         let manifold = Manifold::new(&map.bank).filter(|m| raster && m.channels() == encoder.channels());
         let prototypes = manifold.as_ref().and_then(|_| Prototypes::of(map, encoder));
         let unknown = codec.filter(|_| manifold.is_some() && judge.rendering.is_none());
-        let rendering = unknown.map(|codec| Rendering::of(map, encoder, codec)).transpose()?;
+        let rendering = unknown.map(|codec| Rendering::of(map, encoder, codec, job)).transpose()?;
         let (grain, limits) = (Grain::of(map), StainLimits::of(map));
         Ok(Self { map, encoder, manifold, prototypes, grain, rendering, limits, judge, crops: BTreeMap::new() })
     }

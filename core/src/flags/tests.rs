@@ -16,7 +16,7 @@ fn of<'a>(rgb: &'a RgbImage, labels: &'a [u8]) -> Scored<'a> {
 }
 
 fn scored(m: &SemanticMap, rgb: &RgbImage, labels: &[u8]) -> TileFlags {
-    Scorer::new(m, &Colors, None, Judge::default()).unwrap().score(&of(rgb, labels), &Job::new()).unwrap()
+    Scorer::new(m, &Colors, None, Judge::default(), &Job::new()).unwrap().score(&of(rgb, labels), &Job::new()).unwrap()
 }
 
 fn codes(flags: &TileFlags) -> Vec<&str> {
@@ -122,7 +122,7 @@ fn seeds_that_disagree_flag_where_the_reference_is_of_as_many() {
     let (m, (rgb, labels)) = (map(), halves());
     let s4 = Ranks { name: SCORES[SEEDS_DISAGREE].name.into(), values: vec![0.1, 0.2, 0.3] };
     let c = Calibration { seeds: 4, ranks: vec![s4], ..calibration(1.5) };
-    let scorer = Scorer::new(&m, &Colors, None, Judge { calibration: Some((&c, "c")), ..Judge::default() }).unwrap();
+    let scorer = Scorer::new(&m, &Colors, None, Judge { calibration: Some((&c, "c")), ..Judge::default() }, &Job::new()).unwrap();
     let flagged = |seeds: u32, entropy: f32| {
         let flags = scorer.score(&Scored { disagree: Some((&[entropy; 64], seeds)), ..of(&rgb, &labels) }, &Job::new()).unwrap();
         assert_eq!(flags.scores.plane(SEEDS_DISAGREE)[0], entropy, "told all the same");
@@ -188,7 +188,7 @@ fn saturated_tissue_is_flagged() {
 fn a_crop_that_looks_like_another_class_is_a_bad_request() {
     let mut m = map();
     m.crops[2].rgb = tissue(PURPLE, 96, 3); // declared class 1
-    let mut s = Scorer::new(&m, &Colors, None, Judge::default()).unwrap();
+    let mut s = Scorer::new(&m, &Colors, None, Judge::default(), &Job::new()).unwrap();
     assert_eq!(s.crop(0).unwrap(), None);
     let flag = s.crop(2).unwrap().unwrap();
     assert_eq!((flag.code.as_str(), flag.reason.as_str()), ("S6_BAD_CROP", "A crop shown as stroma looks more like tumour."));
@@ -200,7 +200,7 @@ fn without_a_bank_of_this_encoder_it_says_that_nothing_was_judged() {
     let (rgb, labels) = halves();
     for bank in [Bank::default(), Bank { channels: 2, classes: vec![1; 20], rows: vec![0.0; 40] }] {
         let m = SemanticMap { bank, ..map() };
-        let mut s = Scorer::new(&m, &Colors, None, Judge::default()).unwrap();
+        let mut s = Scorer::new(&m, &Colors, None, Judge::default(), &Job::new()).unwrap();
         let f = s.score(&of(&rgb, &labels), &Job::new()).unwrap();
         assert_eq!(codes(&f), ["UNCALIBRATED", "NOT_SCORED"]);
         assert_eq!(s.crop(0).unwrap(), None);
@@ -220,7 +220,7 @@ fn instability_is_a_logarithm_by_cell() {
     spread.plane_mut(0)[5 * 32 + 9] = 16.0; // cell (1, 2), one of its 16 latents
     let s3 = unstable(&spread);
     let tile = Scored { unstable: Some(&s3), ..of(&rgb, &labels) };
-    let f = Scorer::new(&m, &Colors, None, Judge::default()).unwrap().score(&tile, &Job::new()).unwrap();
+    let f = Scorer::new(&m, &Colors, None, Judge::default(), &Job::new()).unwrap().score(&tile, &Job::new()).unwrap();
     assert!(f.scores.plane(UNSTABLE)[8 + 2].abs() < 1e-6 && f.scores.plane(UNSTABLE)[0] < -18.0);
     assert!(withheld(256).scores.height == 8 && codes(&withheld(128)) == ["UNCALIBRATED", "S6_NON_FINITE"]);
     assert!(withheld(128).scores.data.iter().all(|v| v.is_nan()), "nothing was judged");
@@ -249,7 +249,7 @@ fn what_the_autoencoder_does_to_any_tissue_is_not_soft_and_the_same_in_a_scan_is
     let m = map();
     let (rgb, labels) = halves();
     let rendered = Pooling.decode(&Pooling.encode(&[rgb]).unwrap()).unwrap().remove(0);
-    let scorer = Scorer::new(&m, &Colors, Some(&Pooling), Judge::default()).unwrap();
+    let scorer = Scorer::new(&m, &Colors, Some(&Pooling), Judge::default(), &Job::new()).unwrap();
     let soft = |generated: bool| {
         let flags = scorer.score(&Scored { generated, ..of(&rendered, &labels) }, &Job::new()).unwrap();
         flags.tile_scores.unwrap()[SOFT]
@@ -271,12 +271,12 @@ fn a_pasted_crop_is_found_where_it_lies_and_another_piece_of_the_same_tissue_is_
     m.crops[0].rgb = crop;
     let labels = vec![1; 256 * 256];
     let score = |rgb: &RgbImage| {
-        let s = Scorer::new(&m, &Colors, None, Judge::default()).unwrap();
+        let s = Scorer::new(&m, &Colors, None, Judge::default(), &Job::new()).unwrap();
         s.score(&Scored { crops: &[0], ..of(rgb, &labels) }, &Job::new()).unwrap()
     };
     let job = Job::new();
     job.cancel();
-    let s = Scorer::new(&m, &Colors, None, Judge::default()).unwrap();
+    let s = Scorer::new(&m, &Colors, None, Judge::default(), &Job::new()).unwrap();
     assert!(matches!(s.score(&Scored { crops: &[0], ..of(&tile, &labels) }, &job), Err(Error::Cancelled)));
     let (clean, mut pasted) = (score(&tile), tile.clone());
     let core = imageops::crop_imm(&m.crops[0].rgb, 16, 16, 96, 96).to_image();

@@ -267,6 +267,9 @@ pub fn parse<P: Params>(text: &str) -> Result<P> {
             format!("known are {}", known.join(", ")),
         ));
     }
+    if let Some((name, _)) = given.iter().find(|(_, v)| v.as_str().is_some_and(|text| text.contains('\0'))) {
+        return Err(Error::parameter(name.clone(), "holds a NUL character", "no text and no path has one"));
+    }
     let preset = P::preset(&given)?;
     let mut full = Map::new();
     for f in &table.0 {

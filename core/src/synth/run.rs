@@ -306,7 +306,7 @@ impl<'a> Loom<'a> {
         let encoded = Encoded::new(extended, nets.codec, nets.encoder);
         // an imported network's own autoencoder is large, and its tiles have no calibration
         let codec = Some(nets.codec).filter(|_| nets.published.is_none());
-        let scorer = Scorer::new(extended, nets.encoder, codec, nets.judge)?;
+        let scorer = Scorer::new(extended, nets.encoder, codec, nets.judge, job)?;
         let real = inputs.init.as_ref().map(|i| windows::encode(nets.codec, &i.rgb, job)).transpose()?;
         let common = Common::new(map, nets, params, &inputs.crop_files);
         let shown = Shown::new(extended);
@@ -386,8 +386,10 @@ impl<'a> Loom<'a> {
             let labels = plan.layout.labels.clone();
             return self.tile(plan, grey, labels, withheld(self.inputs.size_px), &Made { ops: &[], withheld: true, notes: &[] });
         }
+        self.job.check()?;
         let rgb = self.kept(plan, self.decoded(&done.latents)?);
         let labels = &plan.layout.labels;
+        self.job.check()?;
         let mut crops: Vec<usize> = plan.crops().collect();
         crops.sort_unstable();
         crops.dedup();
