@@ -5,7 +5,7 @@
  * Every function that can fail returns HL_OK or one of HL_E_*, and writes its outputs on HL_OK only. Handles are checked numbers:
  * a stale, forged or doubly released one gives HL_E_HANDLE. Pointers must be valid for the call; nothing is kept. Structs begin
  * with struct_size, which the host sets to sizeof. Without memory to spare every function gives HL_E_MEMORY but those that release,
- * cancel, poll, wait or tell an error. Functions are only added, fields only appended, codes never reused.
+ * cancel, poll, wait or tell an error; a fault of the library itself gives HL_E_PANIC or HL_E_INTERNAL. Functions are only added, fields only appended, codes never reused.
  * [any thread] and the like say from where a function may be called; callbacks come on library threads only and hold no lock. */
 
 #ifndef HISTOLOOM_H
@@ -175,8 +175,10 @@ typedef struct hl_region {
 
 // Reads pixels. [host callback: library threads, at most max_concurrent_reads at once] Writes height_px rows of width_px pixels
 // (4 bytes each), stride_bytes apart, into dst and returns stride_bytes * height_px. Any other value fails the job that asked,
-// and only that job: 0 is never success, so an exception that a binding turns into 0 is a failure. It must not throw through
-// this call, and may call hl_job_cancel only.
+// and only that job: 0 is never success, so an exception that a binding turns into 0 is a failure. An exception that leaves a
+// callback, or a thread that ends inside one, ends the process: C++ hosts catch everything (histoloom.hpp does). Inside callbacks
+// every function works but hl_job_wait and hl_doctor_json, of any context; releases do not wait there. A callback must not wait for
+// a thread that may be inside hl_context_release or hl_slide_release, nor for a lock that is held around them.
 typedef int64_t (*hl_read_region_fn)(void *user, const struct hl_region *region, uint8_t *dst, uint64_t cap);
 
 // Takes a log line. [host callback: one library thread a context, never two at once, no lock held] text is UTF-8, valid during
@@ -211,10 +213,12 @@ typedef struct hl_progress {
 } hl_progress;
 
 // Takes progress a few times a second, and once when the job ended. [host callback: the thread of hl_log_fn] A value other than 0
-// cancels the job. Optional: hl_job_poll tells the same.
+// cancels the job. Optional: hl_job_poll tells the same. It may come before hl_job_start has returned, and once more after
+// hl_job_release.
 typedef int32_t (*hl_progress_fn)(void *user, hl_job job, const struct hl_progress *progress);
 
-// The host. Copied by hl_context_create; user must stay valid until hl_context_release returns.
+// The host. Copied by hl_context_create; user must stay valid until hl_context_release has returned HL_OK outside of callbacks. After
+// one inside a callback nothing tells when the others have ended: there user must stay valid for good.
 typedef struct hl_host {
   // sizeof(hl_host) of the host.
   uint32_t struct_size;
@@ -266,7 +270,7 @@ typedef struct hl_slide_desc {
   const double *downsamples;
   // Number of downsamples.
   uint32_t levels;
-  // Colour shown where there is no slide, 0xRRGGBB; for the record.
+  // Colour shown where there is no slide, at most 0xFFFFFF (0xRRGGBB); not used in this version.
   uint32_t background_rgb;
   // Micrometres per level-0 pixel along x, 0 = unknown. Never guess: a job can be given "mpp".
   double mpp_x;
@@ -311,7 +315,7 @@ const char *hl_error_name(int32_t code);
 // Errors: HL_E_ARGUMENT, HL_E_BUFFER.
 int32_t hl_last_error(char *dst, uint64_t cap, uint64_t *needed);
 
-// Version, ABI, target and job kinds as JSON. [any thread] Errors: HL_E_ARGUMENT, HL_E_BUFFER.
+// Name, version, ABI, architecture, system and job kinds as JSON. [any thread] Errors: HL_E_ARGUMENT, HL_E_BUFFER.
 int32_t hl_build_info_json(char *dst, uint64_t cap, uint64_t *needed);
 
 // JSON schema (draft 2020-12) of the parameters of a job kind (hl_build_info_json lists them), for dialogs. [any thread]
@@ -337,12 +341,12 @@ int32_t hl_op_check_json(const char *path,
 
 // What a file that the library wrote (tile PNG, map folder, JSON) says of itself, as JSON; of a folder of weight files: its
 // manifest, {"models": [{"id", "kind", "licence", "sha256", ...}]}. [any thread]
-// Errors: HL_E_ARGUMENT, HL_E_UTF8, HL_E_FILE, HL_E_BUFFER.
+// Errors: HL_E_ARGUMENT, HL_E_UTF8, HL_E_FILE, HL_E_WEIGHTS, HL_E_LIMIT, HL_E_BUFFER.
 int32_t hl_inspect_json(const char *path, char *dst, uint64_t cap, uint64_t *needed);
 
 // Creates a library instance; it is the caller's to release. Loads nothing yet. [any thread]
-// Errors: HL_E_ARGUMENT, HL_E_ABI, HL_E_UNSUPPORTED, HL_E_UTF8, HL_E_LIMIT, HL_E_MEMORY, HL_E_WEIGHTS (models_dir is NULL and no
-// weights came with the library).
+// Errors: HL_E_ARGUMENT, HL_E_ABI, HL_E_UNSUPPORTED, HL_E_UTF8, HL_E_LIMIT, HL_E_MEMORY, HL_E_DEVICE (no such name), HL_E_WEIGHTS
+// (models_dir is NULL and no weights came with the library).
 int32_t hl_context_create(const struct hl_config *config, hl_context *context);
 
 // Ends an instance: cancels its jobs, waits for its threads, and takes back every slide, job and result of it. After it returns no

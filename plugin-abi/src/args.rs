@@ -244,6 +244,7 @@ mod tests {
 
     /// A struct that has grown by a field since its first version.
     #[repr(C)]
+    #[derive(Clone, Copy)]
     struct Grown {
         struct_size: u32,
         first: u32,
