@@ -6,7 +6,7 @@ use super::*;
 use crate::eval::tests::slide;
 use crate::flags::SCORES;
 use crate::flags::duplicates::Index;
-use crate::flags::score::index::{CROP_COPY, MAP_DISAGREES, NEAR_DUPLICATE, OFF_MANIFOLD, SEEDS_DISAGREE};
+use crate::flags::score::index::{CROP_COPY, GRAINY, MAP_DISAGREES, NEAR_DUPLICATE, OFF_MANIFOLD, SEEDS_DISAGREE, SOFT};
 use crate::rng::Stream;
 use crate::synth::Nets;
 use crate::synth::fakes::{Colors, Follow, Pooling, map};
@@ -57,6 +57,7 @@ fn table(id: &str, far: f32, faults: u32) -> Table {
             scores[OFF_MANIFOLD] = Some(level + dice.uniform() as f32);
             scores[MAP_DISAGREES] = Some(dice.uniform() as f32);
             (scores[CROP_COPY], scores[NEAR_DUPLICATE]) = (Some(0.5), Some(0.1));
+            (scores[SOFT], scores[GRAINY]) = (Some(0.2), Some(-0.2));
             samples.push(Sample { kind: kind.into(), index, scores, hard: Vec::new(), nearest: Some(level + dice.uniform() as f32) });
         }
     };
