@@ -23,7 +23,7 @@ pub(super) fn annotations(map: &SemanticMap) -> String {
     let _ = write!(out, "<!-- {about} -->\n<ASAP_Annotations>\n\t<Annotations>\n");
     for (class, group) in map.classes.iter().zip(&groups) {
         for (number, polygon) in (1..).zip(polygons.iter().filter(|p| p.class == class.id)) {
-            let name = if map.is_annotated() { format!("{group} {number}") } else { format!("{group} {number} (pseudo-semantic)") };
+            let name = if map.is_pseudo_semantic() { format!("{group} {number} (pseudo-semantic)") } else { format!("{group} {number}") };
             annotation(&mut out, polygon, &name, group, class.color, map.cell_px);
         }
     }

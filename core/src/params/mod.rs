@@ -200,7 +200,8 @@ impl Params for Cluster {
                 "annotations",
                 Kind::Text,
                 || Value::Null,
-                "GeoJSON as QuPath exports it or ASAP's XML, level-0 pixels: the map gets their classes, names and colours; k is not used",
+                "GeoJSON as QuPath exports it or ASAP's XML, level-0 pixels: the map gets their classes (none that ends in *), names and \
+                 colours; of regions that overlap the smaller counts; k is not used",
             ),
             ENCODER,
         ])

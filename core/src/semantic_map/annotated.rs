@@ -1,18 +1,19 @@
 //! Classes that people drew. In: annotations of the slide, its tissue. Out: labels and a legend: one class a name, in the order of the names so
-//! that slides annotated alike get the same labels, and one more for tissue that nobody annotated. Fails where no class lies on tissue, or
-//! there are more classes than labels.
+//! that slides annotated alike get the same labels, and one more for tissue that nobody annotated. Where regions overlap the smaller one is
+//! seen, whatever the order of the file. Fails where no class lies on tissue, or there are more classes than labels.
 
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
 use serde_json::{Value, json};
 
 use super::{Class, legend::described, palette::palette};
-use crate::annotations::{self, Raster, Ring, bad, is_background};
+use crate::annotations::{self, LEFT_OUT, Raster, Ring, Shapes, area, bad, is_background};
 use crate::export::{read_file, sha256};
 use crate::tiles::Grid;
 use crate::{Error, Job, Result, limits};
 
-/// Name of the class of tissue that nobody annotated.
+/// Name of the class of tissue that nobody annotated, where no class of the file has it.
 pub const OTHER: &str = "Other tissue";
 const OTHER_COLOR: [u8; 3] = [153, 153, 153];
 const FIELD: &str = "annotations";
@@ -22,58 +23,48 @@ const BYTES: usize = 256 << 20;
 /// A file of annotations as classes of a map.
 #[derive(Debug)]
 pub struct Annotated {
+    /// The largest first.
     regions: Vec<(u8, Vec<Ring>)>,
     /// Name and colour of labels 1, 2, ...
     legend: Vec<(String, [u8; 3])>,
     sha256: String,
-    notes: Vec<String>,
+    /// In the order of [`LEFT_OUT`].
+    left_out: [usize; 4],
+    /// Whether clustering found one of the classes.
+    pseudo_semantic: bool,
 }
 
 impl Annotated {
     /// Reads GeoJSON or ASAP's XML.
     pub fn read(path: &Path) -> Result<Self> {
         let bytes = read_file(path, BYTES, "give GeoJSON from QuPath or ASAP's XML")?;
-        let text = std::str::from_utf8(&bytes).map_err(|_| bad(FIELD, "not UTF-8 text"))?;
-        Self::of(&annotations::read(FIELD, text)?, sha256(&bytes))
+        Self::of(&annotations::read(FIELD, annotations::text(FIELD, &bytes)?)?, sha256(&bytes))
     }
 
-    fn of(read: &annotations::Shapes, sha256: String) -> Result<Self> {
-        let named = || read.shapes.iter().filter_map(|s| Some((s.class.as_deref()?, s.color))).filter(|(name, _)| !is_background(name));
-        let mut names: Vec<&str> = Vec::new();
-        for (name, _) in named() {
-            if !names.iter().any(|n| n.eq_ignore_ascii_case(name)) {
-                names.push(name);
-            }
+    fn of(read: &Shapes, sha256: String) -> Result<Self> {
+        let found = classes(read)?;
+        if found.is_empty() {
+            let names = if read.named { "; names are not classes: set the class in QuPath, the group in ASAP" } else { "" };
+            return Err(bad(FIELD, format!("no region has a class{names}")));
         }
-        names.sort_by_key(|n| n.to_lowercase());
-        if names.is_empty() {
-            return Err(bad(FIELD, "no region has a class"));
-        }
-        if names.len() >= limits::CLASSES {
-            let (value, limit) = (format!("{} classes", names.len()), format!("{} classes", limits::CLASSES - 1));
-            return Err(Error::Limit { field: FIELD.into(), value, limit, hint: "give fewer classes to the annotations".into() });
-        }
-        let color = |(i, name): (usize, &&str)| {
-            let own = named().find_map(|(n, color)| color.filter(|_| n.eq_ignore_ascii_case(name)));
-            own.unwrap_or_else(|| palette(i + 1)[i])
-        };
-        let mut legend: Vec<(String, [u8; 3])> = names.iter().enumerate().map(|(i, n)| ((*n).to_owned(), color((i, n)))).collect();
-        legend.push((OTHER.into(), OTHER_COLOR));
-        let label = |name: &str| (1..).zip(&names).find(|(_, n)| n.eq_ignore_ascii_case(name)).map_or(0, |(label, _)| label);
-        let mut notes = Vec::new();
+        let labels: HashMap<&str, u8> = found.keys().map(String::as_str).zip(1..).collect();
+        let label = |name: &str| labels.get(name.to_lowercase().as_str()).copied().unwrap_or(0);
+        let mut regions: Vec<(u8, Vec<Ring>)> =
+            read.shapes.iter().filter_map(|s| Some((label(s.class.as_deref()?), s.rings.clone()))).collect();
+        regions.sort_by_cached_key(|(_, rings)| std::cmp::Reverse(area(rings).to_bits())); // bits of numbers from 0 on are in their order
         let unnamed = read.shapes.iter().filter(|s| s.class.is_none()).count();
-        for (n, what) in [(read.left_out, "are no regions"), (unnamed, "have no class")] {
-            if n > 0 {
-                notes.push(format!("{n} annotation(s) {what} and were left out"));
-            }
-        }
-        let regions = read.shapes.iter().filter_map(|s| Some((label(s.class.as_deref()?), s.rings.clone()))).collect();
-        Ok(Self { regions, legend, sha256, notes })
+        Ok(Self {
+            regions,
+            legend: legend(&found),
+            sha256,
+            left_out: [read.left_out, read.delimiting, read.detections, unnamed],
+            pseudo_semantic: read.shapes.iter().any(|s| !s.made_by_hand),
+        })
     }
 
-    /// Labels of the cells: later regions lie above earlier ones, what is no tissue stays 0.
+    /// Labels of the cells: smaller regions lie above larger ones, of one size later ones above earlier ones; what is no tissue stays 0.
     pub fn labels(&self, grid: &Grid, tissue: &[bool], job: &Job) -> Result<Vec<u8>> {
-        self.notes.iter().for_each(|n| job.note(n.clone()));
+        notes(&self.told()).into_iter().for_each(|n| job.note(n));
         let mut labels = vec![self.legend.len() as u8; grid.cells()];
         let on = Raster { size: [grid.columns, grid.rows], corner: [0.0; 2], step: grid.cell_px() };
         for (label, rings) in &self.regions {
@@ -81,20 +72,42 @@ impl Annotated {
             annotations::paint(rings, *label, &mut labels, on);
         }
         labels.iter_mut().zip(tissue).filter(|(_, is)| !**is).for_each(|(label, _)| *label = 0);
-        let drawn = &self.legend[..self.legend.len() - 1];
-        let missing: Vec<&str> =
-            (1u8..).zip(drawn).filter(|(label, _)| !labels.contains(label)).map(|(_, (name, _))| name.as_str()).collect();
-        if missing.len() == drawn.len() {
+        let seen: HashSet<u8> = labels.iter().copied().collect();
+        let missing: Vec<(u8, &str)> = (1u8..).zip(self.drawn()).filter(|(label, _)| !seen.contains(label)).collect();
+        if missing.len() == self.legend.len() - 1 {
             return Err(Error::parameter(
                 FIELD,
                 "no annotated region lies on tissue",
                 "check that they were drawn on this slide, in level-0 pixels of the whole slide",
             ));
         }
-        if !missing.is_empty() {
-            job.note(format!("no tissue lies under the annotations of: {}", missing.join(", ")));
+        for (label, name) in missing {
+            job.check()?;
+            job.note(format!("no cell has the class `{name}`: its annotations {}", self.why_missing(label, tissue, on)));
         }
         Ok(labels)
+    }
+
+    /// Why no cell has a label.
+    fn why_missing(&self, label: u8, tissue: &[bool], on: Raster) -> &'static str {
+        let mut alone = vec![0; tissue.len()];
+        let own = self.regions.iter().filter(|(l, _)| *l == label);
+        let painted: usize = own.map(|(_, rings)| annotations::paint(rings, label, &mut alone, on)).sum();
+        match alone.iter().zip(tissue).any(|(l, is)| *l == label && *is) {
+            _ if painted == 0 => "are smaller than a cell, or outside the slide",
+            false => "have no tissue (inside the region of interest) under them",
+            true => "are covered by other annotations",
+        }
+    }
+
+    /// Names of the classes of the file, in the order of their labels.
+    fn drawn(&self) -> impl Iterator<Item = &str> {
+        self.legend[..self.legend.len() - 1].iter().map(|(name, _)| name.as_str())
+    }
+
+    /// Classes of the file that are none of a map's.
+    pub fn without_cells(&self, classes: &[Class]) -> Vec<&str> {
+        (1u8..).zip(self.drawn()).filter(|(label, _)| classes.iter().all(|c| c.id != *label)).map(|(_, name)| name).collect()
     }
 
     /// Classes that have cells, `cell_um` wide.
@@ -119,8 +132,68 @@ impl Annotated {
 
     /// What the provenance tells: the file by its hash, never by its name.
     pub fn told(&self) -> Value {
-        json!({"file_sha256": self.sha256, "regions": self.regions.len(), "other_label": self.legend.len()})
+        let mut out = json!({
+            "file_sha256": self.sha256,
+            "regions": self.regions.len(),
+            "other_label": self.legend.len(),
+            "pseudo_semantic": self.pseudo_semantic,
+        });
+        LEFT_OUT.iter().zip(self.left_out).for_each(|((key, _), n)| out[key] = json!(n));
+        out
     }
+}
+
+/// What of annotations is not on the map or not what it seems, from what the provenance tells of them.
+pub fn notes(told: &Value) -> Vec<String> {
+    let count = |(key, what): &(&str, &str)| {
+        let n = told[key].as_u64().filter(|n| *n > 0)?;
+        Some(format!("{n} annotation(s) {what} and were left out"))
+    };
+    let mut out: Vec<String> = LEFT_OUT.iter().filter_map(count).collect();
+    if told["pseudo_semantic"] == true {
+        out.push("the annotations hold pseudo-semantic classes, which clustering found, not a pathologist".into());
+    }
+    let without: Vec<&str> = told["classes_without_cells"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    if !without.is_empty() {
+        out.push(format!("classes of the annotations that no cell has: {}", without.join(", ")));
+    }
+    out
+}
+
+/// Name and colour of each class of tissue, by its name in small letters; the first spelling and the first colour count.
+type Found<'a> = BTreeMap<String, (&'a str, Option<[u8; 3]>)>;
+
+/// The classes of a file; fewer than there are labels.
+fn classes(read: &Shapes) -> Result<Found<'_>> {
+    let mut out = BTreeMap::new();
+    for shape in &read.shapes {
+        let Some(name) = shape.class.as_deref().filter(|name| !is_background(name)) else { continue };
+        let (_, color) = out.entry(name.to_lowercase()).or_insert((name, None));
+        *color = color.or(shape.color);
+        if out.len() >= limits::CLASSES {
+            let (value, limit) = (format!("{} classes or more", out.len()), format!("{} classes", limits::CLASSES - 1));
+            return Err(Error::Limit { field: FIELD.into(), value, limit, hint: "give fewer classes to the annotations".into() });
+        }
+    }
+    Ok(out)
+}
+
+/// Name and colour of each label, that of other tissue last. Colours of ours differ from all others.
+fn legend(found: &Found<'_>) -> Vec<(String, [u8; 3])> {
+    let mut used: HashSet<[u8; 3]> = found.values().filter_map(|(_, color)| *color).chain([OTHER_COLOR]).collect();
+    let ours = palette(2 * found.len() + 1); // more than one for each class and its stand-in
+    let mut out = Vec::with_capacity(found.len() + 1);
+    for (i, (name, own)) in found.values().enumerate() {
+        let free = || ours[i..=i].iter().chain(&ours[found.len()..]).copied().find(|c| !used.contains(c));
+        let color = own.or_else(free).unwrap_or(ours[i]);
+        used.insert(color);
+        out.push(((*name).to_owned(), color));
+    }
+    let more = (2..).map(|n| format!("{OTHER} (not annotated {n})"));
+    let mut names = [OTHER.to_owned(), format!("{OTHER} (not annotated)")].into_iter().chain(more);
+    let other = names.find(|name| !found.contains_key(&name.to_lowercase())).unwrap_or_default();
+    out.push((other, OTHER_COLOR));
+    out
 }
 
 #[cfg(test)]
@@ -149,6 +222,7 @@ mod tests {
         let classes = a.classes(&labels, 20.0);
         let told: Vec<_> = classes.iter().map(|c| (c.id, c.name.as_str(), c.color, c.cells)).collect();
         assert_eq!(told, [(1, "Fat", [9, 8, 7], 1), (2, "tumour", palette(2)[1], 1), (3, OTHER, OTHER_COLOR, 2)]);
+        assert!(a.without_cells(&classes).is_empty());
         let elsewhere = a.labels(&grid, &[false, false, true, false, false, false], &Job::new()).unwrap_err().to_string();
         assert!(elsewhere.contains("no annotated region lies on tissue"), "{elsewhere}");
     }
@@ -159,5 +233,95 @@ mod tests {
         assert!(of(&format!("[{{{ring}}}]")).unwrap_err().to_string().contains("no region has a class"));
         let many: Vec<String> = (0..100).map(|i| format!(r#"{{{ring},"properties":{{"classification":"c{i}"}}}}"#)).collect();
         assert!(of(&format!("[{}]", many.join(","))).unwrap_err().to_string().contains("100 classes"));
+    }
+    const GRID: Grid = Grid { rows: 2, columns: 3, stride_px: 10, downsample: 2.0 };
+
+    fn square([x, y, side]: [u32; 3], class: &str) -> String {
+        let (r, b) = (x + side, y + side);
+        format!(
+            r#"{{"geometry":{{"type":"Polygon","coordinates":[[[{x},{y}],[{r},{y}],[{r},{b}],[{x},{b}]]]}},"properties":{{"classification":{class}}}}}"#
+        )
+    }
+
+    fn drawn(squares: &[String]) -> Annotated {
+        of(&format!("[{}]", squares.join(","))).unwrap()
+    }
+
+    #[test]
+    fn a_small_region_is_seen_above_a_large_one_that_comes_later() {
+        let a = drawn(&[square([20, 0, 20], r#""Small""#), square([0, 0, 40], r#""Large""#), square([0, 20, 20], r#""Ignore*""#)]);
+        assert_eq!(a.labels(&GRID, &[true; 6], &Job::new()).unwrap(), [1, 2, 3, 0, 1, 3]);
+    }
+
+    #[test]
+    fn a_class_without_cells_is_told_with_the_reason() {
+        let squares = [
+            square([0, 0, 20], r#""Seen""#),
+            square([1, 1, 3], r#""Tiny""#),
+            square([900, 0, 50], r#""Outside""#),
+            square([20, 0, 20], r#""Glassy""#),
+            square([40, 0, 20], r#""Below""#),
+            square([40, 0, 20], r#""Above""#),
+        ];
+        let (a, job) = (drawn(&squares), Job::new());
+        let labels = a.labels(&GRID, &[true, false, true, true, true, true], &job).unwrap();
+        let said = job.notes().join("\n");
+        for why in [
+            "`Tiny`: its annotations are smaller than a cell, or outside",
+            "`Outside`: its annotations are smaller than a cell, or outside",
+            "`Glassy`: its annotations have no tissue",
+            "`Below`: its annotations are covered by other",
+        ] {
+            assert!(said.contains(why), "{why}: {said}");
+        }
+        assert_eq!(a.without_cells(&a.classes(&labels, 20.0)), ["Below", "Glassy", "Outside", "Tiny"]);
+    }
+
+    #[test]
+    fn what_is_left_out_is_in_the_provenance_and_in_words() {
+        let point = r#"{"geometry":{"type":"Point","coordinates":[0,0]},"properties":{}}"#;
+        let cell = square([0, 0, 9], r#""Tumour","objectType":"cell""#);
+        let squares = [square([0, 0, 9], r#""Stroma""#), square([0, 0, 9], "null"), square([0, 0, 90], r#""Region*""#), point.into(), cell];
+        let mut told = drawn(&squares).told();
+        let counts = ["left_out", "delimiting", "detections", "without_class"].map(|key| told[key].as_u64());
+        assert_eq!((counts, told["regions"].as_u64()), ([Some(1); 4], Some(1)));
+        told["classes_without_cells"] = json!(["Nerve"]);
+        let said = notes(&told).join("\n");
+        for words in ["are no regions", "only delimit", "cells, detections", "have no class", "no cell has: Nerve"] {
+            assert!(said.contains(words), "{words}: {said}");
+        }
+        assert!(notes(&json!({"file_sha256": "0a", "regions": 1, "other_label": 2})).is_empty(), "maps made before");
+        assert!(notes(&Value::Null).is_empty());
+    }
+
+    #[test]
+    fn classes_that_clustering_found_make_the_map_pseudo_semantic() {
+        let exported = square([0, 0, 9], r#""A","metadata":{"kind":"pseudo-semantic class found by clustering, not by a pathologist"}"#);
+        let (ours, mixed) = (drawn(std::slice::from_ref(&exported)), drawn(&[exported, square([0, 0, 9], r#""B""#)]));
+        for a in [ours, mixed] {
+            assert!(a.told()["pseudo_semantic"] == true && notes(&a.told()).join("").contains("clustering found"));
+        }
+        assert_eq!(drawn(&[square([0, 0, 9], r#""B""#)]).told()["pseudo_semantic"], false);
+    }
+
+    #[test]
+    fn other_tissue_has_a_name_and_every_colour_of_ours_a_place_of_its_own() {
+        let [first, second] = [palette(2)[0], palette(2)[1]];
+        let own = |name: &str, color: [u8; 3]| square([0, 0, 9], &format!(r#"{{"name":"{name}","color":{color:?}}}"#));
+        let plain = |name: &str| square([0, 0, 9], &format!("\"{name}\""));
+        let a = drawn(&[plain("a"), own("b", first), own("c", second), plain("d"), plain("other tissue")]);
+        let names: Vec<&str> = a.legend.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["a", "b", "c", "d", "other tissue", "Other tissue (not annotated)"]);
+        assert_eq!(a.colors().iter().collect::<HashSet<_>>().len(), 6, "{:?}", a.colors());
+        assert_eq!((a.colors()[1], a.colors()[3]), (first, palette(4)[3]), "a free place of the palette is kept");
+    }
+
+    #[test]
+    fn names_that_are_no_classes_and_far_too_many_classes_are_told() {
+        let named = square([0, 0, 9], r#"null,"name":"Tumour""#);
+        let e = of(&named).unwrap_err().to_string();
+        assert!(e.contains("no region has a class") && e.contains("names are not classes"), "{e}");
+        let many: Vec<String> = (0..2000).map(|i| square([0, 0, 9], &format!("\"c{i}\""))).collect();
+        assert!(of(&format!("[{}]", many.join(","))).unwrap_err().to_string().contains("100 classes or more"), "counted no further");
     }
 }

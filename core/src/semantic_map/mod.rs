@@ -155,17 +155,27 @@ pub struct LeftOut {
 pub const ANNOTATED: &str = "annotations";
 
 impl SemanticMap {
-    /// Whether people drew its classes; else they were found by clustering.
+    /// Whether its classes are those of a file of annotations; else they were found by clustering.
     pub fn is_annotated(&self) -> bool {
         self.provenance["annotations"].is_object()
     }
 
+    /// Whether clustering found classes of it: its own, or some of the file of annotations, which may be an export of ours.
+    pub fn is_pseudo_semantic(&self) -> bool {
+        !self.is_annotated() || self.provenance["annotations"]["pseudo_semantic"] == true
+    }
+
+    /// What of the annotations is not on the map or not what it seems; nothing on a map without annotations.
+    pub fn annotation_notes(&self) -> Vec<String> {
+        annotated::notes(&self.provenance["annotations"])
+    }
+
     /// What a class is, in every file that lists classes: labels found without a pathologist are not a diagnosis.
     pub fn kind(&self) -> &'static str {
-        if self.is_annotated() {
-            "class of annotations that were made by hand"
-        } else {
-            "pseudo-semantic class found by clustering, not by a pathologist"
+        match (self.is_annotated(), self.is_pseudo_semantic()) {
+            (false, _) => "pseudo-semantic class found by clustering, not by a pathologist",
+            (true, true) => "class of an annotation file that holds pseudo-semantic classes",
+            (true, false) => "class of annotations that were made by hand",
         }
     }
 

@@ -438,8 +438,12 @@ impl<'a> Run<'a> {
         out["k"] = json!(k);
         out["inertia"] = json!(tree.and_then(|t| t.hierarchy.inertias().get(k - 1).copied()));
         if let Some(annotated) = &self.annotated {
-            out["kind"] = json!("map of real tissue as it was annotated");
             out["annotations"] = annotated.told();
+            out["kind"] = json!(match out["annotations"]["pseudo_semantic"] == true {
+                true => "map of real tissue by annotations that hold pseudo-semantic classes",
+                false => "map of real tissue as it was annotated",
+            });
+            out["annotations"]["classes_without_cells"] = json!(annotated.without_cells(classes));
         }
         Ok(out)
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use image::{RgbImage, imageops};
 
+use crate::annotations;
 use crate::condition::layout::annotated::Annotations;
 use crate::condition::layout::drawn::{Drawing, Grey, grey_png};
 use crate::condition::layout::shares::Shares;
@@ -108,14 +109,11 @@ impl Inputs {
         let annotations = p.regions.as_ref().map(|path| {
             let (bytes, name) = reader.read(path)?;
             told.regions = Some(name);
-            let text = String::from_utf8(bytes).map_err(|_| Error::parameter("regions", "not UTF-8 text", "give GeoJSON or ASAP's XML"))?;
-            Annotations::read(&text, map)
+            Annotations::read(annotations::text("regions", &bytes)?, map)
         });
         let annotations = annotations.transpose()?;
         let (crops, crop_files, own) = own_crops(p, map, &mut reader, &mut told)?;
-        let left_out = annotations.as_ref().map_or(0, |a: &Annotations| a.left_out);
-        let notes =
-            (left_out > 0).then(|| format!("regions: {left_out} annotations are no regions and were left out")).into_iter().collect();
+        let notes = annotations.iter().flat_map(|a: &Annotations| a.notes()).collect();
         let init = init(p, size_px, &mut reader, &mut told)?;
         check_labels(p, map)?;
         let files = reader.files.into_iter().map(|(name, bytes)| InputFile { name, bytes }).collect();

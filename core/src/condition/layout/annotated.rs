@@ -2,7 +2,7 @@
 //! the map by label, by name, or "background". Holes are left as they were; later regions lie above earlier ones.
 
 use super::{known, listed};
-use crate::annotations::{self, Raster, Ring, Shape, bad};
+use crate::annotations::{self, LEFT_OUT, Raster, Ring, Shape, bad};
 use crate::condition::Place;
 use crate::semantic_map::SemanticMap;
 use crate::{Error, Result};
@@ -13,8 +13,8 @@ const FIELD: &str = "regions";
 #[derive(Clone, Debug, PartialEq)]
 pub struct Annotations {
     regions: Vec<(u8, Vec<Ring>)>,
-    /// Annotations that are no regions.
-    pub left_out: usize,
+    /// In the order of [`LEFT_OUT`].
+    left_out: [usize; 3],
 }
 
 impl Annotations {
@@ -22,8 +22,15 @@ impl Annotations {
     pub fn read(text: &str, map: &SemanticMap) -> Result<Self> {
         let read = annotations::read(FIELD, text)?;
         let one = |(i, shape): (usize, Shape)| Ok((class(&shape, map, i)?, shape.rings));
+        let left_out = [read.left_out, read.delimiting, read.detections];
         let regions = read.shapes.into_iter().enumerate().map(one).collect::<Result<_>>()?;
-        Ok(Self { regions, left_out: read.left_out })
+        Ok(Self { regions, left_out })
+    }
+
+    /// What of the file is not painted.
+    pub fn notes(&self) -> Vec<String> {
+        let counts = LEFT_OUT.iter().zip(self.left_out).filter(|(_, n)| *n > 0);
+        counts.map(|((_, what), n)| format!("{FIELD}: {n} annotations {what} and were left out")).collect()
     }
 
     /// The middle of the box around them, level-0 pixels.
