@@ -1,6 +1,6 @@
 //! The classes as a table. In: a map. Out: CSV by RFC 4180, UTF-8, one line a class below a line of names; areas in square micrometres,
 //! shares of all tissue from 0 to 1. Where an atlas made the labels, the share of each class that the atlas does not know. Each line says how
-//! the class was found. Artefacts follow with label 0 and without a share: they are no part of the tissue that the shares are of. Cannot
+//! the class was found. Names that begin like a formula have an apostrophe before them. Artefacts follow with label 0 and without a share: they are no part of the tissue that the shares are of. Cannot
 //! fail.
 
 use super::asap::hex;
@@ -35,7 +35,9 @@ pub fn classes_csv(map: &SemanticMap) -> String {
     out
 }
 
-/// A field, in quotes where it needs them.
+/// A field, in quotes where it needs them. An apostrophe stands before what a spreadsheet would take for a formula.
 fn quoted(field: &str) -> String {
-    if field.contains([',', '"', '\r', '\n']) { format!("\"{}\"", field.replace('"', "\"\"")) } else { field.into() }
+    let formula = field.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    let field = &if formula { format!("'{field}") } else { field.to_owned() };
+    if field.contains([',', '"', '\r', '\n']) { format!("\"{}\"", field.replace('"', "\"\"")) } else { field.clone() }
 }

@@ -4,7 +4,7 @@
 use image::{Rgb, RgbImage, imageops};
 use serde_json::Value;
 
-use super::page::{Field, Page};
+use super::page::{Field, Page, Shown};
 use super::picture::{FAINT, INK, PAPER, area, core_of};
 use super::{legend, overlay, png_text, readings_chart, scrubbed, text};
 use crate::Result;
@@ -56,7 +56,14 @@ pub(super) fn png(picture: &RgbImage, texts: &[(&str, String)]) -> Result<Vec<u8
 pub(super) fn map_page(map: &SemanticMap, shown: &Pictures) -> Result<String> {
     let mut page = Page::new("Tissue map");
     page.warning(told_of(map));
-    page.pictures(&[(&shown.thumbnail_png, "slide"), (&shown.overlay.png, "map")], Some(SHOWN_PX));
+    map.annotation_notes().iter().for_each(|note| page.warning(note));
+    page.pictures(
+        &[
+            Shown { png: &shown.thumbnail_png, caption: "slide", alt: "the slide, small" },
+            Shown { png: &shown.overlay.png, caption: "map", alt: "the slide in grey under the colours of its classes" },
+        ],
+        Some(SHOWN_PX),
+    );
     page.heading("Classes");
     page.table(&heads(map), &rows(map));
     let left_out: Vec<String> = map
@@ -69,8 +76,9 @@ pub(super) fn map_page(map: &SemanticMap, shown: &Pictures) -> Result<String> {
     for class in &map.classes {
         let crops: Vec<Vec<u8>> =
             map.crops.iter().filter(|c| c.class == class.id).take(EXEMPLARS).map(|c| png(&core_of(c), &[])).collect::<Result<_>>()?;
-        let pictures: Vec<(&[u8], &str)> = crops.iter().map(|c| (c.as_slice(), "")).collect();
-        page.text(&format!("{} ({:.1} % of the tissue)", class.name, 100.0 * class.share));
+        let alts: Vec<String> = (1..=crops.len()).map(|n| format!("exemplar {n} of {}", class.name)).collect();
+        let pictures: Vec<Shown<'_>> = crops.iter().zip(&alts).map(|(png, alt)| Shown { png, caption: "", alt }).collect();
+        page.subheading(&format!("{} ({:.1} % of the tissue)", class.name, 100.0 * class.share));
         if pictures.is_empty() {
             page.text("No place of it is large enough for an exemplar.");
         } else {
@@ -79,7 +87,8 @@ pub(super) fn map_page(map: &SemanticMap, shown: &Pictures) -> Result<String> {
     }
     if let Some(chart) = &shown.chart {
         page.heading("What speaks for each number of classes");
-        page.pictures(&[(&chart.png, "inertia, silhouette and stability over k")], None);
+        let caption = "inertia, silhouette and stability over k";
+        page.pictures(&[Shown { png: &chart.png, caption, alt: "chart of inertia, silhouette and stability over k" }], None);
     }
     page.heading("Provenance");
     page.list(&told(&map.provenance));
@@ -110,10 +119,10 @@ pub(super) fn map_sheet(map: &SemanticMap, shown: &Pictures) -> RgbImage {
 
 /// How its classes came about.
 fn told_of(map: &SemanticMap) -> &'static str {
-    if map.is_annotated() {
-        "Classes are those of annotations that were made by hand; areas are of this map, tissue alone."
-    } else {
-        "Classes were found by clustering, not by a pathologist: names are the user's or numbers, areas are of this map."
+    match (map.is_annotated(), map.is_pseudo_semantic()) {
+        (false, _) => "Classes were found by clustering, not by a pathologist: names are the user's or numbers, areas are of this map.",
+        (true, true) => "Classes are those of an annotation file that holds pseudo-semantic classes; areas are of this map, tissue alone.",
+        (true, false) => "Classes are those of annotations that were made by hand; areas are of this map, tissue alone.",
     }
 }
 
@@ -132,7 +141,7 @@ fn chart(map: &SemanticMap) -> Option<RgbImage> {
 }
 
 fn heads(map: &SemanticMap) -> Vec<&'static str> {
-    let all = ["", "label", "class", "area", "share of the tissue", "unlike the atlas"];
+    let all = ["colour", "label", "class", "area", "share of the tissue", "unlike the atlas"];
     all[..if map.atlas.is_some() { 6 } else { 5 }].to_vec()
 }
 
@@ -160,6 +169,8 @@ fn told(provenance: &Value) -> Vec<String> {
         let value = provenance.pointer(pointer).filter(|v| !v.is_null())?;
         Some(format!("{name}: {}", value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
     };
+    let inside = provenance.pointer("/parameters/roi").is_some_and(|roi| !roi.is_null());
+    let inside = inside.then(|| "only inside a region of interest".to_owned());
     [
         ("software", "/software/version"),
         ("seed", "/seed"),
@@ -167,6 +178,7 @@ fn told(provenance: &Value) -> Vec<String> {
         ("encoder", "/encoder/id"),
         ("encoder SHA-256", "/encoder/sha256"),
         ("atlas", "/atlas/id_sha256"),
+        ("annotations SHA-256", "/annotations/file_sha256"),
         ("slide (id hashed)", "/slide/id_sha256"),
         ("slide width in px", "/slide/width_px"),
         ("slide height in px", "/slide/height_px"),
@@ -175,5 +187,6 @@ fn told(provenance: &Value) -> Vec<String> {
     ]
     .into_iter()
     .filter_map(|(name, pointer)| found(name, pointer))
+    .chain(inside)
     .collect()
 }

@@ -8,10 +8,11 @@ use serde_json::Value;
 use super::xml::escaped;
 
 const STYLE: &str = "body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem;color:#222;background:#fff}\
-h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2rem}img{max-width:100%;image-rendering:auto;vertical-align:top}\
-figure{margin:0;display:inline-block}figcaption,small{color:#666;font-size:.85rem}.row{display:flex;flex-wrap:wrap;gap:.75rem}\
-table{border-collapse:collapse}th,td{border:1px solid #ccc;padding:.25rem .6rem;text-align:left}td.n{text-align:right}\
-.swatch{display:inline-block;width:1.2em;height:1.2em;border:1px solid #222;vertical-align:middle}.warning{color:#b2182b;font-weight:600}\
+h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2rem}h3{font-size:1rem;margin:1rem 0 .25rem}img{max-width:100%;image-rendering:auto;vertical-align:top}\
+figure{margin:0;display:inline-block;max-width:100%;break-inside:avoid}figcaption,small{color:#666;font-size:.85rem}.row{display:flex;flex-wrap:wrap;gap:.75rem}\
+table{border-collapse:collapse}th,td{border:1px solid #ccc;padding:.25rem .6rem;text-align:left}td{overflow-wrap:anywhere}td.n{text-align:right}\
+.swatch{display:inline-block;width:1.2em;height:1.2em;border:1px solid #222;vertical-align:middle;\
+-webkit-print-color-adjust:exact;print-color-adjust:exact}.warning{color:#b2182b;font-weight:600}\
 pre{white-space:pre-wrap;overflow-wrap:anywhere;background:#f4f4f4;padding:.75rem}";
 
 /// One field of a table.
@@ -22,6 +23,16 @@ pub(super) enum Field {
     Number(String),
     /// A colour.
     Swatch([u8; 3]),
+}
+
+/// A picture on a page.
+pub(super) struct Shown<'a> {
+    /// PNG file.
+    pub png: &'a [u8],
+    /// Words below it; may be empty.
+    pub caption: &'a str,
+    /// What it is, for those who cannot see it.
+    pub alt: &'a str,
 }
 
 /// A page being written.
@@ -48,6 +59,11 @@ impl Page {
         self.html += &format!("<h2>{}</h2>\n", escaped(text));
     }
 
+    /// A part of a section begins.
+    pub fn subheading(&mut self, text: &str) {
+        self.html += &format!("<h3>{}</h3>\n", escaped(text));
+    }
+
     /// A paragraph.
     pub fn text(&mut self, text: &str) {
         self.html += &format!("<p>{}</p>\n", escaped(text));
@@ -58,14 +74,14 @@ impl Page {
         self.html += &format!("<p class=\"warning\">{}</p>\n", escaped(text));
     }
 
-    /// Pictures (PNG files) side by side, each with its caption, no wider than `width_px` where that is given.
-    pub fn pictures(&mut self, pictures: &[(&[u8], &str)], width_px: Option<u32>) {
+    /// Pictures side by side, no wider than `width_px` where that is given.
+    pub fn pictures(&mut self, pictures: &[Shown<'_>], width_px: Option<u32>) {
         let width = width_px.map_or_else(String::new, |w| format!(" style=\"width:{w}px\""));
         self.html += "<div class=\"row\">\n";
-        for (png, caption) in pictures {
-            let (data, caption) = (STANDARD.encode(png), escaped(caption));
+        for Shown { png, caption, alt } in pictures {
+            let (data, caption, alt) = (STANDARD.encode(png), escaped(caption), escaped(alt));
             self.html += &format!(
-                "<figure{width}><img alt=\"{caption}\" src=\"data:image/png;base64,{data}\"{width}><figcaption>{caption}</figcaption></figure>\n"
+                "<figure{width}><img alt=\"{alt}\" src=\"data:image/png;base64,{data}\"{width}><figcaption>{caption}</figcaption></figure>\n"
             );
         }
         self.html += "</div>\n";
@@ -73,7 +89,7 @@ impl Page {
 
     /// A table below its heads.
     pub fn table(&mut self, heads: &[&str], rows: &[Vec<Field>]) {
-        let cells: String = heads.iter().map(|h| format!("<th>{}</th>", escaped(h))).collect();
+        let cells: String = heads.iter().map(|h| format!("<th scope=\"col\">{}</th>", escaped(h))).collect();
         self.html += &format!("<table>\n<tr>{cells}</tr>\n");
         for row in rows {
             let cells: String = row.iter().map(Field::html).collect();

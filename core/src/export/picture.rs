@@ -125,15 +125,19 @@ pub fn legend(map: &SemanticMap) -> RgbImage {
     }
     text::draw(&mut out, 12, 10, 2, INK, "Tissue classes");
     let crops_um = f64::from(SHOWN_PX) * map.work_mpp;
-    let found = if map.is_annotated() { "as they were annotated" } else { "found by clustering, not by a pathologist" };
+    let found = match (map.is_annotated(), map.is_pseudo_semantic()) {
+        (false, _) => "found by clustering, not by a pathologist",
+        (true, true) => "of an annotation file with pseudo-semantic classes",
+        (true, false) => "as they were annotated",
+    };
     let line = format!("{found}; crops are {crops_um:.0} um wide as a rule");
     text::draw(&mut out, 12, 34, 1, FAINT, &line);
     for (i, class) in map.classes.iter().enumerate() {
         let y = head + i as u32 * row_px;
         text::fill(&mut out, 12, y, 48, EXEMPLAR_PX, class.color);
         text::frame(&mut out, 12, y, 48, EXEMPLAR_PX, 1, INK);
-        let name = text::fitted(&class.name, 2, text_px);
-        text::draw(&mut out, 72, y + 16, 2, INK, &name);
+        let scale = if class.name.chars().count() as u32 * LETTER_PX * 2 > text_px { 1 } else { 2 };
+        text::draw(&mut out, 72, y + 16, scale, INK, &text::fitted(&class.name, scale, text_px));
         text::draw(&mut out, 72, y + 46, 2, INK, &format!("{:.1} %", class.share * 100.0));
         text::draw(&mut out, 72, y + 76, 1, FAINT, &format!("{}   label {}", area(class.area_um2), class.id));
         if let Some(unlike) = map.atlas.as_ref().map(|atlas| atlas.unknown_of(|cell| map.labels.get(cell) == Some(&class.id))) {
@@ -157,6 +161,13 @@ pub(super) fn core_of(crop: &Crop) -> RgbImage {
     imageops::crop_imm(&crop.rgb, MARGIN_PX, MARGIN_PX, width - 2 * MARGIN_PX, height - 2 * MARGIN_PX).to_image()
 }
 
+/// An area for the eye: three digits that count.
 pub(super) fn area(um2: f64) -> String {
-    if um2 >= 1e4 { format!("{:.3} mm2", um2 / 1e6) } else { format!("{um2:.0} um2") }
+    match um2 {
+        1e5.. => format!("{:.3} mm2", um2 / 1e6),
+        1e4.. => format!("{:.4} mm2", um2 / 1e6),
+        100.0.. => format!("{um2:.0} um2"),
+        10.0.. => format!("{um2:.1} um2"),
+        _ => format!("{um2:.2} um2"),
+    }
 }

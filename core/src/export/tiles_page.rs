@@ -4,7 +4,7 @@
 use image::RgbImage;
 use serde_json::Value;
 
-use super::page::{Field, Page};
+use super::page::{Field, Page, Shown};
 use super::{png_text, scrubbed, sheet, tile_files, tile_name};
 use crate::Result;
 use crate::flags::Flag;
@@ -30,12 +30,14 @@ pub(super) fn tiles_page(shown: &[SyntheticTile], map: &SemanticMap, tiles: &[Va
         flagged.len(),
         shown.len()
     ));
-    page.table(&["", "label", "class"], &map.classes.iter().map(row).collect::<Vec<_>>());
+    page.table(&["colour", "label", "class"], &map.classes.iter().map(row).collect::<Vec<_>>());
     for tile in shown {
         let seed = tile.provenance.pointer("/parameters/seed").map_or(String::new(), |s| format!(", seed {s}"));
         page.heading(&format!("{}{seed}", tile_name(tile.index)));
         let panels: Vec<Vec<u8>> = sheet::panels(tile, map, PANEL_PX).iter().map(png).collect::<Result<_>>()?;
-        let pictures: Vec<(&[u8], &str)> = panels.iter().zip(TITLES).map(|(p, t)| (p.as_slice(), t)).collect();
+        let alts = TITLES.map(|title| format!("{}: {title}", tile_name(tile.index)));
+        let titled = panels.iter().zip(TITLES).zip(&alts);
+        let pictures: Vec<Shown<'_>> = titled.map(|((png, caption), alt)| Shown { png, caption, alt }).collect();
         page.pictures(&pictures, Some(PANEL_PX));
         let flags = sentences(&tile.flags.flags);
         if flags.is_empty() {

@@ -321,3 +321,63 @@ fn every_file_for_people_and_viewers_says_that_classes_were_found_by_clustering(
         assert!(text.contains("pseudo-semantic") && text.contains("clustering, not by a pathologist"), "{name}");
     }
 }
+
+#[test]
+fn a_name_that_a_spreadsheet_would_compute_is_text() {
+    let mut map = map();
+    for (class, name) in map.classes.iter_mut().zip(["=1+1", "+a,b", "@x"]) {
+        class.name = name.into();
+    }
+    let names: Vec<_> = csv_rows(&classes_csv::classes_csv(&map)).into_iter().skip(1).map(|mut row| row.swap_remove(1)).collect();
+    assert_eq!(names, ["'=1+1", "'+a,b", "'@x"]);
+}
+
+#[test]
+fn a_map_by_annotations_says_in_every_file_whose_classes_they_are() {
+    let mut map = map();
+    (map.atlas, map.tree) = (None, None);
+    let page = |map: &SemanticMap| map_page::map_page(map, &map_page::Pictures::of(map, &[]).unwrap()).unwrap();
+    let told = |pseudo: serde_json::Value| json!({"file_sha256": "0b0b", "pseudo_semantic": pseudo, "left_out": 3, "classes_without_cells": ["Nerve"]});
+    map.provenance["annotations"] = told(json!(true));
+    let text = page(&map);
+    assert!(map.kind().contains("holds pseudo-semantic classes") && !text.contains("made by hand"));
+    assert!(geojson(&map).contains(map.kind()) && asap::annotations(&map).contains("(pseudo-semantic)"));
+    for words in ["3 annotation(s) are no regions", "no cell has: Nerve", "holds pseudo-semantic", "annotations SHA-256: 0b0b"] {
+        assert!(text.contains(words), "{words}");
+    }
+    assert!(!text.contains("only inside a region"));
+    map.provenance["parameters"]["roi"] = json!([[[0, 0], [9, 0], [9, 9]]]);
+    assert!(page(&map).contains("only inside a region of interest"));
+    for annotations in [told(json!(false)), json!({"file_sha256": "0b0b", "regions": 2, "other_label": 3})] {
+        map.provenance["annotations"] = annotations;
+        assert!(map.kind().contains("made by hand") && page(&map).contains("made by hand"));
+        assert!(!asap::annotations(&map).contains("(pseudo-semantic)"));
+    }
+}
+
+#[test]
+fn the_page_names_its_pictures_and_columns() {
+    let map = map();
+    let text = map_page::map_page(&map, &map_page::Pictures::of(&map, &[]).unwrap()).unwrap();
+    for part in ["alt=\"exemplar 1 of ", "<h3>", "<th scope=\"col\">colour</th>", "print-color-adjust:exact", "alt=\"the slide, small\""] {
+        assert!(text.contains(part), "{part}");
+    }
+    assert!(!text.contains("alt=\"\""));
+}
+
+#[test]
+fn small_areas_keep_three_digits() {
+    let shown = [250_000.0, 23_456.0, 9876.4, 64.0, 3.456].map(picture::area);
+    assert_eq!(shown, ["0.250 mm2", "0.0235 mm2", "9876 um2", "64.0 um2", "3.46 um2"]);
+}
+
+#[test]
+fn a_long_name_is_in_the_legend_whole_where_small_letters_fit() {
+    let mut map = map();
+    let mut named = |name: &str| {
+        map.classes[0].name = name.into();
+        legend(&map)
+    };
+    let base = "Tumour infiltrating lymph";
+    assert!(named(&format!("{base}ocytes")) != named(&format!("{base}atic tissue")), "the ends are read");
+}
