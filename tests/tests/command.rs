@@ -306,6 +306,8 @@ fn what_cannot_be_used_is_refused_with_what_to_try() {
         ("pink.tif", &["--mpp", "0.5", "--k", "1"][..], 2, "from 2 to 100"),
         ("pink.tif", &["--mpp", "0.5", "--device", "gpu:77"][..], 4, "--device cpu"),
         ("pink.tif", &["--mpp", "0.5", "--roi", "nowhere.json"][..], 3, "nowhere.json"),
+        ("pink.tif", &["dapi.tif", "--roi", "a.json"][..], 2, "--roi belongs to one slide"),
+        ("pink.tif", &["dapi.tif", "--annotations", "a.json"][..], 2, "--annotations belongs to one slide"),
     ] {
         let said = refused(&mut cluster(file, more), code);
         assert!(said.contains(needle), "{file} {more:?}: {said}");

@@ -270,10 +270,11 @@ pub struct Cluster {
     /// 0 where the atlas says
     #[arg(long, value_name = "FILE|he")]
     pub atlas: Option<PathBuf>,
-    /// Classes as people drew them instead of found ones: GeoJSON from QuPath or ASAP's XML, level-0 pixels
+    /// Classes as people drew them instead of found ones: GeoJSON from QuPath or ASAP's XML, level-0 pixels of the one slide given;
+    /// where regions overlap the smaller one counts, classes whose names end in * are not tissue
     #[arg(long, value_name = "FILE", conflicts_with_all = ["atlas", "k"])]
     pub annotations: Option<PathBuf>,
-    /// Only inside these polygons: GeoJSON in level-0 pixels, as QuPath exports annotations
+    /// Only inside these polygons: GeoJSON in level-0 pixels of the one slide given, as QuPath exports annotations
     #[arg(long, value_name = "FILE")]
     pub roi: Option<PathBuf>,
     /// Smallest region in square micrometres: smaller ones join their neighbours, islands of tissue in the glass go [default: 768]
@@ -440,7 +441,7 @@ pub struct Edit {
     /// Your own drawing as the map: a PNG of one grey value a class, 0 = background
     #[arg(long, value_name = "PNG")]
     pub labels: Option<String>,
-    /// GeoJSON annotations in level-0 pixels, painted over the map
+    /// Annotations painted over the map: GeoJSON from QuPath or ASAP's XML, level-0 pixels
     #[arg(long, value_name = "FILE")]
     pub regions: Option<String>,
     /// An invented layout with this share of a class (0 = background); once for each class, summing to 1

@@ -24,8 +24,19 @@ pub fn run(common: &Common, options: &Cluster, report: &Arc<Report>) -> Result<u
             report.outcome(&lines(&summary, &options.out), &ok(summary, "cluster"));
             Ok(0)
         }
-        _ => batch::run(common, options, report),
+        _ => {
+            of_one_slide("--annotations", options.annotations.as_deref())?;
+            of_one_slide("--roi", options.roi.as_deref())?;
+            batch::run(common, options, report)
+        }
     }
+}
+
+/// An error where a file of level-0 pixels, which are those of one slide, is given for several.
+fn of_one_slide(option: &str, file: Option<&Path>) -> Result<()> {
+    let why =
+        format!("{option} belongs to one slide; give that slide alone, and run `histoloom cluster` once for each slide with its own file");
+    file.map_or(Ok(()), |_| Err(Failure::new(Kind::Usage, why)))
 }
 
 /// Makes the map of one slide in a folder; the library's summary comes back.
