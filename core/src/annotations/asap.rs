@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use roxmltree::{Document, Error, Node};
 
-use super::{PSEUDO_SEMANTIC, Shape, Shapes};
+use super::{PSEUDO_SEMANTIC, Shape, Shapes, cleaned};
 
 /// Types that are regions, as ASAP names them.
 const REGIONS: [&str; 3] = ["Polygon", "Spline", "Rectangle"];
@@ -32,7 +32,11 @@ pub(super) fn read(text: &str) -> Result<Shapes, String> {
     for a in all("Annotation") {
         let name = a.attribute("Name").unwrap_or_default();
         let is_region = a.attribute("Type").is_some_and(|t| REGIONS.contains(&t));
-        let ring = if is_region { points(a).map_err(|why| format!("annotation `{name}`: {why}"))? } else { Vec::new() };
+        let ring = if is_region {
+            points(a).map_err(|why| format!("annotation `{}`: {why}", cleaned(name).unwrap_or_default()))?
+        } else {
+            Vec::new()
+        };
         if ring.len() < 3 {
             out.left_out += 1;
             continue;
@@ -55,7 +59,7 @@ fn points(annotation: Node<'_, '_>) -> Result<Vec<[f64; 2]>, String> {
         let told = n.attribute(name).unwrap_or_default();
         told.trim().parse::<f64>().ok().filter(|v| v.is_finite()).ok_or_else(|| {
             let comma = if told.contains(',') { "; write a decimal point, not a comma" } else { "" };
-            let told: String = told.chars().take(40).collect();
+            let told: String = cleaned(told).unwrap_or_default().chars().take(40).collect();
             format!("a coordinate without a number `{name}`, which is `{told}`{comma}")
         })
     };

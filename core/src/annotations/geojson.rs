@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use super::{PSEUDO_SEMANTIC, Ring, Shape, Shapes};
+use super::{PSEUDO_SEMANTIC, Ring, Shape, Shapes, cleaned};
 
 /// Objects that a program finds, as QuPath names them.
 const FOUND: [&str; 4] = ["cell", "detection", "tile", "tmaCore"];
@@ -67,8 +67,9 @@ fn called(feature: &Value) -> String {
         Value::Number(n) => Some(n.to_string()),
         other => other.as_str().map(str::to_owned),
     };
-    let name = feature["properties"]["name"].as_str().filter(|n| !n.trim().is_empty()).map(str::to_owned);
-    name.or(id).map_or_else(String::new, |called| format!(" (`{}`)", called.chars().take(80).collect::<String>()))
+    let name = feature["properties"]["name"].as_str().and_then(cleaned);
+    let called = name.or_else(|| cleaned(&id?));
+    called.map_or_else(String::new, |called| format!(" (`{}`)", called.chars().take(80).collect::<String>()))
 }
 
 /// The class's name; a derived class has several, as `Tumor: Positive`.

@@ -96,7 +96,7 @@ pub fn read(field: &str, text: &str) -> Result<Shapes> {
     }
 }
 
-/// A class's name fit to be shown; none where nothing is left of it.
+/// A name fit to be shown; none where nothing is left of it.
 fn cleaned(name: &str) -> Option<String> {
     // the second kind turns the direction of what stands after it
     let unseen = |c: char| c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');

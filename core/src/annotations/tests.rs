@@ -43,7 +43,7 @@ fn what_is_neither_is_refused_with_the_parameter_s_name() {
         (r#"{"type":"Polygon","coordinates":[[[0,0],[4,0],[4,4]]]}"#, "it has no class"),
         (r#"<Annotations MicronsPerPixel="0.5"><Annotation/></Annotations>"#, "ImageScope"),
         ("<Annotations><Annotation><Regions/></Annotation></Annotations>", "ImageScope"),
-        (&feature(r#"{"name":"my roi"}"#).replace("[4,0]", "[\"a\",0]"), "feature 0 (`my roi`): no polygon"),
+        (&feature(r#"{"name":"\u001bmy roi"}"#).replace("[4,0]", "[\"a\",0]"), "feature 0 (`my roi`): no polygon"),
         (&feature("{}").replace("\"type\":\"Feature\"", "\"id\":\"x1\"").replace("[4,0]", "[4]"), "feature 0 (`x1`)"),
         (&feature(r#"{"classification":"Region*"}"#), "ends in `*`"),
     ] {
