@@ -180,7 +180,7 @@ pub(crate) fn belongs(source: &dyn TileSource, map: &SemanticMap) -> Result<()> 
         return Ok(());
     }
     if !scale {
-        let said = info.mpp.map_or(map.mpp, |m| m.get());
+        let said = info.mpp.map_or(map.mpp, crate::slide::Mpp::get);
         let of = format!("the map was made at {} um/px, the slide says {said}", map.mpp);
         return Err(Error::parameter("from", of, "give this slide's map, made without `mpp` or with the slide's own"));
     }
