@@ -13,11 +13,17 @@ import qupath.lib.roi.interfaces.ROI;
 public abstract class PathObject {
     private final List<PathObject> children = new ArrayList<>();
     private final Map<String, Double> values = new LinkedHashMap<>();
+    private PathObject parent;
     private String name;
     private boolean locked;
 
     public synchronized void addChildObject(PathObject pathObject) {
         children.add(pathObject);
+        pathObject.parent = this;
+    }
+
+    public PathObject getParent() {
+        return parent;
     }
 
     public Collection<PathObject> getChildObjects() {

@@ -514,6 +514,8 @@ public final class LogicTest {
         ring.subtract(new Area(new Rectangle(850, 1450, 150, 150)));
         final List<Outlines.Annotated> drawn = List.of(new Outlines.Annotated("Dermis", 0x0040C8, ring),
             new Outlines.Annotated("Epidermis", null, new Ellipse2D.Double(1250, 900, 350, 500)));
+        must(!Outlines.geojson(drawn).contains("pseudo-semantic")
+            && Outlines.geojson(List.of(new Outlines.Annotated("Tissue 1", null, ring, false))).contains("pseudo-semantic"), "who made an annotation");
         final Session.Outcome outcome = session.generate(drawn, Map.of("n", 1L, "size_px", 128L, "steps", 2L), other, QUIET);
         final TissueMap map = outcome.map();
         final List<String> names = new ArrayList<>();

@@ -11,8 +11,12 @@ import java.util.Map;
 public final class Outlines {
     private static final double FLATNESS_PX = 0.5;
 
-    /** An annotation with its class; rgb may be null. */
-    public record Annotated(String name, Integer rgb, Shape shape) {}
+    /** An annotation with its class; rgb may be null. One of an earlier map was found by clustering and not made by hand. */
+    public record Annotated(String name, Integer rgb, Shape shape, boolean byHand) {
+        public Annotated(String name, Integer rgb, Shape shape) {
+            this(name, rgb, shape, true);
+        }
+    }
 
     private Outlines() {}
 
@@ -24,8 +28,9 @@ public final class Outlines {
             if (ring.size() >= 3) {
                 final Object is = a.rgb() == null ? a.name()
                     : Map.of("name", a.name(), "color", List.of(a.rgb() >> 16 & 255, a.rgb() >> 8 & 255, a.rgb() & 255));
-                features.add(Map.of("type", "Feature", "geometry", Map.of("type", "Polygon", "coordinates", List.of(ring)), "properties",
-                    Map.of("objectType", "annotation", "classification", is)));
+                final Map<String, Object> of = a.byHand() ? Map.of("objectType", "annotation", "classification", is)
+                    : Map.of("objectType", "annotation", "classification", is, "metadata", Map.of("kind", "pseudo-semantic class found by clustering"));
+                features.add(Map.of("type", "Feature", "geometry", Map.of("type", "Polygon", "coordinates", List.of(ring)), "properties", of));
             }
         }
         return Json.write(Map.of("type", "FeatureCollection", "features", features));

@@ -18,13 +18,15 @@ import qupath.lib.roi.ROIs;
 
 /** Maps to annotations, and annotations to regions of interest. */
 final class Objects {
+    private static final String OURS = "Histoloom map";
+
     private Objects() {}
 
     /** One parent with a child a class, so that one deletion takes all back. */
     static PathObject add(ImageData<BufferedImage> image, TissueMap map, boolean detections) {
         final ImagePlane plane = ImagePlane.getDefaultPlane();
         final PathObject parent = PathObjects.createAnnotationObject(ROIs.createRectangleROI(0, 0, map.width, map.height, plane));
-        parent.setName("Histoloom map");
+        parent.setName(OURS);
         for (MapRegion region : map.regions()) {
             final PathClass is = PathClass.fromString(region.name(), region.rgb());
             final var roi = ROIs.createAreaROI(region.shape(), plane);
@@ -54,7 +56,8 @@ final class Objects {
         for (PathObject o : objects) {
             final PathClass is = o.getPathClass();
             if (is != null && o.isAnnotation() && o.getROI() != null && o.getROI().isArea()) {
-                out.add(new Outlines.Annotated(is.toString(), is.getColor(), o.getROI().getShape()));
+                final boolean byHand = o.getParent() == null || !OURS.equals(o.getParent().getName());
+                out.add(new Outlines.Annotated(is.toString(), is.getColor(), o.getROI().getShape(), byHand));
             }
         }
         if (out.isEmpty()) {
