@@ -19,6 +19,12 @@ import openslide
 import histoloom
 
 SAME = {"k": 3, "seed": 1, "device": "cpu"}
+ADAPTER = "device", "name", "type", "api", "driver", "chosen_by_auto", "why_not"  # where there is none to look at
+
+
+def tissue_of(context: histoloom.Context, pixels: np.ndarray) -> histoloom.Result:
+    """The map of the test in a context."""
+    return histoloom.cluster(pixels, 0.5, context=context, **SAME)
 
 
 def failure(call, code: str) -> str:
@@ -29,6 +35,16 @@ def failure(call, code: str) -> str:
         assert code in str(e), e
         return str(e)
     raise AssertionError(f"no {code}")
+
+
+def documented(documents: dict) -> None:
+    """The manual names the keys of every document, and no others."""
+    manual = (pathlib.Path(__file__).parents[3] / "plugin-abi/docs/ABI.md").read_text()
+    rows = manual.split("## Documents")[1].split("\n## ")[0].splitlines()
+    told = {what.strip(): keys.split("`")[1::2] for what, keys in (row.strip("|").split("|") for row in rows if row.startswith("| ") and "`" in row)}
+    for what, document in documents.items():
+        assert sorted(told.pop(what)) == sorted(document), (what, sorted(document))
+    assert not told, f"{told}: nobody looked"
 
 
 def main(path: str) -> None:
@@ -88,6 +104,18 @@ def main(path: str) -> None:
                 assert "[h, w, 3 or 4] of uint8" in str(e), e
         same = [histoloom.cluster(pixels, 0.5, context=context, id="a", **SAME).provenance["slide"]["id_sha256"] for _ in range(2)]
         assert same[0] == same[1]
+
+        tiles = context.synth(tissue_of(context, pixels), n=1, size_px=128, steps=2)
+        summary, tile, build = tiles.summary, tiles.tile(0)[2], context.doctor()["build"]
+        made, devices = tissue.summary, context.devices()
+        ops = histoloom._parsed(histoloom._text(context._lib, context._lib.hl_ops_json))["ops"]
+        documented({
+            "`hl_result_json` of `cluster`": made, "`hl_result_json` of `synth`": summary, "`map` in them": made["map"],
+            "each of its `classes`": made["map"]["classes"][0], "each of `tiles`": summary["tiles"][0], "`hl_result_tile_json`": tile,
+            "each of its `flags`": tile["flags"][0], "`hl_result_provenance_json` of a map": tissue.provenance, "`hl_devices_json`": devices,
+            "each of its `adapters`": (devices["adapters"] or [dict.fromkeys(ADAPTER)])[0], "`hl_doctor_json`": context.doctor(),
+            "`hl_build_info_json`": build, "each of `ops` in `hl_ops_json`": ops[0],
+        })
 
     lib = histoloom.load()
     lib.hl_error_name.restype = ctypes.c_char_p
