@@ -44,6 +44,12 @@ inline void check(int32_t code) {
     throw Error(code, hl_last_error(said.data(), said.size(), &needed) == HL_OK && !said.empty() ? said.data() : "");
 }
 
+// A text as C takes it; one with a NUL inside would be cut there without a word.
+inline const char *c_text(const std::string &text) {
+    if (text.find('\0') != std::string::npos) throw Error(HL_E_ARGUMENT, "a text has a NUL inside");
+    return text.c_str();
+}
+
 // Asks a function for a size, then for that many bytes; again where it grew in between.
 template <class T, class F> std::vector<T> bytes(F f) {
     for (;;) {
@@ -116,7 +122,7 @@ public:
     std::string provenance_json() const { return of(hl_result_provenance_json); }
     // table: "classes" or "k".
     std::string csv(const std::string &table) const {
-        return detail::text([&](char *d, uint64_t c, uint64_t *n) { return hl_result_csv(get(), table.c_str(), d, c, n); });
+        return detail::text([&](char *d, uint64_t c, uint64_t *n) { return hl_result_csv(get(), detail::c_text(table), d, c, n); });
     }
     // One byte a cell.
     Picture labels() const { return whole(1, hl_result_labels); }
@@ -177,13 +183,15 @@ public:
     Picture partial() const {
         return detail::picture(4, [&](uint8_t *d, uint64_t c, uint64_t *n, uint32_t *w, uint32_t *h) { return hl_job_partial(get(), d, c, n, w, h); });
     }
+    // Why it failed; empty while it has not.
+    std::string error() const { return detail::text([&](char *d, uint64_t c, uint64_t *n) { return hl_job_error(get(), d, c, n); }); }
     // Waits for the end; throws what the job failed with.
     Result result() const {
         detail::check(hl_job_wait(get(), HL_FOREVER));
         hl_result out = 0;
         const int32_t code = hl_job_result(get(), &out);
         if (code == HL_OK) return Result(out);
-        const std::string why = detail::text([&](char *d, uint64_t c, uint64_t *n) { return hl_job_error(get(), d, c, n); });
+        const std::string why = error();
         if (!why.empty()) throw Error(code, why);
         detail::check(code);
         return Result(0);
@@ -232,8 +240,8 @@ public:
         hl_config config{};
         config.struct_size = sizeof config;
         config.threads = threads;
-        config.models_dir = models_dir.empty() ? nullptr : models_dir.c_str();
-        config.device = device.c_str();
+        config.models_dir = models_dir.empty() ? nullptr : detail::c_text(models_dir);
+        config.device = detail::c_text(device);
         config.host = &table;
         hl_context id = 0;
         detail::check(hl_context_create(&config, &id));
@@ -252,7 +260,7 @@ public:
     // params: a JSON object or "".
     Job start(const std::string &kind, const std::string &params, const Slide *slide = nullptr, const Result *input = nullptr) const {
         hl_job id = 0;
-        detail::check(hl_job_start(get(), slide ? slide->get() : 0, kind.c_str(), params.c_str(), input ? input->get() : 0, &id));
+        detail::check(hl_job_start(get(), slide ? slide->get() : 0, detail::c_text(kind), detail::c_text(params), input ? input->get() : 0, &id));
         return Job(id);
     }
     std::string doctor_json() const { return detail::text([&](char *d, uint64_t c, uint64_t *n) { return hl_doctor_json(get(), d, c, n); }); }
@@ -287,13 +295,13 @@ inline std::string build_info_json() { return detail::text(hl_build_info_json); 
 inline std::string devices_json() { return detail::text(hl_devices_json); }
 inline std::string ops_json() { return detail::text(hl_ops_json); }
 inline std::string op_check_json(const std::string &path) {
-    return detail::text([&](char *d, uint64_t c, uint64_t *n) { return hl_op_check_json(path.c_str(), d, c, n); });
+    return detail::text([&](char *d, uint64_t c, uint64_t *n) { return hl_op_check_json(detail::c_text(path), d, c, n); });
 }
 inline std::string params_schema_json(const std::string &kind) {
-    return detail::text([&](char *d, uint64_t c, uint64_t *n) { return hl_params_schema_json(kind.c_str(), d, c, n); });
+    return detail::text([&](char *d, uint64_t c, uint64_t *n) { return hl_params_schema_json(detail::c_text(kind), d, c, n); });
 }
 inline std::string inspect_json(const std::string &path) {
-    return detail::text([&](char *d, uint64_t c, uint64_t *n) { return hl_inspect_json(path.c_str(), d, c, n); });
+    return detail::text([&](char *d, uint64_t c, uint64_t *n) { return hl_inspect_json(detail::c_text(path), d, c, n); });
 }
 
 }  // namespace histoloom

@@ -72,14 +72,23 @@ int view(const std::string &models, openslide_t *slide, const std::string &out) 
 
     // an exception in a callback ends the job that asked, and nothing else
     *gone = true;
+    const auto nothing = context.start("cluster", R"({"mpp": 0.5})", &opened);
     try {
-        context.start("cluster", R"({"mpp": 0.5})", &opened).result();
+        nothing.result();
         throw std::runtime_error("a map was made of nothing");
     } catch (const histoloom::Error &e) {
         std::cerr << "as it should be: " << e.what() << '\n';
-        if (e.code() != HL_E_HOST) throw;
+        if (e.code() != HL_E_HOST || std::string(e.what()).find(nothing.error()) == std::string::npos) throw;
     }
     *gone = false;
+
+    // what C would cut at its first NUL does not reach the library
+    try {
+        context.start("cluster", std::string("{}\0", 3), &opened);
+        throw std::runtime_error("half a text was taken");
+    } catch (const histoloom::Error &e) {
+        if (e.code() != HL_E_ARGUMENT) throw;
+    }
 
     // the user says 0.5 um/px and marks a region
     const auto clustering = context.start(
