@@ -11,13 +11,12 @@ use crate::cluster::choice::Reading;
 use crate::cluster::{Centroids, Hierarchy};
 use crate::flags::{Flag, TileFlags};
 use crate::rng::Stream;
-use crate::semantic_map::TissueTile;
 use crate::semantic_map::edit::{Edit, History};
 use crate::semantic_map::tissue::cells;
-use crate::semantic_map::{Bank, Class, Crop, SemanticMap, Tree};
+use crate::semantic_map::{Bank, Class, Crop, SemanticMap, TissueTile, Tree};
 use crate::synth::SyntheticTile;
 use crate::tiles::Artefact;
-use crate::{Planes, limits};
+use crate::{Job, Planes, limits};
 
 const COLORS: [[u8; 3]; 3] = [[0, 114, 178], [230, 159, 0], [0, 158, 115]];
 
@@ -471,7 +470,7 @@ fn a_sample_is_read_back_bit_for_bit_and_a_damaged_one_is_told() {
     let data = [0.1f32, -1e-30, 3.0, 0.0, 7.5, 1.0 / 3.0];
     let slide = SampledSlide { id_sha256: "aa".into(), work_mpp: 0.4992, ..Default::default() };
     let rows = crate::cluster::Rows { data: &data, channels: 2 };
-    let s = crate::atlas::sample(rows, &[1, 7, u32::MAX], (encoder, slide), u64::MAX, 99, &crate::Job::new()).unwrap();
+    let s = crate::atlas::sample(rows, &[1, 7, u32::MAX], (encoder, slide), u64::MAX, 99, &Job::new()).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("new/a.sample");
     write_sample(&path, &s).unwrap();
@@ -501,14 +500,14 @@ fn numbers_in_the_header_of_a_sample_that_cannot_be_are_told() {
     let rows = crate::cluster::Rows { data: &data, channels: 2 };
     let cells: Vec<u32> = (0..20).collect();
     let slide = SampledSlide { id_sha256: "aa".into(), work_mpp: 0.5, ..Default::default() };
-    let whole = crate::atlas::sample(rows, &cells, (encoder, slide.clone()), 1, 99, &crate::Job::new()).unwrap();
+    let whole = crate::atlas::sample(rows, &cells, (encoder, slide.clone()), 1, 99, &Job::new()).unwrap();
     let again = |change: &dyn Fn(&mut SampledSlide)| {
         let mut s = whole.clone();
         change(&mut s.slides[0]);
         write_sample(&path, &s).unwrap();
         read_sample(&path)
     };
-    let fitted = crate::atlas::fit(&again(&|s| s.cells = limits::COUNT).unwrap(), 0, 1, "", &crate::Job::new()).unwrap();
+    let fitted = crate::atlas::fit(&again(&|s| s.cells = limits::COUNT).unwrap(), 0, 1, "", &Job::new()).unwrap();
     write_atlas(&path, &fitted).unwrap();
     assert_eq!(read_atlas(&path).unwrap(), fitted);
     type Change = fn(&mut SampledSlide);
@@ -563,7 +562,7 @@ fn runs_that_change_one_map_at_once_lose_no_change() {
         let held = Held::of(dir.path()).unwrap();
         let mut map = read_map(dir.path()).unwrap();
         map.provenance["changes"] = json!(map.provenance["changes"].as_u64().unwrap() + 1);
-        held.write(&map, &crate::Job::new()).unwrap();
+        held.write(&map, &Job::new()).unwrap();
     };
     std::thread::scope(|s| (0..4).for_each(|_| drop(s.spawn(change))));
     assert_eq!(read_map(dir.path()).unwrap().provenance["changes"], 4);
