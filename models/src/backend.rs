@@ -12,6 +12,8 @@ use crate::cpu::CpuOps;
 use crate::gpu;
 #[cfg(feature = "gpu")]
 use crate::runner::Runner;
+#[cfg(feature = "gpu")]
+use crate::wgsl::WgslOps;
 
 /// Where networks run, and why not elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,9 +38,12 @@ pub(crate) enum Wish {
 pub(crate) enum Place {
     /// Our own CPU engine.
     Cpu(CpuOps),
-    /// A GPU, with its runner.
+    /// Our kernels on a GPU, with its runner.
     #[cfg(feature = "gpu")]
-    Gpu(BurnOps, Runner),
+    Gpu(WgslOps, Runner),
+    /// burn's on a GPU where ours do not agree with the CPU.
+    #[cfg(feature = "gpu")]
+    Burn(BurnOps, Runner),
 }
 
 fn no_device(device: &str, why: impl Into<String>, hint: &str) -> Error {

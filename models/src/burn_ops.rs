@@ -116,11 +116,12 @@ impl Ops for BurnOps {
         let x = match before {
             Before::Plain => x.clone(),
             Before::Relu => relu(x.clone()),
+            Before::Silu => silu(x.clone()),
             Before::Norm(n) => normalised(x, n),
             Before::NormSilu(n) => silu(normalised(x, n)),
-            Before::NormFilmSilu(n, film) => {
-                let c = film.dims()[1] / 2;
-                let (scale, shift) = (film.clone().narrow(1, 0, c), film.clone().narrow(1, c, c));
+            Before::NormFilmSilu(n, film, first) => {
+                let c = x.dims()[1];
+                let (scale, shift) = (film.clone().narrow(1, first, c), film.clone().narrow(1, first + c, c));
                 silu(normalised(x, n) * (scale + 1.0) + shift)
             }
         };
@@ -142,10 +143,6 @@ impl Ops for BurnOps {
 
     fn add(&self, a: &Tensor<4>, b: &Tensor<4>) -> Tensor<4> {
         a.clone() + b.clone()
-    }
-
-    fn silu(&self, x: &Tensor<4>) -> Tensor<4> {
-        silu(x.clone())
     }
 
     fn concat(&self, a: &Tensor<4>, b: &Tensor<4>) -> Tensor<4> {

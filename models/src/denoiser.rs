@@ -7,7 +7,8 @@
 
 use histoloom_core::{Planes, Result};
 
-use crate::ops::{After, Before, Ops};
+use crate::nets::stacked;
+use crate::ops::{After, Before, ConvSpec, Ops};
 use crate::weights::Weights;
 
 /// Groups of every normalisation.
@@ -15,10 +16,11 @@ const GROUPS: usize = 16;
 /// Channels of an attention head.
 const HEAD: usize = 40;
 
-/// Channels of what modulates a block.
-struct Wide {
-    embedding: usize,
-    asked: usize,
+/// Weights that turn the embedding into every block's scales and shifts, one block's after another's.
+#[derive(Default)]
+struct Films {
+    weight: Vec<f32>,
+    bias: Vec<f32>,
 }
 
 /// A residual block modulated by the embedding (FiLM, arXiv 1709.07871).
@@ -26,33 +28,38 @@ struct Res<O: Ops> {
     norm1: O::Norm,
     conv1: O::Conv,
     asked: O::Conv,
-    film: O::Conv,
+    /// The first of its scales and shifts among those of all blocks.
+    film: usize,
     norm2: O::Norm,
     conv2: O::Conv,
     skip: Option<O::Conv>,
 }
 
 impl<O: Ops> Res<O> {
-    fn load(ops: &O, w: &Weights, name: &str, c_in: usize, c_out: usize, wide: &Wide) -> Result<Self> {
+    /// `asked` is the width of what the condition says; the weights of scale and shift go to `films`.
+    fn load(ops: &O, w: &Weights, name: &str, (c_in, c_out): (usize, usize), asked: usize, films: &mut Films) -> Result<Self> {
         let of = |part: &str| format!("{name}.{part}");
+        let embedding = w.shape("time2.bias")?[0];
+        let film = films.bias.len();
+        films.weight.extend(w.values(&of("film.weight"), &[2 * c_out, embedding])?);
+        films.bias.extend(w.values(&of("film.bias"), &[2 * c_out])?);
         Ok(Self {
             norm1: w.norm(ops, &of("norm1"), c_in, GROUPS)?,
             conv1: w.conv(ops, &of("conv1"), c_in, c_out, 3, 1)?,
-            asked: w.conv(ops, &of("asked"), wide.asked, c_out, 1, 1)?,
-            film: w.linear(ops, &of("film"), wide.embedding, 2 * c_out)?,
+            asked: w.conv(ops, &of("asked"), asked, c_out, 1, 1)?,
+            film,
             norm2: w.norm(ops, &of("norm2"), c_out, GROUPS)?,
             conv2: w.conv(ops, &of("conv2"), c_out, c_out, 3, 1)?,
             skip: if c_in == c_out { None } else { Some(w.conv(ops, &of("skip"), c_in, c_out, 1, 1)?) },
         })
     }
 
-    /// `e` is the embedding, `c` what the condition says at this resolution.
-    fn forward(&self, ops: &O, x: &O::Map, e: &O::Map, c: &O::Map) -> O::Map {
-        let film = ops.conv(e, Before::Plain, &self.film, After::Plain); // [1, 2 c_out, 1, 1]
+    /// `films` are the scales and shifts of all blocks, `c` what the condition says at this resolution.
+    fn forward(&self, ops: &O, x: &O::Map, films: &O::Map, c: &O::Map) -> O::Map {
         let asked = ops.conv(c, Before::Plain, &self.asked, After::Plain);
         let h = ops.conv(x, Before::NormSilu(&self.norm1), &self.conv1, After::Add(&asked));
         let skip = self.skip.as_ref().map(|s| ops.conv(x, Before::Plain, s, After::Plain));
-        ops.conv(&h, Before::NormFilmSilu(&self.norm2, &film), &self.conv2, After::Add(skip.as_ref().unwrap_or(x)))
+        ops.conv(&h, Before::NormFilmSilu(&self.norm2, films, self.film), &self.conv2, After::Add(skip.as_ref().unwrap_or(x)))
     }
 }
 
@@ -86,6 +93,7 @@ pub struct Denoiser<O: Ops> {
     time1: O::Conv,
     time2: O::Conv,
     mpp: O::Conv,
+    films: O::Conv,
     input: O::Conv,
     ask: [O::Conv; 3],
     down0: Vec<Res<O>>,
@@ -115,40 +123,41 @@ impl<O: Ops> Denoiser<O> {
         let (w1, w2) = (w.shape("down1.0.conv1.weight")?[0], w.shape("down2.0.conv1.weight")?[0]);
         let e = 4 * w0;
         let condition_channels = c_in.saturating_sub(channels);
-        let wide = &Wide { embedding: e, asked: w.shape("ask0.weight")?[0] };
-        let level = |name: &str, first: usize, c: usize| -> Result<Vec<Res<O>>> {
-            (0..2).map(|i| Res::load(ops, w, &format!("{name}.{i}"), if i == 0 { first } else { c }, c, wide)).collect()
+        let asked = w.shape("ask0.weight")?[0];
+        let mut films = Films::default();
+        let mut one = |name: &str, c_in: usize, c_out: usize| Res::load(ops, w, name, (c_in, c_out), asked, &mut films);
+        let mut two = |name: &str, first: usize, second: usize, c: usize| -> Result<Vec<Res<O>>> {
+            Ok(vec![one(&format!("{name}.0"), first, c)?, one(&format!("{name}.1"), second, c)?])
         };
-        let up = |name: &str, c: usize| -> Result<Vec<Res<O>>> {
-            (0..2).map(|i| Res::load(ops, w, &format!("{name}.{i}"), 2 * c, c, wide)).collect()
-        };
+        let (down0, down1, down2) = (two("down0", w0, w0, w0)?, two("down1", w0, w1, w1)?, two("down2", w1, w2, w2)?);
+        let (up2, up1, up0) = (two("up2", 2 * w2, 2 * w2, w2)?, two("up1", 2 * w1, 2 * w1, w1)?, two("up0", 2 * w0, 2 * w0, w0)?);
+        let (mid1, mid2) = (one("mid1", w2, w2)?, one("mid2", w2, w2)?);
+        let (weight, bias) = (&films.weight[..], &films.bias[..]);
+        let films = ops.conv_layer(&ConvSpec { weight, bias, c_in: e, c_out: bias.len(), kernel: 1, stride: 1, pad: (0, 0) });
         let attention = |i: usize| Attention::load(ops, w, &format!("attn2.{i}"), w2);
         Ok(Self {
             features: w0,
             time1: w.linear(ops, "time1", w0, e)?,
             time2: w.linear(ops, "time2", e, e)?,
             mpp: w.linear(ops, "mpp", w0, e)?,
+            films,
             input: w.conv(ops, "input", c_in, w0, 3, 1)?,
             ask: [
-                w.conv(ops, "ask0", condition_channels, wide.asked, 3, 1)?,
-                w.conv(ops, "ask1", wide.asked, wide.asked, 3, 2)?,
-                w.conv(ops, "ask2", wide.asked, wide.asked, 3, 2)?,
+                w.conv(ops, "ask0", condition_channels, asked, 3, 1)?,
+                w.conv(ops, "ask1", asked, asked, 3, 2)?,
+                w.conv(ops, "ask2", asked, asked, 3, 2)?,
             ],
-            down0: level("down0", w0, w0)?,
+            down0,
             pool0: w.conv(ops, "pool0", w0, w0, 3, 2)?,
-            down1: level("down1", w0, w1)?,
+            down1,
             pool1: w.conv(ops, "pool1", w1, w1, 3, 2)?,
-            down2: level("down2", w1, w2)?.into_iter().zip([attention(0)?, attention(1)?]).collect(),
-            mid: (
-                Res::load(ops, w, "mid1", w2, w2, wide)?,
-                Attention::load(ops, w, "mid_attn", w2)?,
-                Res::load(ops, w, "mid2", w2, w2, wide)?,
-            ),
-            up2: up("up2", w2)?,
+            down2: down2.into_iter().zip([attention(0)?, attention(1)?]).collect(),
+            mid: (mid1, Attention::load(ops, w, "mid_attn", w2)?, mid2),
+            up2,
             grow1: w.conv(ops, "grow1", w2, w1, 3, 1)?,
-            up1: up("up1", w1)?,
+            up1,
             grow0: w.conv(ops, "grow0", w1, w0, 3, 1)?,
-            up0: up("up0", w0)?,
+            up0,
             norm: w.norm(ops, "norm", w0, GROUPS)?,
             output: w.conv(ops, "output", w0, channels, 3, 1)?,
             channels,
@@ -156,45 +165,47 @@ impl<O: Ops> Denoiser<O> {
         })
     }
 
-    /// The embedding of time and resolution, `[1, e, 1, 1]`.
-    fn embedding(&self, ops: &O, t: f32, log2_mpp: f32) -> O::Map {
+    /// Scales and shifts of all blocks at this time and resolution, `[1, n, 1, 1]`.
+    fn modulation(&self, ops: &O, t: f32, log2_mpp: f32) -> O::Map {
         let time = ops.upload(&[scalar_features(1000.0 * t, self.features)]);
         let mpp = ops.upload(&[scalar_features(100.0 * log2_mpp, self.features)]);
         let h = ops.conv(&time, Before::Plain, &self.time1, After::Silu);
         let h = ops.conv(&h, Before::Plain, &self.time2, After::Plain);
-        ops.silu(&ops.conv(&mpp, Before::Plain, &self.mpp, After::Add(&h)))
+        let embedding = ops.conv(&mpp, Before::Plain, &self.mpp, After::Add(&h)); // [1, e, 1, 1]
+        ops.conv(&embedding, Before::Silu, &self.films, After::Plain)
     }
 
     /// Noisy latents `[b, 16, h, w]` and conditions `[b, 56, h, w]`; out comes `[b, 16, h, w]`.
     pub fn forward(&self, ops: &O, x: &[Planes], condition: &[Planes], t: f32, log2_mpp: f32) -> O::Map {
-        let e = self.embedding(ops, t, log2_mpp);
+        let e = &self.modulation(ops, t, log2_mpp);
+        let joined: Vec<Planes> = x.iter().zip(condition).map(|(x, c)| stacked(x, c)).collect();
         let condition = ops.upload(condition);
         let c0 = ops.conv(&condition, Before::Plain, &self.ask[0], After::Silu); // [b, asked, h, w]
         let c1 = ops.conv(&c0, Before::Plain, &self.ask[1], After::Silu);
         let c2 = ops.conv(&c1, Before::Plain, &self.ask[2], After::Silu);
         let mut skips = Vec::new();
-        let mut x = ops.conv(&ops.concat(&ops.upload(x), &condition), Before::Plain, &self.input, After::Plain);
+        let mut x = ops.conv(&ops.upload(&joined), Before::Plain, &self.input, After::Plain);
         for r in &self.down0 {
-            x = r.forward(ops, &x, &e, &c0);
+            x = r.forward(ops, &x, e, &c0);
             skips.push(x.clone());
         }
         x = ops.conv(&x, Before::Plain, &self.pool0, After::Plain); // [b, w0, h/2, w/2]
         for r in &self.down1 {
-            x = r.forward(ops, &x, &e, &c1);
+            x = r.forward(ops, &x, e, &c1);
             skips.push(x.clone());
         }
         x = ops.conv(&x, Before::Plain, &self.pool1, After::Plain); // [b, w1, h/4, w/4]
         for (r, a) in &self.down2 {
-            x = a.forward(ops, &r.forward(ops, &x, &e, &c2));
+            x = a.forward(ops, &r.forward(ops, &x, e, &c2));
             skips.push(x.clone());
         }
-        x = self.mid.0.forward(ops, &x, &e, &c2);
-        x = self.mid.2.forward(ops, &self.mid.1.forward(ops, &x), &e, &c2);
-        x = rise(ops, &self.up2, x, &mut skips, &e, &c2);
+        x = self.mid.0.forward(ops, &x, e, &c2);
+        x = self.mid.2.forward(ops, &self.mid.1.forward(ops, &x), e, &c2);
+        x = rise(ops, &self.up2, x, &mut skips, e, &c2);
         x = ops.conv(&ops.upsample2(&x), Before::Plain, &self.grow1, After::Plain); // [b, w1, h/2, w/2]
-        x = rise(ops, &self.up1, x, &mut skips, &e, &c1);
+        x = rise(ops, &self.up1, x, &mut skips, e, &c1);
         x = ops.conv(&ops.upsample2(&x), Before::Plain, &self.grow0, After::Plain); // [b, w0, h, w]
-        x = rise(ops, &self.up0, x, &mut skips, &e, &c0);
+        x = rise(ops, &self.up0, x, &mut skips, e, &c0);
         ops.conv(&x, Before::NormSilu(&self.norm), &self.output, After::Plain)
     }
 }

@@ -1,4 +1,4 @@
-//! Adapters of this machine through wgpu, and burn's device on one of them.
+//! Adapters of this machine through wgpu, and the operations on one of them: our own kernels, or burn's where ours do not agree with the CPU.
 //!
 //! In: a wish. Out: operations on an adapter that agreed with the CPU, with the reason why each other one was refused. The wgpu instance is
 //! created once a process and never dropped (dropping one crashes the exit of some drivers). Settings of burn and cubecl are set here, so
@@ -18,12 +18,14 @@ use crate::backend::{DeviceReport, Place, Wish};
 use crate::burn_ops::BurnOps;
 use crate::runner::Runner;
 use crate::self_test;
+use crate::wgsl::WgslOps;
 
 /// What to try where no adapter can be used.
 pub(crate) const HINT: &str = "install a Vulkan driver (Debian: mesa-vulkan-drivers), or use --device cpu";
 
 /// One adapter of this machine.
 struct Adapter {
+    adapter: wgpu::Adapter,
     info: wgpu::AdapterInfo,
     /// How burn calls it: its kind, and its number among those of its kind.
     kind: DeviceKind,
@@ -36,14 +38,21 @@ pub(crate) fn open(wish: Wish, refused: &mut Vec<String>) -> Option<(Place, Devi
     for n in order(wish, &adapters, refused) {
         let a = &adapters[n];
         match open_adapter(a) {
-            Ok(ops) => {
+            Ok(opened) => {
                 let kind = if software(&a.info) { "software" } else { "gpu" };
                 if kind == "software" {
                     refused.push(format!("{} is a Vulkan driver that runs on the processor, far slower than --device cpu", a.info.name));
                 }
                 let name = format!("{} ({:?})", a.info.name, a.info.backend);
-                let report = DeviceReport { name: name.clone(), kind, refused: std::mem::take(refused) };
-                return Some((Place::Gpu(ops, Runner::device(&name)), report));
+                let (place, name) = match opened {
+                    Opened::Wgsl(ops) => (Place::Gpu(ops, Runner::device(&name)), name),
+                    Opened::Burn(ops, why) => {
+                        refused.push(format!("{}: our own kernels are not used, burn's are: {why}", a.info.name));
+                        let name = format!("{name} through burn");
+                        (Place::Burn(ops, Runner::device(&name)), name)
+                    }
+                };
+                return Some((place, DeviceReport { name, kind, refused: std::mem::take(refused) }));
             }
             Err(why) => refused.push(format!("{}: {why}", a.info.name)),
         }
@@ -91,10 +100,10 @@ fn adapters() -> Vec<Adapter> {
             wgpu::Instance::new(wgpu::InstanceDescriptor { backends, ..wgpu::InstanceDescriptor::new_without_display_handle() })
         });
         let found = cubecl_environment::future::block_on(instance.enumerate_adapters(wgpu::Backends::all()));
-        found.iter().map(wgpu::Adapter::get_info).collect::<Vec<_>>()
+        found.into_iter().map(|a| (a.get_info(), a)).collect::<Vec<_>>()
     }));
     let mut seen: BTreeMap<(u8, u8), usize> = BTreeMap::new();
-    let address = |info: wgpu::AdapterInfo| {
+    let address = |(info, adapter): (wgpu::AdapterInfo, wgpu::Adapter)| {
         let api = if info.backend == wgpu::Backend::Metal { WgpuBackend::Metal } else { WgpuBackend::Vulkan };
         let nth = seen.entry((info.device_type as u8, info.backend as u8)).or_default();
         let n = *nth;
@@ -106,21 +115,29 @@ fn adapters() -> Vec<Adapter> {
             wgpu::DeviceType::Cpu => DeviceKind::Cpu,
             wgpu::DeviceType::Other => DeviceKind::DefaultDevice,
         };
-        Adapter { info, kind, api }
+        Adapter { adapter, info, kind, api }
     };
     listed.unwrap_or_default().into_iter().map(address).collect()
 }
 
-/// What this process knows about an adapter: its device, or why it is unfit.
-type Opened = std::result::Result<BurnOps, String>;
+/// Operations on an adapter.
+#[derive(Clone)]
+enum Opened {
+    /// Our own kernels.
+    Wgsl(WgslOps),
+    /// burn's, and why not ours.
+    Burn(BurnOps, String),
+}
 
-/// Opens an adapter once a process and tests it once against the CPU.
-fn open_adapter(a: &Adapter) -> Opened {
-    static OPENED: Mutex<BTreeMap<String, Opened>> = Mutex::new(BTreeMap::new());
+/// Opens an adapter once a process and tests it once against the CPU; once more where its device was lost.
+fn open_adapter(a: &Adapter) -> Result<Opened, String> {
+    static OPENED: Mutex<BTreeMap<String, Result<Opened, String>>> = Mutex::new(BTreeMap::new());
     let mut opened = OPENED.lock();
     let key = format!("{:?} {:?}", a.api, a.kind);
-    if let Some(known) = opened.get(&key) {
-        return known.clone();
+    match opened.get(&key) {
+        Some(Ok(Opened::Wgsl(ops))) if ops.lost() => log::warn!("{}: its device was lost, it is opened anew", a.info.name),
+        Some(known) => return known.clone(),
+        None => (),
     }
     let found = match catch_unwind(AssertUnwindSafe(|| first_open(a))) {
         // no verdict on the adapter, so none that is kept
@@ -132,12 +149,30 @@ fn open_adapter(a: &Adapter) -> Opened {
     found
 }
 
-fn first_open(a: &Adapter) -> Opened {
+fn first_open(a: &Adapter) -> Result<Opened, String> {
+    let ours = WgslOps::open(&a.adapter, &a.info.name).and_then(|ops| self_test::compare(&ops).map(|()| ops));
+    let why = match ours {
+        Ok(ops) => return Ok(Opened::Wgsl(ops)),
+        Err(why) => why,
+    };
+    log::warn!("{}: our own kernels are not used, burn's are tried: {why}", a.info.name);
+    let ops = on_burn(a)?;
+    self_test::compare(&ops)?;
+    Ok(Opened::Burn(ops, why))
+}
+
+fn on_burn(a: &Adapter) -> Result<BurnOps, String> {
     configure(software(&a.info));
     let options = Device::wgpu_options().graphics_api(a.api).device_kind(a.kind.clone());
-    let ops = BurnOps::new(options.init().map_err(|e| e.to_string())?);
-    self_test::compare(&ops)?;
-    Ok(ops)
+    Ok(BurnOps::new(options.init().map_err(|e| e.to_string())?))
+}
+
+/// Whether burn on the best adapter agrees with the CPU.
+#[cfg(test)]
+pub(crate) fn burn_agrees() -> Result<(), String> {
+    let adapters = adapters();
+    let best = order(Wish::Gpu(None), &adapters, &mut Vec::new())[0];
+    self_test::compare(&on_burn(&adapters[best])?)
 }
 
 /// Settings in code: kernels are tuned little on software adapters, results of tuning are not written anywhere.

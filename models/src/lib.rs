@@ -4,7 +4,8 @@
 //! [`Encoder`], [`LatentCodec`] and [`Denoiser`]. Fails with [`Error::Weights`](histoloom_core::Error::Weights) and
 //! [`Error::Device`](histoloom_core::Error::Device).
 //!
-//! A network is written once, against [`ops::Ops`]; it runs on our own CPU engine ([`cpu`]) or through burn ([`burn_ops`]). On the
+//! A network is written once, against [`ops::Ops`]; it runs on our own CPU engine ([`cpu`]), on a GPU by kernels of our own in WGSL, or
+//! through burn ([`burn_ops`]), the oracle of both and the GPU path where our kernels do not agree with the CPU. On the
 //! CPU the same inputs give the same bytes for any number of threads and any batch. Without the feature `gpu` there is neither burn nor wgpu.
 //!
 //! ```no_run
@@ -41,6 +42,8 @@ pub mod self_test;
 mod tests;
 pub mod vit;
 pub mod weights;
+#[cfg(feature = "gpu")]
+mod wgsl;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -98,6 +101,8 @@ macro_rules! placed {
             }
             #[cfg(feature = "gpu")]
             Place::Gpu($ops, $runner) => $made,
+            #[cfg(feature = "gpu")]
+            Place::Burn($ops, $runner) => $made,
         }
     };
 }

@@ -45,12 +45,15 @@ pub enum Before<'a, O: Ops> {
     Plain,
     /// max(x, 0).
     Relu,
+    /// silu(x), x / (1 + exp(-x)).
+    Silu,
     /// Group normalisation alone.
     Norm(&'a O::Norm),
     /// silu(group normalisation).
     NormSilu(&'a O::Norm),
-    /// silu(group normalisation * (1 + scale) + shift), scale and shift being the halves of `[1, 2c, 1, 1]`.
-    NormFilmSilu(&'a O::Norm, &'a O::Map),
+    /// silu(group normalisation * (1 + scale) + shift), scale and shift being the channels from this one on of a map `[1, n, 1, 1]`: first
+    /// those of all c scales, then c shifts.
+    NormFilmSilu(&'a O::Norm, &'a O::Map, usize),
 }
 
 /// What happens to a convolution's output.
@@ -117,8 +120,6 @@ pub trait Ops: Send + Sync + Sized + 'static {
     fn inverted(&self, x: &Self::Map, block: &Inverted<Self>) -> Self::Map;
     /// Sum of two maps; where b is of one item, it is added to every item of a.
     fn add(&self, a: &Self::Map, b: &Self::Map) -> Self::Map;
-    /// x / (1 + exp(-x)).
-    fn silu(&self, x: &Self::Map) -> Self::Map;
     /// Channels of a, then of b.
     fn concat(&self, a: &Self::Map, b: &Self::Map) -> Self::Map;
     /// Nearest neighbour, twice the size.

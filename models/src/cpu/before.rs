@@ -115,9 +115,9 @@ pub(super) fn framed<'a>(x: &'a Map, first: usize, (height, width): (usize, usiz
 
 fn affines(x: &Map, before: &Before<'_, CpuOps>) -> Vec<Affine> {
     let (norm, film) = match before {
-        Before::Plain | Before::Relu => return Vec::new(),
+        Before::Plain | Before::Relu | Before::Silu => return Vec::new(),
         Before::Norm(n) | Before::NormSilu(n) => (*n, None),
-        Before::NormFilmSilu(n, f) => (*n, Some(&f.data[..])),
+        Before::NormFilmSilu(n, f, first) => (*n, Some(&f.data[*first..])),
     };
     x.data.par_chunks_exact(x.area() * x.channels).map(|item| norm.affine(item, film)).collect()
 }
@@ -127,6 +127,7 @@ fn affines(x: &Map, before: &Before<'_, CpuOps>) -> Vec<Affine> {
 fn fill(to: &mut [f32], from: &[f32], before: &Before<'_, CpuOps>, affine: Option<&Affine>) {
     match (before, affine) {
         (Before::Relu, _) => to.iter_mut().zip(from).for_each(|(t, v)| *t = v.max(0.0)),
+        (Before::Silu, _) => to.iter_mut().zip(from).for_each(|(t, v)| *t = math::silu(*v)),
         (Before::Norm(_), Some(a)) => scaled(to, from, a, |v| v),
         (Before::NormSilu(_) | Before::NormFilmSilu(..), Some(a)) => scaled(to, from, a, math::silu),
         _ => to.copy_from_slice(from),

@@ -154,10 +154,6 @@ impl Ops for CpuOps {
         if b.items == a.items { a.zip(b, |a, b| a + b) } else { tokens::add_to_each(a, b) }
     }
 
-    fn silu(&self, x: &Map) -> Map {
-        x.zip(x, |a, _| math::silu(a))
-    }
-
     fn concat(&self, a: &Map, b: &Map) -> Map {
         let (ca, cb) = (a.channels, b.channels);
         let mut out = a.room(a.items * a.area() * (ca + cb));

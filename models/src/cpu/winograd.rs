@@ -454,7 +454,7 @@ mod tests {
         let weights = weights(c, c_out);
         let (plain, tiled) = (Conv::plain(&spec(&weights, c, c_out)), side.map(|s| Winograd::by(&spec(&weights, c, c_out), s)));
         let norm = ops.norm_layer(&NormSpec { gamma: &noise(7, c), beta: &noise(8, c), groups: c / 4, epsilon: 1e-5 });
-        let film = ops.upload(&items(1, 2 * c, 1, 1));
+        let film = ops.upload(&items(1, 2 * c + 3, 1, 1));
         let (x, other, each) = (ops.upload(&items(n, c, h, w)), ops.upload(&items(n, c_out, h, w)), ops.upload(&items(1, c_out, 1, 1)));
         let run = |before: Before<'_, CpuOps>, after: After<'_, CpuOps>| {
             values(tiled.as_ref().map_or_else(|| plain.run(&x, &before, &after, 2), |t| t.run(&x, &before, &after, 2)))
@@ -464,7 +464,8 @@ mod tests {
             run(Before::Relu, After::Silu),
             run(Before::Norm(&norm), After::Relu6),
             run(Before::NormSilu(&norm), After::Add(&other)),
-            run(Before::NormFilmSilu(&norm, &film), After::AddToAll(&each)),
+            run(Before::NormFilmSilu(&norm, &film, 3), After::AddToAll(&each)),
+            run(Before::Silu, After::Plain),
             run(Before::Plain, After::Gelu),
         ]
     }

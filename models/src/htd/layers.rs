@@ -125,7 +125,6 @@ impl Ops for Nowhere {
     fn conv(&self, (): &(), _: Before<'_, Self>, (): &(), _: After<'_, Self>) {}
     fn inverted(&self, (): &(), _: &Inverted<Self>) {}
     fn add(&self, (): &(), (): &()) {}
-    fn silu(&self, (): &()) {}
     fn concat(&self, (): &(), (): &()) {}
     fn upsample2(&self, (): &()) {}
     fn pixel_shuffle2(&self, (): &()) {}

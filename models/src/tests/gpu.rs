@@ -1,24 +1,36 @@
 //! The GPU path against the CPU, on whatever adapter exists: in CI that is the software Vulkan driver, hence the small shapes.
 
-use histoloom_core::{Denoiser as _, LatentCodec as _};
+use histoloom_core::{Denoiser as _, LatentCodec as _, Planes};
 
-use super::{Goldens, cpu, shipped};
+use super::{Goldens, cpu, operations, shipped};
 use crate::backend::{self, Place};
 use crate::cpu::CpuOps;
 use crate::nets::{CodecNet, DenoiserNet, EncoderNet};
+use crate::ops::{After, Before, ConvSpec, Ops};
+use crate::runner::Runner;
 use crate::self_test::{TOLERANCE, relative_error};
+use crate::wgsl::WgslOps;
 
-#[test]
-fn networks_on_a_gpu_agree_with_the_cpu_within_the_stated_tolerance() {
+/// Largest relative error of a kernel in single precision.
+const CLOSE: f64 = 5e-6;
+
+/// Our kernels on the best adapter, or None where the tests are to go without.
+fn opened() -> Option<(WgslOps, Runner)> {
     if std::env::var_os("HISTOLOOM_WITHOUT_GPU").is_some() {
         eprintln!("SKIPPED by HISTOLOOM_WITHOUT_GPU: the GPU path is not tested");
-        return;
+        return None;
     }
     let found = backend::devices_json()["adapters"].as_array().is_some_and(|a| !a.is_empty());
     assert!(found, "no Vulkan or Metal adapter: install mesa-vulkan-drivers and libvulkan1, or set HISTOLOOM_WITHOUT_GPU=1 to go without");
     let (place, report) = backend::open("gpu").unwrap();
     eprintln!("GPU test on {} ({})", report.name, report.kind);
-    let Place::Gpu(ops, runner) = place else { panic!("{report:?}") };
+    let Place::Gpu(ops, runner) = place else { panic!("our kernels do not agree with the CPU: {report:?}") };
+    Some((ops, runner))
+}
+
+#[test]
+fn networks_on_a_gpu_agree_with_the_cpu_within_the_stated_tolerance() {
+    let Some((ops, runner)) = opened() else { return };
     let g = Goldens::read();
 
     let windows = &g.pictures("windows")[..1];
@@ -39,4 +51,94 @@ fn networks_on_a_gpu_agree_with_the_cpu_within_the_stated_tolerance() {
     eprintln!("relative errors: encoder {encoder:.1e}, encode {encoded:.1e}, velocity {velocity:.1e}; decode {steps:?} grey values");
     assert!(encoder.max(encoded).max(velocity) < TOLERANCE);
     assert!(steps <= Some(1), "pictures differ by {steps:?} grey values");
+}
+
+#[test]
+fn each_kernel_agrees_with_the_cpu_engine_at_awkward_sizes() {
+    let Some((ops, _)) = opened() else { return };
+    let on_cpu = |f: fn(&CpuOps) -> Vec<Vec<Planes>>| cpu(2).run(|| Ok(f(&CpuOps::default()))).unwrap();
+    let pairs = [
+        ("convolutions", operations::all_convolved(&ops), on_cpu(operations::all_convolved)),
+        ("inverted residuals", operations::all_inverted(&ops), on_cpu(operations::all_inverted)),
+        ("rearrangements", vec![operations::moved(&ops)], on_cpu(|o| vec![operations::moved(o)])),
+        ("tokens", operations::of_tokens(&ops), on_cpu(operations::of_tokens)),
+        ("wide heads", vec![wide_heads(&ops)], on_cpu(|o| vec![wide_heads(o)])),
+        ("large tiles", vec![large_tiles(&ops)], on_cpu(|o| vec![large_tiles(o)])),
+    ];
+    for (what, theirs, ours) in pairs {
+        for (i, (theirs, ours)) in theirs.iter().zip(&ours).enumerate() {
+            let error = relative_error(theirs, ours);
+            assert!(error < CLOSE, "{what} {i}: relative error {error:e}");
+        }
+    }
+    let (theirs, ours) = (operations::normed(&ops), on_cpu(|o| vec![operations::normed(o)]).remove(0));
+    let error = relative_error(&theirs, &ours);
+    assert!(error < 2e-5, "norms: relative error {error:e}"); // the mean of 30 costs both a digit
+    operations::by_formula(&ops, CLOSE);
+}
+
+/// Heads so wide that few keys lie in a workgroup's memory, and more queries than it has threads.
+fn wide_heads<O: Ops>(ops: &O) -> Vec<Planes> {
+    ops.download(ops.attention(&ops.upload(&operations::items(2, 3 * 160, 9, 15)), 1)).unwrap()
+}
+
+/// A convolution with work enough for the large tiles, from an upsampled map.
+fn large_tiles<O: Ops>(ops: &O) -> Vec<Planes> {
+    let (c_in, c_out) = (6, 70);
+    let (weight, bias) = (operations::noise(1, c_out * c_in * 9), operations::noise(2, c_out));
+    let layer = ops.conv_layer(&ConvSpec { weight: &weight, bias: &bias, c_in, c_out, kernel: 3, stride: 1, pad: (1, 1) });
+    let x = ops.upsample2(&ops.upload(&operations::items(2, c_in, 33, 35)));
+    ops.download(ops.conv(&x, Before::Relu, &layer, After::Silu)).unwrap()
+}
+
+#[test]
+fn a_denoising_step_is_few_dispatches_and_one_submission() {
+    let Some((ops, runner)) = opened() else { return };
+    let alone = ops.another().unwrap(); // other tests count on their own
+    let engine = DenoiserNet::new(alone.clone(), runner, &crate::weights::Weights::load(&shipped(), crate::DENOISER).unwrap()).unwrap();
+    let (x, condition) = (Planes::zeros(engine.channels(), 4, 4), Planes::zeros(engine.condition_channels(), 4, 4));
+    let start = alone.counts();
+    engine.velocity(&[x], &[condition], 0.5, 0.0).unwrap();
+    let end = alone.counts();
+    eprintln!("{} dispatches, {} submissions a step", end.0 - start.0, end.1 - start.1);
+    assert!(end.0 - start.0 <= 110, "{} dispatches", end.0 - start.0);
+    assert_eq!(end.1 - start.1, 1, "submissions");
+}
+
+#[test]
+fn a_lost_device_is_an_error_that_says_so_and_a_map_too_large_says_how_large() {
+    let Some((ops, _)) = opened() else { return };
+    let alone = ops.another().unwrap();
+    let x = alone.upload(&operations::items(1, 4, 8, 8));
+    let mut huge = x.clone();
+    for _ in 0..16 {
+        huge = alone.upsample2(&huge); // a map that is upsampled again is laid out: up to 1 TiB
+    }
+    let error = alone.download(huge).unwrap_err().to_string();
+    assert!(error.contains("MiB"), "{error}");
+    assert!(!alone.lost());
+    assert_eq!(alone.download(alone.add(&x, &x)).unwrap()[0].data[5], 2.0 * operations::items(1, 4, 8, 8)[0].data[5], "usable afterwards");
+    alone.lose();
+    let error = alone.download(alone.add(&x, &x)).unwrap_err().to_string();
+    assert!(alone.lost() && error.contains("lost") && error.contains("--device cpu"), "{error}");
+}
+
+#[test]
+fn batches_are_halved_where_the_device_has_no_room() {
+    let Some((ops, _)) = opened() else { return };
+    let alone = ops.another().unwrap();
+    let sizes = parking_lot::Mutex::new(Vec::new());
+    let done = alone.in_batches(&[1, 2, 3, 4, 5], |ops, items| {
+        sizes.lock().push(items.len());
+        if items.len() > 2 { Err(ops.no_room()) } else { Ok(items.to_vec()) }
+    });
+    assert_eq!(done.unwrap(), [1, 2, 3, 4, 5]);
+    assert_eq!(*sizes.lock(), [5, 4, 2, 2, 1]);
+}
+
+#[test]
+fn burn_on_the_same_adapter_passes_the_self_test() {
+    if opened().is_some() {
+        crate::gpu::burn_agrees().unwrap();
+    }
 }

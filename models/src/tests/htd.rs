@@ -25,7 +25,8 @@ fn blocks<O: Ops>(g: &Goldens, ops: &O) -> Result<Vec<(&'static str, f64)>> {
     let (u, v) = (Layers { ops, from: &u }, Layers { ops, from: &v });
     let up = |name| ops.upload(&g.planes(name));
     let plain = |x: &O::Map, conv: &O::Conv| ops.conv(x, Before::Plain, conv, After::Plain);
-    let e = ops.silu(&up("res_e"));
+    let silu = |p: Planes| Planes { data: p.data.iter().map(|v| v / (1.0 + (-v).exp())).collect(), ..p };
+    let e = ops.upload(&g.planes("res_e").into_iter().map(silu).collect::<Vec<_>>());
     let made = [
         ("res_y", unet::Res::load(&u, "input_blocks.4.0", 32, 64, 128)?.forward(ops, &up("res_x"), &e)),
         ("down_y", plain(&up("res_x"), &u.strided("input_blocks.3.0.op", (32, 32), 3, 2, (1, 1))?)),

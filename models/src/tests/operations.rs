@@ -7,11 +7,11 @@ use crate::cpu::CpuOps;
 use crate::ops::{After, Before, ConvSpec, Inverted, NormSpec, Ops};
 use crate::self_test::relative_error;
 
-fn noise(seed: u64, n: usize) -> Vec<f32> {
+pub(super) fn noise(seed: u64, n: usize) -> Vec<f32> {
     rng::noise(seed, 0, 0, n)
 }
 
-fn items(n: usize, c: usize, h: usize, w: usize) -> Vec<Planes> {
+pub(super) fn items(n: usize, c: usize, h: usize, w: usize) -> Vec<Planes> {
     (0..n).map(|i| Planes::new(c, h, w, noise(100 + i as u64, c * h * w)).unwrap()).collect()
 }
 
@@ -39,19 +39,24 @@ fn convolved<O: Ops>(ops: &O, case: Case) -> Vec<Planes> {
     out
 }
 
+const CONVOLUTIONS: [Case; 8] = [
+    (3, 32, 3, 2, (0, 1), 10, 14),
+    (51, 20, 3, 1, (1, 1), 8, 12),
+    (16, 5, 3, 1, (1, 1), 7, 5),
+    (24, 72, 1, 1, (0, 0), 9, 11),
+    (12, 40, 2, 2, (0, 0), 6, 10),
+    (8, 17, 5, 2, (1, 2), 12, 8),
+    (320, 160, 1, 1, (0, 0), 1, 1),
+    (4, 33, 3, 1, (1, 1), 1, 1),
+];
+
+pub(super) fn all_convolved<O: Ops>(ops: &O) -> Vec<Vec<Planes>> {
+    CONVOLUTIONS.map(|case| convolved(ops, case)).into()
+}
+
 #[test]
 fn convolutions_agree_with_burn_flex_at_awkward_sizes() {
-    let cases: [Case; 8] = [
-        (3, 32, 3, 2, (0, 1), 10, 14),
-        (51, 20, 3, 1, (1, 1), 8, 12),
-        (16, 5, 3, 1, (1, 1), 7, 5),
-        (24, 72, 1, 1, (0, 0), 9, 11),
-        (12, 40, 2, 2, (0, 0), 6, 10),
-        (8, 17, 5, 2, (1, 2), 12, 8),
-        (320, 160, 1, 1, (0, 0), 1, 1),
-        (4, 33, 3, 1, (1, 1), 1, 1),
-    ];
-    for case in cases {
+    for case in CONVOLUTIONS {
         agree(&format!("{case:?}"), |o| convolved(o, case), || convolved(&flex(), case));
     }
 }
@@ -82,26 +87,31 @@ fn inverted<O: Ops>(ops: &O, case: Wide) -> Vec<Planes> {
     ops.download(ops.inverted(&ops.upload(&items(3, c_in, h, w)), &block)).unwrap()
 }
 
+const INVERTED: [Wide; 5] =
+    [(8, 6, 8, 3, 1, 40, 33), (8, 6, 12, 5, 2, 40, 64), (4, 3, 4, 5, 1, 6, 2), (32, 1, 16, 3, 1, 20, 20), (96, 6, 24, 3, 2, 96, 160)];
+
+pub(super) fn all_inverted<O: Ops>(ops: &O) -> Vec<Vec<Planes>> {
+    INVERTED.map(|case| inverted(ops, case)).into()
+}
+
 #[test]
 fn inverted_residuals_agree_with_burn_flex_across_strips_and_strides() {
-    let cases: [Wide; 5] =
-        [(8, 6, 8, 3, 1, 40, 33), (8, 6, 12, 5, 2, 40, 64), (4, 3, 4, 5, 1, 6, 2), (32, 1, 16, 3, 1, 20, 20), (96, 6, 24, 3, 2, 96, 160)];
-    for case in cases {
+    for case in INVERTED {
         agree(&format!("{case:?}"), |o| inverted(o, case), || inverted(&flex(), case));
     }
 }
 
-fn normed<O: Ops>(ops: &O) -> Vec<Planes> {
+pub(super) fn normed<O: Ops>(ops: &O) -> Vec<Planes> {
     let (c, h, w) = (48, 9, 11);
     let norm = ops.norm_layer(&NormSpec { gamma: &noise(7, c), beta: &noise(8, c), groups: 16, epsilon: 1e-2 });
-    let film = ops.upload(&[Planes::new(2 * c, 1, 1, noise(9, 2 * c)).unwrap()]);
+    let film = ops.upload(&[Planes::new(2 * c + 5, 1, 1, noise(9, 2 * c + 5)).unwrap()]);
     let weight = noise(10, c * c * 9);
     let layer = ops.conv_layer(&ConvSpec { weight: &weight, bias: &noise(11, c), c_in: c, c_out: c, kernel: 3, stride: 1, pad: (1, 1) });
     // far from zero mean, where a variance from sums of squares would lose its digits
     let shifted: Vec<Planes> =
         items(2, c, h, w).into_iter().map(|p| Planes { data: p.data.iter().map(|v| v + 30.0).collect(), ..p }).collect();
     let x = ops.upload(&shifted);
-    let before = [Before::Norm(&norm), Before::NormSilu(&norm), Before::NormFilmSilu(&norm, &film)];
+    let before = [Before::Norm(&norm), Before::NormSilu(&norm), Before::NormFilmSilu(&norm, &film, 5), Before::Silu];
     before.into_iter().flat_map(|b| ops.download(ops.conv(&x, b, &layer, After::Plain)).unwrap()).collect()
 }
 
@@ -112,12 +122,11 @@ fn group_norm_with_silu_and_film_agrees_with_burn_flex() {
     assert!(error < 2e-5, "relative error {error:e}"); // the mean of 30 costs both a digit
 }
 
-fn moved<O: Ops>(ops: &O) -> Vec<Planes> {
+pub(super) fn moved<O: Ops>(ops: &O) -> Vec<Planes> {
     let (a, b) = (ops.upload(&items(2, 24, 6, 10)), ops.upload(&items(2, 16, 6, 10)));
     let qkv = ops.upload(&items(2, 3 * 80, 6, 10));
     let small = ops.upload(&items(1, 16, 6, 10));
-    let maps =
-        [ops.concat(&a, &b), ops.upsample2(&a), ops.pixel_shuffle2(&b), ops.attention(&qkv, 2), ops.add(&b, &b), ops.silu(&a), small];
+    let maps = [ops.concat(&a, &b), ops.upsample2(&a), ops.pixel_shuffle2(&b), ops.attention(&qkv, 2), ops.add(&b, &b), small];
     maps.into_iter().flat_map(|m| ops.download(m).unwrap()).collect()
 }
 
@@ -129,7 +138,7 @@ fn attention_and_rearrangements_agree_with_burn_flex() {
     }
 }
 
-fn of_tokens<O: Ops>(ops: &O) -> Vec<Vec<Planes>> {
+pub(super) fn of_tokens<O: Ops>(ops: &O) -> Vec<Vec<Planes>> {
     let c = 44; // fills no register
     let (x, first) = (ops.upload(&items(2, c, 5, 9)), ops.upload(&items(1, c, 1, 5)));
     let norm = ops.norm_layer(&NormSpec { gamma: &noise(7, c), beta: &noise(8, c), groups: 1, epsilon: 1e-6 });
@@ -159,7 +168,7 @@ fn the_operations_of_transformers_agree_with_burn_flex() {
 }
 
 /// Each against its formula, computed a value at a time.
-fn by_formula<O: Ops>(ops: &O, tolerance: f64) {
+pub(super) fn by_formula<O: Ops>(ops: &O, tolerance: f64) {
     let (c, n) = (20, 6);
     let x = items(1, 2 * c, 1, n).remove(0);
     let map = ops.upload(std::slice::from_ref(&x));
