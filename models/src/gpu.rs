@@ -129,23 +129,36 @@ enum Opened {
     Burn(BurnOps, String),
 }
 
-/// Opens an adapter once a process and tests it once against the CPU; once more where its device was lost.
+/// What this process knows of an adapter.
+struct Known {
+    opened: Result<Opened, String>,
+    /// Whether a device of it was lost before this one.
+    anew: bool,
+}
+
+/// Opens an adapter once a process and tests it once against the CPU; once more where its device was lost, and not a third time.
 fn open_adapter(a: &Adapter) -> Result<Opened, String> {
-    static OPENED: Mutex<BTreeMap<String, Result<Opened, String>>> = Mutex::new(BTreeMap::new());
-    let mut opened = OPENED.lock();
+    static OPENED: Mutex<BTreeMap<String, Known>> = Mutex::new(BTreeMap::new());
+    let mut known = OPENED.lock();
     let key = format!("{:?} {:?}", a.api, a.kind);
-    match opened.get(&key) {
-        Some(Ok(Opened::Wgsl(ops))) if ops.lost() => log::warn!("{}: its device was lost, it is opened anew", a.info.name),
-        Some(known) => return known.clone(),
-        None => (),
-    }
+    let anew = match known.get(&key) {
+        Some(Known { opened: Ok(Opened::Wgsl(ops)), anew }) if ops.lost() => {
+            if *anew {
+                return Err("its device was lost twice: start the program anew when it is well again".into());
+            }
+            log::warn!("{}: its device was lost, it is opened anew", a.info.name);
+            true
+        }
+        Some(known) => return known.opened.clone(),
+        None => false,
+    };
     let found = match catch_unwind(AssertUnwindSafe(|| first_open(a))) {
         // no verdict on the adapter, so none that is kept
         Err(payload) if payload.is::<Exhausted>() => return Err("there was no memory to test it".into()),
         Err(_) => Err("its driver panicked".into()),
         Ok(found) => found,
     };
-    opened.insert(key, found.clone());
+    known.insert(key, Known { opened: found.clone(), anew });
     found
 }
 

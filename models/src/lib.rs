@@ -134,6 +134,15 @@ impl Engine {
         &self.report
     }
 
+    /// Whether the device failed for good: networks of this engine only give errors, another has to be opened.
+    pub fn lost(&self) -> bool {
+        match &self.place {
+            #[cfg(feature = "gpu")]
+            Place::Gpu(ops, _) => ops.lost(),
+            _ => false,
+        }
+    }
+
     /// The texture encoder.
     pub fn encoder(&self) -> Result<Arc<dyn Encoder>> {
         once(&self.encoder, || {

@@ -92,6 +92,7 @@ impl Engines {
     }
 
     fn get(&self, device: &str, threads: usize) -> histoloom_core::Result<Arc<Engine>> {
+        self.open.lock().retain(|o| !o.engine.lost());
         let found = || self.open.lock().iter().find(|o| o.device == device && o.threads == threads).map(|o| o.engine.clone());
         if let Some(engine) = found() {
             return Ok(engine);

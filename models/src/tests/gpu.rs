@@ -123,6 +123,41 @@ fn a_lost_device_is_an_error_that_says_so_and_a_map_too_large_says_how_large() {
     assert!(alone.lost() && error.contains("lost") && error.contains("--device cpu"), "{error}");
 }
 
+/// In a process of its own: the other tests need their device.
+#[test]
+fn a_lost_device_is_opened_anew_once_and_then_auto_takes_the_cpu() {
+    if opened().is_none() {
+        return;
+    }
+    let me = std::env::current_exe().unwrap();
+    let child =
+        std::process::Command::new(me).args(["--exact", "tests::gpu::child_that_loses_its_device", "--ignored", "--nocapture"]).output();
+    let child = child.unwrap();
+    let said = String::from_utf8_lossy(&child.stdout);
+    assert!(child.status.success() && said.contains("1 passed"), "{said}{}", String::from_utf8_lossy(&child.stderr));
+}
+
+#[test]
+#[ignore = "loses the device; the test above runs it in a process of its own"]
+fn child_that_loses_its_device() {
+    let open = |device: &str| crate::Engine::open(device, &shipped(), 1);
+    let embed = |e: &crate::Engine| e.encoder().unwrap().embed(&[image::RgbImage::new(32, 32)]).map_err(|e| e.to_string());
+    for round in 0..2 {
+        let engine = open("gpu").unwrap();
+        embed(&engine).unwrap();
+        let Place::Gpu(ops, _) = &engine.place else { panic!("{:?}", engine.device()) };
+        assert!(!engine.lost(), "round {round}");
+        ops.lose();
+        let error = embed(&engine).unwrap_err();
+        assert!(engine.lost() && error.contains("lost"), "round {round}: {error}");
+    }
+    let error = open("gpu").err().unwrap().to_string();
+    assert!(error.contains("lost twice"), "{error}");
+    let engine = open("auto").unwrap();
+    assert_eq!(engine.device().kind, "cpu");
+    embed(&engine).unwrap();
+}
+
 #[test]
 fn batches_are_halved_where_the_device_has_no_room() {
     let Some((ops, _)) = opened() else { return };

@@ -10,7 +10,6 @@ use std::sync::{Arc, OnceLock};
 
 use histoloom_core::{Error, Result};
 use parking_lot::Mutex;
-use wgpu::util::DeviceExt;
 
 use super::kernels::{Kernel, PARAMS_BYTES, Params};
 
@@ -189,44 +188,34 @@ impl Gpu {
     /// A buffer of `n` values that hold anything.
     pub(super) fn room(self: &Arc<Self>, n: usize) -> Values {
         let bytes = rounded(4 * n as u64);
-        self.fits(bytes)?;
-        if let Some(buffer) = self.unused.lock().take(bytes) {
-            return Ok(Arc::new(Held { gpu: self.clone(), buffer }));
+        match self.unused.lock().take(bytes) {
+            Some(buffer) => Ok(Arc::new(Held { gpu: self.clone(), buffer })),
+            None => self.new_buffer(bytes),
         }
-        let descriptor = wgpu::BufferDescriptor { label: None, size: bytes, usage: STORAGE, mapped_at_creation: false };
-        self.had(bytes, || self.device.create_buffer(&descriptor))
     }
 
     /// These values on the device. The buffer is a new one: what was asked before and is not handed over may still read an unused one.
     pub(super) fn put(self: &Arc<Self>, values: &[f32]) -> Values {
-        let bytes = 4 * values.len() as u64;
-        self.fits(bytes)?;
-        let mut contents: Vec<u8> = values.iter().flat_map(|v| v.to_ne_bytes()).collect();
-        contents.resize(rounded(bytes) as usize, 0);
-        let descriptor = wgpu::util::BufferInitDescriptor { label: None, contents: &contents, usage: STORAGE };
-        self.had(bytes, || self.device.create_buffer_init(&descriptor))
+        let held = self.new_buffer(rounded(4 * values.len() as u64))?;
+        let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_ne_bytes()).collect();
+        self.queue.write_buffer(&held.buffer, 0, &bytes);
+        Ok(held)
     }
 
-    fn fits(&self, bytes: u64) -> std::result::Result<(), Arc<str>> {
+    /// A buffer, unless the device allows none so large or has no memory for it.
+    fn new_buffer(self: &Arc<Self>, size: u64) -> Values {
         let limits = self.device.limits();
         let most = limits.max_buffer_size.min(limits.max_storage_buffer_binding_size);
-        if bytes > most {
-            return Err(format!("a buffer of {} MiB is larger than the {} MiB it allows", bytes >> 20, most >> 20).into());
+        if size > most {
+            return Err(format!("a buffer of {} MiB is larger than the {} MiB it allows", size >> 20, most >> 20).into());
         }
-        Ok(())
-    }
-
-    /// What `make` makes, unless the device has no memory for it.
-    fn had(self: &Arc<Self>, bytes: u64, make: impl FnOnce() -> wgpu::Buffer) -> Values {
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
-        let buffer = make();
-        match cubecl_environment::future::block_on(scope.pop()) {
-            Some(_) => {
-                *self.unused.lock() = Unused::default(); // for those that come next
-                Err(format!("it has no memory for {} MiB more", bytes.div_ceil(1 << 20)).into())
-            }
-            None => Ok(Arc::new(Held { gpu: self.clone(), buffer })),
+        let buffer = self.device.create_buffer(&wgpu::BufferDescriptor { label: None, size, usage: STORAGE, mapped_at_creation: false });
+        if cubecl_environment::future::block_on(scope.pop()).is_some() {
+            *self.unused.lock() = Unused::default(); // for those that come next
+            return Err(format!("it has no memory for {} MiB more", size.div_ceil(1 << 20)).into());
         }
+        Ok(Arc::new(Held { gpu: self.clone(), buffer }))
     }
 
     /// Asks for one run of a kernel: `reads` are bound in order, absent ones to a buffer that is not looked at.
