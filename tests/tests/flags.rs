@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use histoloom_tests::{histoloom, root, run, sample};
+use histoloom_tests::{histoloom, region, root, run, sample};
 use serde_json::{Value, json};
 
 fn read(path: &Path) -> Value {
@@ -158,7 +158,12 @@ const BETWEEN_DEVICES: f64 = 0.05;
 #[ignore = "more than half an hour on a software adapter; ./x deep runs it"]
 fn the_verdict_on_the_gpu_path_is_that_of_the_cpu() {
     let dir = tempfile::tempdir().expect("a folder");
-    map(dir.path());
+    run(histoloom()
+        .args(["cluster", "--device", "cpu", "--k", "3", "--roi"])
+        .arg(region(dir.path()))
+        .arg("--out")
+        .arg(dir.path().join("map"))
+        .arg(sample()));
     let made = |device: &str| {
         let out = dir.path().join(device);
         let mut c = histoloom();

@@ -62,6 +62,7 @@ pub const HL_E_PANIC: i32 = -21;
 pub const HL_E_POISONED: i32 = -22;
 
 pub const HL_JOB_QUEUED: i32 = 0;
+pub const HL_JOB_RUNNING: i32 = 1;
 pub const HL_JOB_DONE: i32 = 2;
 pub const HL_JOB_FAILED: i32 = 3;
 pub const HL_JOB_CANCELLED: i32 = 4;

@@ -1,16 +1,19 @@
 //! Not promises but figures: how long loading takes, what a callback costs, how fast a job lets go at each of its stages.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::tissue::{SIDE_PX, models, with_models};
 use crate::bench::Bench;
-use crate::ffi::{Api, HL_JOB_CANCELLED, HL_JOB_DONE, HL_OK, hl_region};
+use crate::ffi::{Api, HL_JOB_CANCELLED, HL_JOB_DONE, HL_JOB_QUEUED, HL_JOB_RUNNING, HL_OK, hl_progress, hl_region};
 use crate::session::{PLACE_BYTES, Session};
 use crate::viewer::{Viewer, exact, paint};
 
-/// Processes that load the library; cancels of each stage.
+/// Processes that load the library, and jobs of reads.
 const ROUNDS: usize = 15;
+/// Cancels of each stage.
+const CANCELS: usize = 6;
+/// How often a job is looked at.
+const LOOK: Duration = Duration::from_millis(1);
 /// Reads of a job, the most that a selftest job takes.
 const READS: usize = 1000;
 
@@ -77,7 +80,7 @@ fn draw(r: &hl_region, dst: &mut [u8]) -> i64 {
     exact(r)
 }
 
-/// A map and a tile, cancelled at moments spread over every stage.
+/// A map and a tile with their files, cancelled at moments spread over every stage.
 pub fn cancel(b: &Bench) {
     let Some(models) = models(b) else { return };
     let viewer = Viewer::reading(draw).leak();
@@ -87,33 +90,71 @@ pub fn cancel(b: &Bench) {
     let mut map = 0;
     b.wait_long(job);
     b.code("hl_job_result", (b.api.hl_job_result)(job, &raw mut map), HL_OK);
-    for (kind, params, input) in [(c"cluster", r#"{"k": 4}"#, 0), (c"synth", r#"{"n": 1, "size_px": 256}"#, map)] {
+    let out = std::env::temp_dir().join(format!("histoloom-validate-{}", std::process::id()));
+    let into = |rest: &str| format!(r#"{{"out_dir": {:?}, {rest}}}"#, out.display());
+    for (kind, params, input) in [(c"cluster", into(r#""k": 4"#), 0), (c"synth", into(r#""n": 1, "size_px": 256"#), map)] {
         let slide = if input == 0 { slide } else { 0 };
-        let name = kind.to_str().unwrap_or_default();
-        let whole = {
-            let begin = Instant::now();
-            b.wait_long(b.try_start_on(context, slide, kind, params, input).1);
-            begin.elapsed()
-        };
-        let (mut stages, rounds) = (BTreeMap::<String, Vec<Duration>>::new(), 3 * ROUNDS);
-        for round in 0..rounds {
-            b.at(&format!("{name}, cancel {round} of {rounds}"));
-            let job = b.try_start_on(context, slide, kind, params, input).1;
-            std::thread::sleep(whole.mul_f64(round as f64 / rounds as f64));
-            let stage = b.poll(job).stage;
-            let begin = Instant::now();
-            b.code("hl_job_cancel", (b.api.hl_job_cancel)(job), HL_OK);
-            b.wait_long(job);
-            if b.poll(job).state == HL_JOB_CANCELLED {
-                let stage: String = stage.iter().take_while(|c| **c != 0).map(|c| char::from(*c as u8)).collect();
-                stages.entry(stage).or_default().push(begin.elapsed());
+        let start = || b.try_start_on(context, slide, kind, &params, input).1;
+        b.wait_long(start()); // networks are loaded
+        for (stage, length) in stages(b, start()) {
+            let times: Vec<_> =
+                (0..CANCELS).filter_map(|n| cancelled(b, start(), &stage, length.mul_f64(n as f64 / CANCELS as f64))).collect();
+            if !times.is_empty() {
+                b.note(&format!("{}, {stage}: {}", kind.to_str().unwrap_or_default(), told(times)));
             }
-            b.code("hl_job_release", (b.api.hl_job_release)(job), HL_OK);
-        }
-        for (stage, times) in stages {
-            b.note(&format!("{name}, {stage}: {}", told(times)));
         }
     }
+    let _ = std::fs::remove_dir_all(&out);
     b.release(context);
     b.check_viewer(viewer);
+}
+
+/// The stage a job is in.
+fn stage(p: &hl_progress) -> String {
+    p.stage.iter().take_while(|c| **c != 0).map(|c| char::from(*c as u8)).collect()
+}
+
+/// The stages of a job in their order, each with the time it took; the job is released.
+fn stages(b: &Bench, job: u64) -> Vec<(String, Duration)> {
+    let mut seen: Vec<(String, Instant)> = Vec::new();
+    loop {
+        let p = b.poll(job);
+        if seen.last().is_none_or(|(last, _)| *last != stage(&p)) {
+            seen.push((stage(&p), Instant::now()));
+        }
+        if !matches!(p.state, HL_JOB_QUEUED | HL_JOB_RUNNING) {
+            break;
+        }
+        std::thread::sleep(LOOK);
+    }
+    b.code("hl_job_release", (b.api.hl_job_release)(job), HL_OK);
+    let end = Instant::now();
+    let ends = seen.iter().skip(1).map(|(_, at)| *at).chain([end]);
+    let mut out: Vec<(String, Duration)> = Vec::new();
+    for ((name, begin), end) in seen.iter().zip(ends) {
+        match out.iter_mut().find(|(known, _)| known == name) {
+            Some((_, longest)) => *longest = (*longest).max(end - *begin),
+            None => out.push((name.clone(), end - *begin)),
+        }
+    }
+    out
+}
+
+/// Time from `hl_job_cancel`, this long after a stage began, to the end of the job; `None` where the job was done before. It is released.
+fn cancelled(b: &Bench, job: u64, when: &str, after: Duration) -> Option<Duration> {
+    b.at(&format!("cancel {} ms after {when} began", after.as_millis()));
+    let running = |p: &hl_progress| matches!(p.state, HL_JOB_QUEUED | HL_JOB_RUNNING);
+    let mut p = b.poll(job);
+    while running(&p) && stage(&p) != when {
+        std::thread::sleep(LOOK);
+        p = b.poll(job);
+    }
+    std::thread::sleep(after);
+    let begin = Instant::now();
+    b.code("hl_job_cancel", (b.api.hl_job_cancel)(job), HL_OK);
+    b.wait_long(job);
+    let took = begin.elapsed();
+    let stopped = b.poll(job).state == HL_JOB_CANCELLED;
+    b.code("hl_job_release", (b.api.hl_job_release)(job), HL_OK);
+    stopped.then_some(took)
 }
