@@ -61,7 +61,7 @@ fn wish(device: &str) -> Result<Wish> {
         ("cpu", _) => Ok(Wish::Cpu),
         ("gpu", _) => Ok(Wish::Gpu(None)),
         (_, Some(Ok(n))) => Ok(Wish::Gpu(Some(n))),
-        _ => Err(no_device(device, "no such device", "use auto, cpu, gpu or gpu:N; `histoloom doctor` lists the adapters")),
+        _ => Err(no_device(device, "no such device", "use auto, cpu, gpu or gpu:N; the doctor lists the adapters")),
     }
 }
 
@@ -102,7 +102,7 @@ pub fn devices_json() -> serde_json::Value {
 mod gpu {
     use super::{DeviceReport, Place, Wish};
 
-    pub(super) const HINT: &str = "take a library built with the feature gpu, or use --device cpu";
+    pub(super) const HINT: &str = "take a library built with the feature gpu, or use the device cpu";
 
     pub(super) fn open(_: Wish, refused: &mut Vec<String>) -> Option<(Place, DeviceReport)> {
         refused.push("this library was built without its GPU path".into());
@@ -132,6 +132,6 @@ mod tests {
     #[test]
     fn an_adapter_number_beyond_the_last_is_an_error_that_says_what_to_try() {
         let error = open("gpu:99").err().unwrap().to_string();
-        assert!(error.contains("--device cpu"), "{error}");
+        assert!(error.contains("the device cpu"), "{error}");
     }
 }

@@ -99,7 +99,7 @@ impl Ops for BurnOps {
         let values: Vec<f32> = map.try_into_vec_as().map_err(|e| Error::Device {
             device: format!("{:?}", self.device),
             why: format!("reading its result failed: {e}"),
-            hint: "free memory on the device, or use --device cpu".into(),
+            hint: "free memory on the device, or use the device cpu".into(),
         })?;
         values.chunks_exact((c * h * w).max(1)).map(|item| Planes::new(c, h, w, item.to_vec())).collect()
     }

@@ -21,7 +21,7 @@ use crate::self_test;
 use crate::wgsl::WgslOps;
 
 /// What to try where no adapter can be used.
-pub(crate) const HINT: &str = "install a Vulkan driver (Debian: mesa-vulkan-drivers), or use --device cpu";
+pub(crate) const HINT: &str = "install a Vulkan driver (Debian: mesa-vulkan-drivers), or use the device cpu";
 
 /// One adapter of this machine.
 struct Adapter {
@@ -41,7 +41,7 @@ pub(crate) fn open(wish: Wish, refused: &mut Vec<String>) -> Option<(Place, Devi
             Ok(opened) => {
                 let kind = if software(&a.info) { "software" } else { "gpu" };
                 if kind == "software" {
-                    refused.push(format!("{} is a Vulkan driver that runs on the processor, far slower than --device cpu", a.info.name));
+                    refused.push(format!("{} is a Vulkan driver that runs on the processor, far slower than the device cpu", a.info.name));
                 }
                 let name = format!("{} ({:?})", a.info.name, a.info.backend);
                 let (place, name) = match opened {

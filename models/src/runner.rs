@@ -46,7 +46,7 @@ impl Runner {
                     if let Some(exhausted) = p.downcast_ref::<Exhausted>() {
                         return Err(exhausted.error());
                     }
-                    Err(Error::Device { device: name.clone(), why: message(&*p), hint: "update its driver, or use --device cpu".into() })
+                    Err(Error::Device { device: name.clone(), why: message(&*p), hint: "update its driver, or use the device cpu".into() })
                 })
             }
         }

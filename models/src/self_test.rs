@@ -4,13 +4,13 @@
 use histoloom_core::{Planes, rng};
 
 use crate::cpu::CpuOps;
-use crate::ops::{After, Before, ConvSpec, NORM_EPSILON, NormSpec, Ops};
+use crate::ops::{After, Before, ConvSpec, Inverted, NORM_EPSILON, NormSpec, Ops};
 
 /// Largest relative error accepted (RMS of the difference over RMS of the result).
 pub const TOLERANCE: f64 = 1e-3;
 
-/// A residual block with attention and one of a transformer on random numbers: every kind of kernel the networks use but the depthwise
-/// one.
+/// A residual block with attention, one of a transformer and an inverted one on random numbers, and a map large enough for large tiles: every
+/// kind of kernel the networks use.
 fn sample<O: Ops>(ops: &O) -> histoloom_core::Result<Vec<Planes>> {
     let (c, side) = (32, 12);
     let x = Planes::new(c, side, side, rng::noise(1, 0, 0, c * side * side))?;
@@ -21,7 +21,11 @@ fn sample<O: Ops>(ops: &O) -> histoloom_core::Result<Vec<Planes>> {
     let (conv, qkv) = (ops.conv_layer(&spec(&weight, c, 3, 1)), ops.conv_layer(&spec(&wide, 3 * c, 1, 0)));
     let norm = ops.norm_layer(&NormSpec { gamma: &vec![1.0; c], beta: &vec![0.1; c], groups: 8, epsilon: NORM_EPSILON });
     let x = ops.upload(&[x]);
-    let h = ops.conv(&x, Before::NormSilu(&norm), &conv, After::Add(&x));
+    let depthwise = ops.depthwise_layer(&spec(&weight[..9 * c], c, 3, 1));
+    let block = Inverted { expand: None, depthwise, project: ops.conv_layer(&spec(&wide[..c * c], c, 1, 0)), residual: true };
+    let film = ops.upload(&[Planes::new(2 * c, 1, 1, rng::noise(5, 0, 0, 2 * c))?]);
+    let h = ops.inverted(&x, &block);
+    let h = ops.conv(&h, Before::NormFilmSilu(&norm, &film, 0), &conv, After::Add(&x));
     let h = ops.attention(&ops.conv(&h, Before::Norm(&norm), &qkv, After::Plain), 2);
     let first = ops.upload(&[Planes::new(c, 1, 5, rng::noise(4, 0, 0, c * 5))?]);
     let tokens = ops.prepend(&first, &ops.layer_norm(&h, &norm)); // [1, c, 1, 5 + side * side]
@@ -29,7 +33,11 @@ fn sample<O: Ops>(ops: &O) -> histoloom_core::Result<Vec<Planes>> {
     let h = ops.without(&ops.gated(&ops.concat(&wide, &wide)), 5, side, side); // [1, 3c, side, side]
     let (h, x) = (ops.concat(&h, &x), ops.concat(&x, &x));
     let h = ops.pixel_shuffle2(&ops.concat(&ops.upsample2(&h), &ops.upsample2(&x)));
-    ops.download(h)
+    let (side, c) = (128, 4); // a large tile a workgroup
+    let few = ConvSpec { weight: &weight[..64 * c * 9], bias: &zeros[..64], c_in: c, c_out: 64, kernel: 3, stride: 1, pad: (1, 1) };
+    let large = ops.upload(&[Planes::new(c, side, side, rng::noise(6, 0, 0, c * side * side))?]);
+    let large = ops.conv(&large, Before::Relu, &ops.conv_layer(&few), After::Silu);
+    Ok([ops.download(h)?, ops.download(large)?].concat())
 }
 
 /// Compares the device with the CPU engine.

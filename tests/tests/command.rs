@@ -304,7 +304,7 @@ fn what_cannot_be_used_is_refused_with_what_to_try() {
         ("missing.svs", &[][..], 3, "check the path"),
         ("pink.tif", &["--mpp", "-1"][..], 2, "--mpp -1"),
         ("pink.tif", &["--mpp", "0.5", "--k", "1"][..], 2, "from 2 to 100"),
-        ("pink.tif", &["--mpp", "0.5", "--device", "gpu:77"][..], 4, "--device cpu"),
+        ("pink.tif", &["--mpp", "0.5", "--device", "gpu:77"][..], 4, "the device cpu"),
         ("pink.tif", &["--mpp", "0.5", "--roi", "nowhere.json"][..], 3, "nowhere.json"),
         ("pink.tif", &["dapi.tif", "--roi", "a.json"][..], 2, "--roi belongs to one slide"),
         ("pink.tif", &["dapi.tif", "--annotations", "a.json"][..], 2, "--annotations belongs to one slide"),

@@ -135,7 +135,7 @@ pub fn read_map(dir: &Path) -> Result<SemanticMap> {
     let path = found(dir, SIDECAR);
     if !path.exists() {
         let why = if dir.is_dir() { "there is no map.json in it" } else { "there is no such folder" };
-        return Err(Error::file("cannot read the map", dir, why, "give the --out folder of a finished `histoloom cluster`"));
+        return Err(Error::file("cannot read the map", dir, why, "give the folder that a finished cluster job wrote"));
     }
     let text = files::read(&path, SIDECAR_BYTES, AGAIN)?;
     let s = sidecar::from_text(&text).map_err(|why| Error::file("cannot read", &path, why, AGAIN))?;

@@ -63,6 +63,7 @@ fn each_kernel_agrees_with_the_cpu_engine_at_awkward_sizes() {
         ("rearrangements", vec![operations::moved(&ops)], on_cpu(|o| vec![operations::moved(o)])),
         ("tokens", operations::of_tokens(&ops), on_cpu(operations::of_tokens)),
         ("wide heads", vec![wide_heads(&ops)], on_cpu(|o| vec![wide_heads(o)])),
+        ("many workgroups", vec![many_workgroups(&ops)], on_cpu(|o| vec![many_workgroups(o)])),
         ("large tiles", vec![large_tiles(&ops)], on_cpu(|o| vec![large_tiles(o)])),
     ];
     for (what, theirs, ours) in pairs {
@@ -80,6 +81,12 @@ fn each_kernel_agrees_with_the_cpu_engine_at_awkward_sizes() {
 /// Heads so wide that few keys lie in a workgroup's memory, and more queries than it has threads.
 fn wide_heads<O: Ops>(ops: &O) -> Vec<Planes> {
     ops.download(ops.attention(&ops.upload(&operations::items(2, 3 * 160, 9, 15)), 1)).unwrap()
+}
+
+/// More workgroups than a device takes in a row.
+fn many_workgroups<O: Ops>(ops: &O) -> Vec<Planes> {
+    let layer = ops.conv_layer(&ConvSpec { weight: &[0.7], bias: &[0.1], c_in: 1, c_out: 1, kernel: 1, stride: 1, pad: (0, 0) });
+    ops.download(ops.conv(&ops.upload(&operations::items(1, 1, 1500, 1500)), Before::Plain, &layer, After::Silu)).unwrap()
 }
 
 /// A convolution with work enough for the large tiles, from an upsampled map.
@@ -120,7 +127,7 @@ fn a_lost_device_is_an_error_that_says_so_and_a_map_too_large_says_how_large() {
     assert_eq!(alone.download(alone.add(&x, &x)).unwrap()[0].data[5], 2.0 * operations::items(1, 4, 8, 8)[0].data[5], "usable afterwards");
     alone.lose();
     let error = alone.download(alone.add(&x, &x)).unwrap_err().to_string();
-    assert!(alone.lost() && error.contains("lost") && error.contains("--device cpu"), "{error}");
+    assert!(alone.lost() && error.contains("lost") && error.contains("the device cpu"), "{error}");
 }
 
 /// In a process of its own: the other tests need their device.

@@ -44,7 +44,7 @@ fn input_at(item: u32, c: u32, y: i32, x: i32) -> f32 {
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) t: u32, @builtin(local_invocation_id) local: vec3<u32>) {
   let pixels = p.oh * p.ow;
   let all = p.b * pixels;
-  let first_pixel = group.x * TILE;
+  let first_pixel = (group.z * p.wide + group.x) * TILE;
   let first_c = group.y * TILE;
   let row = t / QUADS; // of the depth, when loading
   let quad = t % QUADS;

@@ -308,7 +308,7 @@ impl Gpu {
         Error::Device {
             device: self.name.clone(),
             why: why.into(),
-            hint: "free memory on the device, update its driver, or use --device cpu".into(),
+            hint: "free memory on the device, update its driver, or use the device cpu".into(),
         }
     }
 }

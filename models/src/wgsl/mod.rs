@@ -260,11 +260,12 @@ impl Ops for WgslOps {
             affine.as_ref().map(|m| &m.values),
             other.as_ref().map(|m| &m.values),
         ];
+        let (wide, [row, rows, _]) = in_rows(across, 1);
         self.made([b, s.c_out, oh, ow], reads, |reads, out| {
             let kernel = Kernel::Conv { kernel: s.kernel, tile, before: mode, after: end, up: x.up };
-            let params = Params { b, c, h, w, c_out: s.c_out, oh, ow, stride: s.stride, pad: s.pad.0, ..Params::default() };
+            let params = Params { b, c, h, w, c_out: s.c_out, oh, ow, stride: s.stride, pad: s.pad.0, wide, ..Params::default() };
             let work = (b * oh * ow * s.c_out * c * s.kernel * s.kernel) as u64;
-            self.gpu.ask(kernel, &params, reads, out, [across as u32, down as u32, 1], work);
+            self.gpu.ask(kernel, &params, reads, out, [row, down as u32, rows], work);
         })
     }
 
