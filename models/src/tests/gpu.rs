@@ -83,10 +83,10 @@ fn wide_heads<O: Ops>(ops: &O) -> Vec<Planes> {
     ops.download(ops.attention(&ops.upload(&operations::items(2, 3 * 160, 9, 15)), 1)).unwrap()
 }
 
-/// More workgroups than a device takes in a row.
+/// More workgroups than are put into a row.
 fn many_workgroups<O: Ops>(ops: &O) -> Vec<Planes> {
     let layer = ops.conv_layer(&ConvSpec { weight: &[0.7], bias: &[0.1], c_in: 1, c_out: 1, kernel: 1, stride: 1, pad: (0, 0) });
-    ops.download(ops.conv(&ops.upload(&operations::items(1, 1, 1500, 1500)), Before::Plain, &layer, After::Silu)).unwrap()
+    ops.download(ops.conv(&ops.upload(&operations::items(1, 1, 730, 730)), Before::Plain, &layer, After::Silu)).unwrap()
 }
 
 /// A convolution with work enough for the large tiles, from an upsampled map.

@@ -23,8 +23,8 @@ use kernels::{Kernel, Params};
 
 /// Items handed to the device at once; halved where the device has no room for them.
 const BATCH: usize = 8;
-/// Workgroups in a row, below the 65 535 that every device takes.
-const ROW: usize = 32_768;
+/// Workgroups in a row; every device takes 65 535.
+const ROW: usize = 8192;
 /// Workgroups below which smaller tiles keep more of a device busy.
 const FEW: usize = 256;
 
