@@ -17,8 +17,9 @@ const GROUPS: usize = 16;
 const HEAD: usize = 40;
 
 /// Weights that turn the embedding into every block's scales and shifts, one block's after another's.
-#[derive(Default)]
 struct Films {
+    /// Channels of the embedding.
+    embedding: usize,
     weight: Vec<f32>,
     bias: Vec<f32>,
 }
@@ -39,9 +40,8 @@ impl<O: Ops> Res<O> {
     /// `asked` is the width of what the condition says; the weights of scale and shift go to `films`.
     fn load(ops: &O, w: &Weights, name: &str, (c_in, c_out): (usize, usize), asked: usize, films: &mut Films) -> Result<Self> {
         let of = |part: &str| format!("{name}.{part}");
-        let embedding = w.shape("time2.bias")?[0];
         let film = films.bias.len();
-        films.weight.extend(w.values(&of("film.weight"), &[2 * c_out, embedding])?);
+        films.weight.extend(w.values(&of("film.weight"), &[2 * c_out, films.embedding])?);
         films.bias.extend(w.values(&of("film.bias"), &[2 * c_out])?);
         Ok(Self {
             norm1: w.norm(ops, &of("norm1"), c_in, GROUPS)?,
@@ -124,7 +124,7 @@ impl<O: Ops> Denoiser<O> {
         let e = 4 * w0;
         let condition_channels = c_in.saturating_sub(channels);
         let asked = w.shape("ask0.weight")?[0];
-        let mut films = Films::default();
+        let mut films = Films { embedding: e, weight: Vec::new(), bias: Vec::new() };
         let mut one = |name: &str, c_in: usize, c_out: usize| Res::load(ops, w, name, (c_in, c_out), asked, &mut films);
         let mut two = |name: &str, first: usize, second: usize, c: usize| -> Result<Vec<Res<O>>> {
             Ok(vec![one(&format!("{name}.0"), first, c)?, one(&format!("{name}.1"), second, c)?])
