@@ -175,7 +175,7 @@ fn first_open(a: &Adapter) -> Result<Opened, String> {
 }
 
 fn on_burn(a: &Adapter) -> Result<BurnOps, String> {
-    configure(software(&a.info));
+    configure();
     let options = Device::wgpu_options().graphics_api(a.api).device_kind(a.kind.clone());
     Ok(BurnOps::new(options.init().map_err(|e| e.to_string())?))
 }
@@ -188,11 +188,9 @@ pub(crate) fn burn_agrees() -> Result<(), String> {
     self_test::compare(&on_burn(&adapters[best])?)
 }
 
-/// Settings in code: kernels are tuned little on software adapters, results of tuning are not written anywhere.
-fn configure(software: bool) {
-    let level = if software { "minimal" } else { "balanced" };
+/// Settings in code: nothing is read from the host's folder, nothing written anywhere.
+fn configure() {
     let settings = serde_json::json!({
-        "autotune": { "level": level, "disable_cache": true, "logger": { "level": "disabled" } },
         "environment": { "path": { "directory": std::env::temp_dir() }, "records": { "level": "off" } },
     });
     match serde_json::from_value::<CubeClRuntimeConfig>(settings) {

@@ -1,5 +1,5 @@
-//! Each GPU is compared once with the CPU before it is trusted: kernel fusion and tuning have given silently wrong numbers on some
-//! drivers. In: a device. Out: nothing, or what differs.
+//! Each GPU is compared once with the CPU before it is trusted: a driver may make something else of a kernel, silently. In: a device.
+//! Out: nothing, or what differs.
 
 use histoloom_core::{Planes, rng};
 
