@@ -28,6 +28,7 @@ pub mod planes;
 pub mod pool;
 pub mod rng;
 pub mod semantic_map;
+pub mod simd;
 pub mod slide;
 pub mod synth;
 pub mod tiles;

@@ -1,4 +1,5 @@
-"""Times the shipped networks in PyTorch beside our runner, in one run, on the same weights and inputs.
+"""Times the shipped networks in PyTorch, onnxruntime and OpenVINO (where they are installed) beside our runner, in one run, on the same
+weights and shapes; and our k-means beside faiss.
 
     python bench.py --runner target/debug/examples/bench [--threads 2] [--rounds 5] [--published --command target/debug/histoloom]
 
@@ -24,8 +25,8 @@ sys.path.insert(0, HERE)
 WEIGHTS = os.path.join(HERE, "..", "weights")
 
 
-def peers(threads):
-    """{name: callable} on the same shapes as the runner's, or {} without torch."""
+def peers(threads, folder):
+    """{name: {peer: callable}} on the same shapes as the runner's, or {} without torch."""
     try:
         import torch
         from safetensors.torch import load_file
@@ -44,26 +45,66 @@ def peers(threads):
     rgb, z, c = torch.rand(1, 3, 320, 320) * 255, torch.randn(2, 16, 32, 32), torch.randn(2, condition.CHANNELS, 32, 32)
     t = torch.full((2,), 0.5)
     picture = torch.rand(1, 3, 256, 256)
+    parts = {
+        "encoder, one 320 px window": (trunk, (rgb,)),
+        "encoder, eight 320 px windows": (trunk, (rgb.repeat(8, 1, 1, 1),)),
+        "denoising step with guidance, 32 x 32 latents": (net, (z, c, t, 0 * t)),
+        "encode, 256 px": (enc, (picture,)),
+        "decode, 256 px": (dec, (z[:1],)),
+    }
     try:
         import timm
     except ImportError:
-        vits = {}
+        pass
     else:
         vit, tiles = timm.create_model("vit_small_patch16_224", num_classes=0).eval(), torch.randn(8, 3, 224, 224)
-        vits = {
-            "ViT-S/16, one 224 px tile": lambda: vit.forward_features(tiles[:1]),
-            "ViT-S/16, eight 224 px tiles": lambda: vit.forward_features(tiles),
-        }
-    return vits | {
-        "encoder, one 320 px window": lambda: trunk(rgb),
-        "encoder, eight 320 px windows": lambda: trunk(rgb.expand(8, -1, -1, -1)),
-        "denoising step with guidance, 32 x 32 latents": lambda: net(z, c, t, 0 * t),
-        "encode, 256 px": lambda: enc(picture),
-        "decode, 256 px": lambda: dec(z[:1]),
-        # the refiner is the same network with other numbers in it
-        "tile of 256 px: 6 steps with guidance, 2 of the refiner, decode": lambda: (
-            [net(z, c, t, 0 * t) for _ in range(6)], [net(z[:1], c[:1], t[:1], 0 * t[:1]) for _ in range(2)], dec(z[:1])),
-    }
+        vit.forward = vit.forward_features
+        parts |= {"ViT-S/16, one 224 px tile": (vit, (tiles[:1],)), "ViT-S/16, eight 224 px tiles": (vit, (tiles,))}
+    made = {name: runtimes(net, args, threads, f"{folder}/{n}.onnx") for n, (name, (net, args)) in enumerate(parts.items())}
+    # the refiner is the same network with other numbers in it
+    made["tile of 256 px: 6 steps with guidance, 2 of the refiner, decode"] = {"PyTorch": lambda: (
+        [net(z, c, t, 0 * t) for _ in range(6)], [net(z[:1], c[:1], t[:1], 0 * t[:1]) for _ in range(2)], dec(z[:1]))}
+    return made
+
+
+def runtimes(net, args, threads, path):
+    """{peer: callable} of one network: PyTorch, and what runs it as ONNX where that is installed and agrees with PyTorch."""
+    import torch
+
+    made, right = {"PyTorch": lambda: net(*args)}, net(*args)
+    try:
+        torch.onnx.export(net, args, path, dynamo=True, external_data=False, optimize=True, verbose=False)
+    except Exception as e:  # whatever the exporter lacks
+        print(f"no ONNX: {type(e).__name__}: {str(e)[:200]}", file=sys.stderr)
+        return made
+    values = [a.numpy() for a in args]
+    for peer, load in (("onnxruntime", onnxruntime), ("OpenVINO", openvino)):
+        try:
+            run = load(path, values, threads)
+        except ImportError:
+            continue
+        off = float((torch.from_numpy(run()) - right).norm() / right.norm())
+        assert off < 1e-4, f"{peer} is off by {off}"
+        made[peer] = run
+    return made
+
+
+def onnxruntime(path, values, threads):
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = threads, 3
+    session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    feed = {i.name: v for i, v in zip(session.get_inputs(), values)}
+    return lambda: session.run(None, feed)[0]
+
+
+def openvino(path, values, threads):
+    import openvino as ov
+
+    settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
+    model = ov.Core().compile_model(path, "CPU", settings)
+    return lambda: next(iter(model(values).values()))
 
 
 def kmeans_rows(path, channels):
@@ -113,7 +154,7 @@ def compare_kmeans(a, channels, k):
 
 
 def published(command, folder, threads):
-    """{name: callable} of the published network at full width, its weights imported into `folder`/htd for the runner."""
+    """{name: {peer: callable}} of the published network at full width, its weights imported into `folder`/htd for the runner."""
     import torch
 
     import htd
@@ -128,8 +169,8 @@ def published(command, folder, threads):
     subprocess.run([command, "models", "import", f"{folder}/made_up.ckpt", "--out", f"{folder}/htd", "--quiet"], check=True)
     x, t = torch.randn(1, 6, 64, 64), torch.tensor([500])
     return {
-        "HTD-LDM, one step of a 256 px tile": lambda: unet(x, t),
-        "HTD-LDM, decode 256 px": lambda: vq.decode(x[:, :3]),
+        "HTD-LDM, one step of a 256 px tile": {"PyTorch": lambda: unet(x, t)},
+        "HTD-LDM, decode 256 px": {"PyTorch": lambda: vq.decode(x[:, :3])},
     }
 
 
@@ -216,7 +257,8 @@ def main():
         with tempfile.TemporaryDirectory() as folder:
             compare(a, published(a.command, folder, a.threads), ["--published", f"{folder}/htd", "--rounds", "1"])
         return
-    compare(a, peers(a.threads), [])
+    with tempfile.TemporaryDirectory() as folder:
+        compare(a, peers(a.threads, folder), [])
     for channels, k in ((32, 16), (384, 100)):
         compare_kmeans(a, channels, k)
     print("A 320 px window of the encoder is a 256 px tile and its margins: windows a second are tiles a second.")
@@ -240,21 +282,23 @@ def compare(a, theirs, extra):
             if line.startswith("{"):
                 r = json.loads(line)
                 ours_ms.setdefault(r["name"], []).append(r["ms"])
-        for name, f in theirs.items():
-            f()
-            times = []
-            for _ in range(3):
-                t0 = time.perf_counter()
+        for name, runs in theirs.items():
+            for peer, f in runs.items():
                 f()
-                times.append(1e3 * (time.perf_counter() - t0))
-            theirs_ms.setdefault(name, []).append(statistics.median(times))
+                times = []
+                for _ in range(3):
+                    t0 = time.perf_counter()
+                    f()
+                    times.append(1e3 * (time.perf_counter() - t0))
+                theirs_ms.setdefault(peer, {}).setdefault(name, []).append(statistics.median(times))
     print(f"\n{platform.machine()}, {a.threads} threads, {a.rounds} interleaved rounds, medians" + ("" if theirs else "; torch is not installed: ours alone"))
-    print("| work | ours ms | ours a second | PyTorch ms | PyTorch / ours |\n|---|---|---|---|---|")
+    print("| work | ours ms | ours a second |" + "".join(f" {peer} ms | {peer} / ours |" for peer in theirs_ms))
+    print("|---|---|---|" + "---|---|" * len(theirs_ms))
     for name, ms in ours_ms.items():
         m = statistics.median(ms)
         rate = (8 if "eight" in name else 1) * 1e3 / m
-        peer = statistics.median(theirs_ms[name]) if name in theirs_ms else None
-        print(f"| {name} | {m:.1f} | {rate:.1f} | " + (f"{peer:.1f} | {peer / m:.2f} |" if peer else "- | - |"))
+        peers = (statistics.median(of[name]) if name in of else None for of in theirs_ms.values())
+        print(f"| {name} | {m:.1f} | {rate:.1f} |" + "".join(f" {p:.1f} | {p / m:.2f} |" if p else " - | - |" for p in peers), flush=True)
 
 
 if __name__ == "__main__":

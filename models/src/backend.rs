@@ -82,7 +82,7 @@ pub(crate) fn open(device: &str) -> Result<(Place, DeviceReport)> {
 }
 
 fn cpu_report(refused: Vec<String>) -> DeviceReport {
-    DeviceReport { name: format!("CPU, {} floats a register", crate::cpu::lanes()), kind: "cpu", refused }
+    DeviceReport { name: format!("CPU, {} floats a register", histoloom_core::simd::lanes()), kind: "cpu", refused }
 }
 
 fn cores() -> usize {
@@ -92,7 +92,7 @@ fn cores() -> usize {
 /// Every device of this machine, for `doctor`.
 pub fn devices_json() -> serde_json::Value {
     serde_json::json!({
-        "cpu": { "device": "cpu", "threads": cores(), "floats_a_register": crate::cpu::lanes() },
+        "cpu": { "device": "cpu", "threads": cores(), "floats_a_register": histoloom_core::simd::lanes() },
         "adapters": gpu::adapters_json(),
     })
 }

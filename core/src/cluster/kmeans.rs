@@ -2,9 +2,10 @@
 
 use rayon::prelude::*;
 
+use super::packed::Packed;
 use super::{Rows, distance2};
 use crate::rng::Stream;
-use crate::{Error, Job, Result};
+use crate::{Error, Job, Result, simd};
 
 /// Rows a chunk: the unit of work, and the order of summation.
 const CHUNK: usize = 1024;
@@ -123,9 +124,11 @@ fn plus_plus(rows: Rows<'_>, k: usize, least: usize, seed: u64, restart: u32) ->
     while centroids.k() < k {
         let newest = centroids.row(centroids.k() - 1);
         nearest.par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, nearest)| {
-            for (i, d) in nearest.iter_mut().enumerate() {
-                *d = d.min(distance2(rows.row(chunk * CHUNK + i), newest));
-            }
+            simd::dispatch(|| {
+                for (i, d) in nearest.iter_mut().enumerate() {
+                    *d = d.min(distance2(rows.row(chunk * CHUNK + i), newest));
+                }
+            });
         });
         let total: f64 = nearest.iter().map(|d| f64::from(*d)).sum();
         if total <= 0.0 && centroids.k() >= least {
@@ -173,9 +176,9 @@ struct Sums {
 
 /// Assigns and adds up in one pass: chunks in parallel, their sums folded in order.
 fn assign(rows: Rows<'_>, centroids: &Centroids) -> Sums {
-    let chunks = rows.len().div_ceil(CHUNK);
-    let parts: Vec<Sums> =
-        (0..chunks).into_par_iter().map(|c| assign_chunk(rows, centroids, c * CHUNK..((c + 1) * CHUNK).min(rows.len()))).collect();
+    let (chunks, packed) = (rows.len().div_ceil(CHUNK), Packed::new(centroids));
+    let chunk = |c: usize| assign_chunk(rows, centroids, &packed, c * CHUNK..((c + 1) * CHUNK).min(rows.len()));
+    let parts: Vec<Sums> = (0..chunks).into_par_iter().map(chunk).collect();
     let mut all = Sums::zero(centroids);
     for part in parts {
         all.sum.iter_mut().zip(&part.sum).for_each(|(a, b)| *a += b);
@@ -188,18 +191,23 @@ fn assign(rows: Rows<'_>, centroids: &Centroids) -> Sums {
     all
 }
 
-fn assign_chunk(rows: Rows<'_>, centroids: &Centroids, range: std::ops::Range<usize>) -> Sums {
+fn assign_chunk(rows: Rows<'_>, centroids: &Centroids, packed: &Packed, range: std::ops::Range<usize>) -> Sums {
     let mut s = Sums::zero(centroids);
-    for i in range {
-        let row = rows.row(i);
-        let (j, d) = centroids.nearest(row);
-        s.sum[j * rows.channels..][..rows.channels].iter_mut().zip(row).for_each(|(a, v)| *a += f64::from(*v));
-        s.count[j] += 1;
-        s.inertia += f64::from(d);
-        if d > s.farthest.1 {
-            s.farthest = (i, d);
+    let mut nearest = [0; CHUNK];
+    let nearest = &mut nearest[..range.len()];
+    packed.nearest(Rows { data: &rows.data[range.start * rows.channels..range.end * rows.channels], ..rows }, nearest);
+    simd::dispatch(|| {
+        for (i, j) in range.zip(nearest) {
+            let (row, j) = (rows.row(i), *j as usize);
+            let d = distance2(row, centroids.row(j));
+            s.sum[j * rows.channels..][..rows.channels].iter_mut().zip(row).for_each(|(a, v)| *a += f64::from(*v));
+            s.count[j] += 1;
+            s.inertia += f64::from(d);
+            if d > s.farthest.1 {
+                s.farthest = (i, d);
+            }
         }
-    }
+    });
     s
 }
 

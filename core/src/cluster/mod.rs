@@ -7,6 +7,7 @@ pub mod choice;
 mod descent;
 mod hierarchy;
 mod kmeans;
+mod packed;
 
 pub use descent::{Classes, Descent};
 pub use hierarchy::{Hierarchy, Join};
@@ -39,6 +40,7 @@ impl<'a> Rows<'a> {
 }
 
 /// Squared Euclidean distance, in eight fixed lanes so that it is fast and always adds in the same order.
+#[inline(always)] // into loops that are compiled for this machine
 pub fn distance2(a: &[f32], b: &[f32]) -> f32 {
     let mut lanes = [0.0f32; 8];
     let (a8, b8) = (a.chunks_exact(8), b.chunks_exact(8));

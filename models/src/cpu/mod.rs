@@ -9,7 +9,6 @@ mod before;
 mod conv;
 mod inverted;
 pub mod math;
-mod simd;
 mod store;
 mod tile;
 mod tokens;
@@ -17,7 +16,7 @@ mod winograd;
 
 use std::sync::Arc;
 
-use histoloom_core::{Planes, Result};
+use histoloom_core::{Planes, Result, simd};
 use rayon::prelude::*;
 
 use crate::ops::{After, Before, ConvSpec, Inverted, NormSpec, Ops};
@@ -27,7 +26,6 @@ use tile::padded;
 pub use before::Norm;
 pub use conv::Conv;
 pub use inverted::Depthwise;
-pub use simd::lanes;
 
 /// Activations `[b, h, w, c]`, c being padded with zero channels to a multiple of [`tile::STEP`].
 #[derive(Clone)]

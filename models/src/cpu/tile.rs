@@ -4,9 +4,10 @@
 //! No im2col: a tap of the kernel is an offset into the (zero-padded) map. Every output value is the same chain of
 //! multiply-adds whatever the tile it lies in, so results depend neither on the number of threads nor on the batch.
 
+use histoloom_core::simd::{self, lanes};
+use histoloom_core::unrolled;
 use pulp::{Simd, WithSimd};
 
-use super::simd::{self, lanes};
 use super::{CpuOps, math};
 use crate::ops::After;
 
@@ -72,13 +73,6 @@ impl Packed {
 /// Splits registers of output channels into panels of two, and one of one where their number is odd: (first, count).
 fn widths(registers: usize) -> impl Iterator<Item = (usize, usize)> {
     (0..registers).step_by(2).map(move |r| (r, 2.min(registers - r)))
-}
-
-/// Repeats a block for `$m` = 0, 1 ... below `$count` (at most 12) in the source, so that every index is a constant and the tile's
-/// sums stay in registers whatever the optimiser thinks of unrolling.
-macro_rules! unrolled {
-    ($m:ident < $count:ident, $body:block) => { unrolled!(@ $m, $count, $body, 0 1 2 3 4 5 6 7 8 9 10 11) };
-    (@ $m:ident, $count:ident, $body:block, $($i:literal)*) => { $( if $i < $count { let $m = $i; $body } )* };
 }
 
 /// What is done to sums before they are stored.

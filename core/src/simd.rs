@@ -1,4 +1,5 @@
-//! Runs a kernel with the widest instructions this machine has: AVX-512, AVX2 + FMA, NEON, or plain.
+//! Runs a kernel with the widest instructions this machine has: AVX-512, AVX2 + FMA, NEON, or plain. Only [`pulp`]'s own operations
+//! differ between them (a multiply-add rounds once where there is one): what the compiler vectorises keeps its bits.
 
 use pulp::{Simd, WithSimd};
 
@@ -28,4 +29,12 @@ pub fn lanes() -> usize {
         }
     }
     dispatch(Lanes)
+}
+
+/// Repeats a block for `$m` = 0, 1 ... below `$count` (at most 12) in the source, so that every index is a constant and the sums of a
+/// register tile stay in registers whatever the optimiser thinks of unrolling.
+#[macro_export]
+macro_rules! unrolled {
+    ($m:ident < $count:ident, $body:block) => { $crate::unrolled!(@ $m, $count, $body, 0 1 2 3 4 5 6 7 8 9 10 11) };
+    (@ $m:ident, $count:ident, $body:block, $($i:literal)*) => { $( if $i < $count { let $m = $i; $body } )* };
 }

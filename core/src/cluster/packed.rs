@@ -1,0 +1,202 @@
+//! The nearest centroid of many rows at once. In: rows. Out: an index a row.
+//!
+//! |x - c|^2 is least where x.c - |c|^2 / 2 is greatest: products of a block of rows with all centroids, of which only the best is
+//! kept. Taken off each centroid first is the mean of all, which changes every value of a row alike and leaves small numbers.
+//! Every value is the same chain of multiply-adds whatever the block it lies in, so the result depends on the row alone.
+
+use pulp::{Simd, WithSimd};
+
+use super::{Centroids, Rows};
+use crate::simd::{self, lanes};
+use crate::unrolled;
+
+/// Most rows of a register tile.
+const TALL: usize = 12;
+/// Channels taken at a time.
+const STEP: usize = 4;
+/// Most values of a register: AVX-512.
+const WIDEST: usize = 16;
+
+/// Centroids in the order in which a register tile reads them: panels of two registers (a last one of one); within a panel by channel.
+pub(super) struct Packed {
+    panels: Vec<f32>,
+    /// What the sums begin with; below every number where there is no centroid.
+    start: Vec<f32>,
+    channels: usize,
+}
+
+impl Packed {
+    pub fn new(centroids: &Centroids) -> Self {
+        let (k, channels, lanes) = (centroids.k(), centroids.channels, lanes());
+        let mut mean = vec![0.0f64; channels];
+        for j in 0..k {
+            mean.iter_mut().zip(centroids.row(j)).for_each(|(m, v)| *m += f64::from(*v) / k as f64);
+        }
+        let registers = k.div_ceil(lanes);
+        let mut panels = vec![0.0; registers * lanes * channels];
+        let mut start = vec![f32::NEG_INFINITY; registers * lanes];
+        for j in 0..k {
+            let (first, count) = panel_of(j / lanes, registers);
+            let at = first * lanes * channels + j - first * lanes;
+            let mut half = 0.0;
+            for ((c, v), m) in centroids.row(j).iter().enumerate().zip(&mean) {
+                let v = f64::from(*v);
+                panels[at + c * count * lanes] = (v - m) as f32;
+                half += (v - m) * (v + m) / 2.0;
+            }
+            start[j] = -half as f32;
+        }
+        Self { panels, start, channels }
+    }
+
+    /// The nearest centroid of each of `rows`; the lower index where two are equally near.
+    pub fn nearest(&self, rows: Rows<'_>, to: &mut [u32]) {
+        simd::dispatch(Nearest { packed: self, rows, to });
+    }
+}
+
+/// The panel that a register lies in: its first register and their number.
+fn panel_of(register: usize, registers: usize) -> (usize, usize) {
+    let first = register / 2 * 2;
+    (first, 2.min(registers - first))
+}
+
+struct Nearest<'a> {
+    packed: &'a Packed,
+    rows: Rows<'a>,
+    to: &'a mut [u32],
+}
+
+impl WithSimd for Nearest<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        // as many sums as fit: 24 of 32 registers, 12 of 16
+        if S::REGISTER_COUNT >= 32 { self.blocks::<S, TALL>(simd) } else { self.blocks::<S, 6>(simd) }
+    }
+}
+
+impl Nearest<'_> {
+    #[inline(always)]
+    fn blocks<S: Simd, const M: usize>(self, simd: S) {
+        let (lanes, channels) = (S::F32_LANES, self.packed.channels);
+        let registers = self.packed.start.len() / lanes;
+        let (mut best, mut which) = ([0.0f32; TALL * WIDEST], [0u32; TALL * WIDEST]);
+        for (block, to) in self.to.chunks_mut(M).enumerate() {
+            let row = |m: usize| self.rows.row(block * M + m.min(to.len() - 1));
+            let mut rows: [&[f32]; M] = [&[]; M];
+            rows.iter_mut().enumerate().for_each(|(m, r)| *r = row(m));
+            best.fill(f32::NEG_INFINITY);
+            for first in (0..registers).step_by(2) {
+                let (_, count) = panel_of(first, registers);
+                let panel = &self.packed.panels[first * lanes * channels..][..count * lanes * channels];
+                let start = &self.packed.start[first * lanes..][..count * lanes];
+                let (best, which) = (&mut best[..M * lanes], &mut which[..M * lanes]);
+                if count == 2 {
+                    apart(simd, Tile::<M, 2> { rows: &rows, panel, start, first, best, which });
+                } else {
+                    apart(simd, Tile::<M, 1> { rows: &rows, panel, start, first, best, which });
+                }
+            }
+            for (m, to) in to.iter_mut().enumerate() {
+                let (best, which) = (&best[m * lanes..][..lanes], &which[m * lanes..][..lanes]);
+                let greatest = best.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                let index = |l: usize| which[l] * lanes as u32 + l as u32;
+                *to = (0..lanes).filter(|l| best[*l] == greatest).map(index).min().unwrap_or(0);
+            }
+        }
+    }
+}
+
+/// Runs `op` in a function of its own: amid other code the compiler keeps some of its sums in memory.
+#[inline(never)]
+fn apart<S: Simd>(simd: S, op: impl WithSimd<Output = ()>) {
+    simd.vectorize(op);
+}
+
+/// M rows x V registers of centroids, over all channels; the best of each row and lane so far, and the register it was in.
+struct Tile<'a, const M: usize, const V: usize> {
+    rows: &'a [&'a [f32]; M],
+    panel: &'a [f32],
+    start: &'a [f32],
+    first: usize,
+    best: &'a mut [f32],
+    which: &'a mut [u32],
+}
+
+impl<const M: usize, const V: usize> WithSimd for Tile<'_, M, V> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let wide = V * S::F32_LANES;
+        let channels = self.panel.len() / wide;
+        let start = &S::as_simd_f32s(self.start).0[..V];
+        let mut sums = [[simd.splat_f32s(0.0); V]; M];
+        unrolled!(m < M, {
+            unrolled!(r < V, { sums[m][r] = start[r] });
+        });
+        let mut fours: [&[[f32; STEP]]; M] = [&[]; M];
+        unrolled!(m < M, { fours[m] = self.rows[m][..channels].as_chunks().0 });
+        let whole = channels / STEP;
+        for k in 0..whole {
+            let w = &S::as_simd_f32s(&self.panel[k * STEP * wide..(k + 1) * STEP * wide]).0[..STEP * V];
+            unrolled!(j < STEP, {
+                unrolled!(m < M, {
+                    let v = simd.splat_f32s(fours[m][k][j]);
+                    unrolled!(r < V, { sums[m][r] = simd.mul_add_e_f32s(v, w[j * V + r], sums[m][r]) });
+                });
+            });
+        }
+        for c in whole * STEP..channels {
+            let w = &S::as_simd_f32s(&self.panel[c * wide..(c + 1) * wide]).0[..V];
+            unrolled!(m < M, {
+                let v = simd.splat_f32s(self.rows[m][c]);
+                unrolled!(r < V, { sums[m][r] = simd.mul_add_e_f32s(v, w[r], sums[m][r]) });
+            });
+        }
+        let (best, which) = (&mut S::as_mut_simd_f32s(self.best).0[..M], &mut S::as_mut_simd_u32s(self.which).0[..M]);
+        unrolled!(m < M, {
+            unrolled!(r < V, {
+                let better = simd.greater_than_f32s(sums[m][r], best[m]);
+                best[m] = simd.select_f32s(better, sums[m][r], best[m]);
+                which[m] = simd.select_u32s(better, simd.splat_u32s((self.first + r) as u32), which[m]);
+            });
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng;
+
+    /// For each number of centroids and channels that fills registers, panels and steps, or does not.
+    #[test]
+    fn the_nearest_is_that_of_the_plain_distances() {
+        for k in [1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 48, 100] {
+            for channels in [1, 2, 3, 4, 5, 8, 31, 32, 130] {
+                let all = rng::noise(k as u64, channels as u32, 0, (k + 61) * channels);
+                // far from the origin, as features that were never centred are
+                let all: Vec<f32> = all.iter().map(|v| v + 20.0).collect();
+                let (centroids, rows) = all.split_at(k * channels);
+                let (centroids, rows) = (Centroids { channels, data: centroids.to_vec() }, Rows { data: rows, channels });
+                let mut got = vec![u32::MAX; 61];
+                Packed::new(&centroids).nearest(rows, &mut got);
+                for (i, j) in got.iter().enumerate() {
+                    let exact = |j: usize| rows.row(i).iter().zip(centroids.row(j)).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>();
+                    let least = (0..k).map(exact).fold(f64::INFINITY, f64::min);
+                    assert!(exact(*j as usize) <= least + 1e-4 * channels as f64, "k {k}, {channels} channels, row {i}: {j}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_lower_index_is_taken_of_equals() {
+        let data: Vec<f32> = (0..40).flat_map(|j| [(j % 20) as f32, 1.0]).collect();
+        let rows: Vec<f32> = (0..20).flat_map(|j| [j as f32, 1.0]).collect();
+        let mut got = vec![0; 20];
+        Packed::new(&Centroids { channels: 2, data }).nearest(Rows { data: &rows, channels: 2 }, &mut got);
+        assert_eq!(got, (0..20).collect::<Vec<u32>>());
+    }
+}
