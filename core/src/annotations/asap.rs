@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use roxmltree::{Document, Error, Node};
 
-use super::{PSEUDO_SEMANTIC, Shape, Shapes, cleaned};
+use super::{PSEUDO_SEMANTIC, Shape, Shapes, cleaned, hex_color};
 
 /// Types that are regions, as ASAP names them.
 const REGIONS: [&str; 3] = ["Polygon", "Spline", "Rectangle"];
@@ -25,7 +25,7 @@ pub(super) fn read(text: &str) -> Result<Shapes, String> {
     let mut colors = HashMap::new();
     for group in all("Group") {
         if let Some(name) = group.attribute("Name") {
-            colors.entry(name).or_insert_with(|| group.attribute("Color").and_then(color)); // the first of a name counts
+            colors.entry(name).or_insert_with(|| group.attribute("Color").and_then(hex_color)); // the first of a name counts
         }
     }
     let mut out = Shapes::default();
@@ -67,14 +67,4 @@ fn points(annotation: Node<'_, '_>) -> Result<Vec<[f64; 2]>, String> {
     let mut out = coordinates.map(|c| Ok((number(c, "Order")?, [number(c, "X")?, number(c, "Y")?]))).collect::<Result<Vec<_>, String>>()?;
     out.sort_by(|a, b| a.0.total_cmp(&b.0));
     Ok(out.into_iter().map(|(_, point)| point).collect())
-}
-
-/// `#rrggbb`.
-fn color(hex: &str) -> Option<[u8; 3]> {
-    let hex = hex.strip_prefix('#').filter(|h| h.len() == 6 && h.is_ascii())?;
-    let mut out = [0; 3];
-    for (i, v) in out.iter_mut().enumerate() {
-        *v = u8::from_str_radix(hex.get(2 * i..2 * i + 2)?, 16).ok()?;
-    }
-    Some(out)
 }

@@ -78,8 +78,12 @@ fn class(classification: &Value) -> Option<String> {
     classification.as_str().or_else(|| classification["name"].as_str()).map(str::to_owned).or_else(names)
 }
 
-/// `color` of three numbers, or of four with the opacity last; `colorRGB` of earlier versions, one number with a sign.
+/// `color` of three numbers, or of four with the opacity last, or `#rrggbb` as other programs write it; `colorRGB` of earlier versions, one
+/// number with a sign.
 fn color(classification: &Value) -> Option<[u8; 3]> {
+    if let Some(hex) = classification["color"].as_str() {
+        return super::hex_color(hex);
+    }
     let byte = |v: &Value| u8::try_from(v.as_u64()?).ok();
     if let Some([r, g, b] | [r, g, b, _]) = classification["color"].as_array().map(Vec::as_slice) {
         return Some([byte(r)?, byte(g)?, byte(b)?]);

@@ -113,3 +113,13 @@ pub fn is_background(name: &str) -> bool {
 fn delimits(name: &str) -> bool {
     name.ends_with('*') && !is_background(name)
 }
+
+/// `#rrggbb`.
+fn hex_color(hex: &str) -> Option<[u8; 3]> {
+    let hex = hex.strip_prefix('#').filter(|h| h.len() == 6 && h.is_ascii())?;
+    let mut out = [0; 3];
+    for (i, v) in out.iter_mut().enumerate() {
+        *v = u8::from_str_radix(hex.get(2 * i..2 * i + 2)?, 16).ok()?;
+    }
+    Some(out)
+}

@@ -101,9 +101,19 @@ fn derived_classes_names_and_colours_of_every_version_are_read() {
         r#"{"classification":{"name":"\u001b[31mRed\t\u202e ","colorRGB":-65281}}"#,
         r#"{"classification":{"name":" \n","color":[1,2]},"name":"Tumour"}"#,
         r#"{"classification":{"name":"X","color":[1,2,300]}}"#,
+        r##"{"classification":{"name":"Y","color":"#0A0b0c"}}"##,
+        r#"{"classification":{"name":"Z","color":"red","colorRGB":1}}"#,
     ]);
     let told: Vec<_> = read.shapes.iter().map(|s| (s.class.as_deref(), s.color)).collect();
-    assert_eq!(told, [(Some("Tumor: Positive"), Some([1, 2, 3])), (Some("[31mRed"), Some([255, 0, 255])), (None, None), (Some("X"), None)]);
+    let right = [
+        (Some("Tumor: Positive"), Some([1, 2, 3])),
+        (Some("[31mRed"), Some([255, 0, 255])),
+        (None, None),
+        (Some("X"), None),
+        (Some("Y"), Some([10, 11, 12])),
+        (Some("Z"), None),
+    ];
+    assert_eq!(told, right);
 }
 
 #[test]

@@ -1,6 +1,6 @@
-//! The nearest centroid of many rows at once. In: rows. Out: an index a row.
+//! The nearest centroid of many rows at once. In: rows. Out: an index a row, and how far the next one is behind.
 //!
-//! |x - c|^2 is least where x.c - |c|^2 / 2 is greatest: products of a block of rows with all centroids, of which only the best is
+//! |x - c|^2 is least where x.c - |c|^2 / 2 is greatest: products of a block of rows with all centroids, of which only the best two are
 //! kept. Taken off each centroid first is the mean of all, which changes every value of a row alike and leaves small numbers.
 //! Every value is the same chain of multiply-adds whatever the block it lies in, so the result depends on the row alone.
 
@@ -49,10 +49,19 @@ impl Packed {
         Self { panels, start, channels }
     }
 
-    /// The nearest centroid of each of `rows`; the lower index where two are equally near.
-    pub fn nearest(&self, rows: Rows<'_>, to: &mut [u32]) {
-        simd::dispatch(Nearest { packed: self, rows, to });
+    /// The nearest centroid of each of the `which` rows.
+    pub fn nearest(&self, rows: Rows<'_>, which: &[u32], to: &mut [Found]) {
+        simd::dispatch(Nearest { packed: self, rows, which, to });
     }
+}
+
+/// What is found of one row.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Found {
+    /// The nearest centroid; the lower index where two are equally near.
+    pub nearest: u32,
+    /// The squared distance to the next one less that to the nearest; infinite where there is one centroid.
+    pub ahead: f32,
 }
 
 /// The panel that a register lies in: its first register and their number.
@@ -64,7 +73,8 @@ fn panel_of(register: usize, registers: usize) -> (usize, usize) {
 struct Nearest<'a> {
     packed: &'a Packed,
     rows: Rows<'a>,
-    to: &'a mut [u32],
+    which: &'a [u32],
+    to: &'a mut [Found],
 }
 
 impl WithSimd for Nearest<'_> {
@@ -81,31 +91,44 @@ impl Nearest<'_> {
     fn blocks<S: Simd, const M: usize>(self, simd: S) {
         let (lanes, channels) = (S::F32_LANES, self.packed.channels);
         let registers = self.packed.start.len() / lanes;
-        let (mut best, mut which) = ([0.0f32; TALL * WIDEST], [0u32; TALL * WIDEST]);
-        for (block, to) in self.to.chunks_mut(M).enumerate() {
-            let row = |m: usize| self.rows.row(block * M + m.min(to.len() - 1));
+        let (mut best, mut next, mut which) = ([0.0f32; TALL * WIDEST], [0.0f32; TALL * WIDEST], [0u32; TALL * WIDEST]);
+        for (of, to) in self.which.chunks(M).zip(self.to.chunks_mut(M)) {
             let mut rows: [&[f32]; M] = [&[]; M];
-            rows.iter_mut().enumerate().for_each(|(m, r)| *r = row(m));
+            rows.iter_mut().enumerate().for_each(|(m, r)| *r = self.rows.row(of[m.min(of.len() - 1)] as usize));
             best.fill(f32::NEG_INFINITY);
+            next.fill(f32::NEG_INFINITY);
             for first in (0..registers).step_by(2) {
                 let (_, count) = panel_of(first, registers);
                 let panel = &self.packed.panels[first * lanes * channels..][..count * lanes * channels];
                 let start = &self.packed.start[first * lanes..][..count * lanes];
-                let (best, which) = (&mut best[..M * lanes], &mut which[..M * lanes]);
+                let (best, next, which) = (&mut best[..M * lanes], &mut next[..M * lanes], &mut which[..M * lanes]);
                 if count == 2 {
-                    apart(simd, Tile::<M, 2> { rows: &rows, panel, start, first, best, which });
+                    apart(simd, Tile::<M, 2> { rows: &rows, panel, start, first, best, next, which });
                 } else {
-                    apart(simd, Tile::<M, 1> { rows: &rows, panel, start, first, best, which });
+                    apart(simd, Tile::<M, 1> { rows: &rows, panel, start, first, best, next, which });
                 }
             }
             for (m, to) in to.iter_mut().enumerate() {
-                let (best, which) = (&best[m * lanes..][..lanes], &which[m * lanes..][..lanes]);
-                let greatest = best.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-                let index = |l: usize| which[l] * lanes as u32 + l as u32;
-                *to = (0..lanes).filter(|l| best[*l] == greatest).map(index).min().unwrap_or(0);
+                let lanes = m * lanes..(m + 1) * lanes;
+                *to = of_lanes(&best[lanes.clone()], &next[lanes.clone()], &which[lanes]);
             }
         }
     }
+}
+
+/// Out of the best two of each lane, and the register that its best was in.
+#[inline(always)]
+fn of_lanes(best: &[f32], next: &[f32], which: &[u32]) -> Found {
+    let (mut first, mut second, mut nearest) = (f32::NEG_INFINITY, f32::NEG_INFINITY, u32::MAX);
+    let lanes = best.len();
+    for (lane, ((best, next), which)) in best.iter().zip(next).zip(which).enumerate() {
+        let index = which * lanes as u32 + lane as u32;
+        second = second.max(next.max(best.min(first)));
+        if *best > first || (*best == first && index < nearest) {
+            (first, nearest) = (*best, index);
+        }
+    }
+    Found { nearest, ahead: 2.0 * (first - second) }
 }
 
 /// Runs `op` in a function of its own: amid other code the compiler keeps some of its sums in memory.
@@ -114,13 +137,14 @@ fn apart<S: Simd>(simd: S, op: impl WithSimd<Output = ()>) {
     simd.vectorize(op);
 }
 
-/// M rows x V registers of centroids, over all channels; the best of each row and lane so far, and the register it was in.
+/// M rows x V registers of centroids, over all channels; the best two of each row and lane so far, and the register the best was in.
 struct Tile<'a, const M: usize, const V: usize> {
     rows: &'a [&'a [f32]; M],
     panel: &'a [f32],
     start: &'a [f32],
     first: usize,
     best: &'a mut [f32],
+    next: &'a mut [f32],
     which: &'a mut [u32],
 }
 
@@ -154,10 +178,12 @@ impl<const M: usize, const V: usize> WithSimd for Tile<'_, M, V> {
                 unrolled!(r < V, { sums[m][r] = simd.mul_add_e_f32s(v, w[r], sums[m][r]) });
             });
         }
-        let (best, which) = (&mut S::as_mut_simd_f32s(self.best).0[..M], &mut S::as_mut_simd_u32s(self.which).0[..M]);
+        let (best, next) = (&mut S::as_mut_simd_f32s(self.best).0[..M], &mut S::as_mut_simd_f32s(self.next).0[..M]);
+        let which = &mut S::as_mut_simd_u32s(self.which).0[..M];
         unrolled!(m < M, {
             unrolled!(r < V, {
                 let better = simd.greater_than_f32s(sums[m][r], best[m]);
+                next[m] = simd.max_f32s(next[m], simd.min_f32s(sums[m][r], best[m]));
                 best[m] = simd.select_f32s(better, sums[m][r], best[m]);
                 which[m] = simd.select_u32s(better, simd.splat_u32s((self.first + r) as u32), which[m]);
             });
@@ -180,23 +206,27 @@ mod tests {
                 let all: Vec<f32> = all.iter().map(|v| v + 20.0).collect();
                 let (centroids, rows) = all.split_at(k * channels);
                 let (centroids, rows) = (Centroids { channels, data: centroids.to_vec() }, Rows { data: rows, channels });
-                let mut got = vec![u32::MAX; 61];
-                Packed::new(&centroids).nearest(rows, &mut got);
-                for (i, j) in got.iter().enumerate() {
+                let mut got = [Found::default(); 61];
+                Packed::new(&centroids).nearest(rows, &(0..61).collect::<Vec<u32>>(), &mut got);
+                for (i, found) in got.iter().enumerate() {
                     let exact = |j: usize| rows.row(i).iter().zip(centroids.row(j)).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>();
-                    let least = (0..k).map(exact).fold(f64::INFINITY, f64::min);
-                    assert!(exact(*j as usize) <= least + 1e-4 * channels as f64, "k {k}, {channels} channels, row {i}: {j}");
+                    let own = exact(found.nearest as usize);
+                    let others = (0..k).filter(|j| *j != found.nearest as usize).map(exact).fold(f64::INFINITY, f64::min);
+                    let ahead = f64::from(found.ahead);
+                    let right = if k == 1 { ahead == f64::INFINITY } else { (own + ahead - others).abs() < 1e-4 * channels as f64 };
+                    assert!(ahead >= 0.0 && right, "k {k}, {channels} channels, row {i}: {found:?}, in truth {own} and {others}");
                 }
             }
         }
     }
 
     #[test]
-    fn the_lower_index_is_taken_of_equals() {
+    fn the_lower_index_is_taken_of_equals_and_only_the_rows_asked_for() {
         let data: Vec<f32> = (0..40).flat_map(|j| [(j % 20) as f32, 1.0]).collect();
         let rows: Vec<f32> = (0..20).flat_map(|j| [j as f32, 1.0]).collect();
-        let mut got = vec![0; 20];
-        Packed::new(&Centroids { channels: 2, data }).nearest(Rows { data: &rows, channels: 2 }, &mut got);
-        assert_eq!(got, (0..20).collect::<Vec<u32>>());
+        let which = [7, 3, 19, 0];
+        let mut got = [Found::default(); 4];
+        Packed::new(&Centroids { channels: 2, data }).nearest(Rows { data: &rows, channels: 2 }, &which, &mut got);
+        assert_eq!(got, which.map(|nearest| Found { nearest, ahead: 0.0 }));
     }
 }
