@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 
+MADE = []  # what --json writes: every row of every table
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 WEIGHTS = os.path.join(HERE, "..", "weights")
@@ -150,7 +151,9 @@ def compare_kmeans(a, channels, k):
     print(f"\n100 000 rows of {channels}, k = {k}, {a.threads} threads, {a.rounds} interleaved rounds, medians")
     print("\n| k-means | ms | processor ms | inertia / best |\n|---|---|---|---|")
     for name in ms:
-        print(f"| {name} | {statistics.median(ms[name]):.0f} | {statistics.median(cpu_ms[name]):.0f} | {inertia[name] / best:.4f} |")
+        row = {"ms": statistics.median(ms[name]), "processor_ms": statistics.median(cpu_ms[name]), "inertia_over_best": inertia[name] / best}
+        print("| " + name + " | {ms:.0f} | {processor_ms:.0f} | {inertia_over_best:.4f} |".format(**row), flush=True)
+        MADE.append({"work": f"k-means, 100 000 rows of {channels}, k = {k}", "by": name, "threads": a.threads, **row})
 
 
 def published(command, folder, threads):
@@ -236,6 +239,7 @@ def growth(command, slide, sides=(5120, 10240, 20480)):
             out = subprocess.run([sys.executable, "-c", LAUNCH, *argv, "--preview", f"{d}/preview.png"], check=True, capture_output=True, text=True)
             whole, kb, cpu, first = (float(v) for v in out.stdout.split()[-4:])
         power = "-" if before is None else f"{math.log(cpu / before, 4):.2f}"
+        MADE.append({"work": f"cluster, {side} px a side", "by": "ours", "first_map_s": first, "s": whole, "processor_s": cpu, "rss_mib": kb / 1024})
         print(f"| {side} x {side} | {first:.1f} | {whole:.1f} | {cpu:.1f} | {power} | {kb / 1024:.0f} |", flush=True)
         before = cpu
 
@@ -249,7 +253,36 @@ def main():
     p.add_argument("--published", action="store_true")
     p.add_argument("--growth", action="store_true", help="instead: one job on slides that grow to 20480 px a side")
     p.add_argument("--shared", help="folder with more slides, used where it is there")
+    p.add_argument("--json", help="file for every row of the tables and the machine")
     a = p.parse_args()
+    measure(a)
+    if a.json:
+        with open(a.json, "w") as f:
+            json.dump({"machine": machine(), "rows": MADE}, f, indent=1)
+
+
+def machine():
+    """Processor and the versions of what is installed beside ours."""
+    from importlib import metadata
+
+    told = {"architecture": platform.machine(), "cores": os.cpu_count(), "system": platform.platform()}
+    try:
+        with open("/proc/cpuinfo") as f:
+            info = dict(line.split(":", 1) for line in f if ":" in line)
+        info = {k.strip(): v.strip() for k, v in info.items()}
+        flags = info.get("flags", "").split()
+        told |= {"processor": info.get("model name", "?"), "instructions": [w for w in ("avx2", "fma", "avx512f", "amx_bf16") if w in flags]}
+    except OSError:
+        pass
+    for package in ("torch", "timm", "onnxruntime", "openvino", "faiss-cpu"):
+        try:
+            told[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            pass
+    return told
+
+
+def measure(a):
     if a.growth:
         growth(a.command, os.path.join(HERE, "../../viewer-bridge/data/CMU-1-Small-Region.svs"))
         return
@@ -270,6 +303,7 @@ def main():
         print("\n| slide | job | s | peak RSS MiB |\n|---|---|---|---|")
         for slide, extra in slides:
             for name, seconds, rss in whole_job(a.command, slide, extra):
+                MADE.append({"work": f"{name} of {os.path.basename(slide)}", "by": "ours", "s": seconds, "rss_mib": rss})
                 print(f"| {os.path.basename(slide)} | {name} | {seconds:.1f} | {rss:.0f} |")
 
 
@@ -291,13 +325,16 @@ def compare(a, theirs, extra):
                     f()
                     times.append(1e3 * (time.perf_counter() - t0))
                 theirs_ms.setdefault(peer, {}).setdefault(name, []).append(statistics.median(times))
-    print(f"\n{platform.machine()}, {a.threads} threads, {a.rounds} interleaved rounds, medians" + ("" if theirs else "; torch is not installed: ours alone"))
+    told = machine()
+    print("\n" + ", ".join(f"{k} {' '.join(v) if isinstance(v, list) else v}" for k, v in told.items()))
+    print(f"{a.threads} threads, {a.rounds} interleaved rounds, medians" + ("" if theirs else "; torch is not installed: ours alone"))
     print("| work | ours ms | ours a second |" + "".join(f" {peer} ms | {peer} / ours |" for peer in theirs_ms))
     print("|---|---|---|" + "---|---|" * len(theirs_ms))
     for name, ms in ours_ms.items():
         m = statistics.median(ms)
         rate = (8 if "eight" in name else 1) * 1e3 / m
-        peers = (statistics.median(of[name]) if name in of else None for of in theirs_ms.values())
+        peers = [statistics.median(of[name]) if name in of else None for of in theirs_ms.values()]
+        MADE.extend({"work": name, "by": by, "threads": a.threads, "ms": v} for by, v in zip(["ours", *theirs_ms], [m, *peers]) if v)
         print(f"| {name} | {m:.1f} | {rate:.1f} |" + "".join(f" {p:.1f} | {p / m:.2f} |" if p else " - | - |" for p in peers), flush=True)
 
 
