@@ -35,7 +35,7 @@ impl Packed {
         let registers = k.div_ceil(lanes);
         let mut panels = vec![0.0; registers * lanes * channels];
         let mut start = vec![f32::NEG_INFINITY; registers * lanes];
-        for j in 0..k {
+        for (j, start) in start.iter_mut().enumerate().take(k) {
             let (first, count) = panel_of(j / lanes, registers);
             let at = first * lanes * channels + j - first * lanes;
             let mut half = 0.0;
@@ -44,7 +44,7 @@ impl Packed {
                 panels[at + c * count * lanes] = (v - m) as f32;
                 half += (v - m) * (v + m) / 2.0;
             }
-            start[j] = -half as f32;
+            *start = -half as f32;
         }
         Self { panels, start, channels }
     }
@@ -162,8 +162,8 @@ impl<const M: usize, const V: usize> WithSimd for Tile<'_, M, V> {
         let mut fours: [&[[f32; STEP]]; M] = [&[]; M];
         unrolled!(m < M, { fours[m] = self.rows[m][..channels].as_chunks().0 });
         let whole = channels / STEP;
-        for k in 0..whole {
-            let w = &S::as_simd_f32s(&self.panel[k * STEP * wide..(k + 1) * STEP * wide]).0[..STEP * V];
+        for (k, w) in self.panel.chunks_exact(STEP * wide).enumerate() {
+            let w = &S::as_simd_f32s(w).0[..STEP * V];
             unrolled!(j < STEP, {
                 unrolled!(m < M, {
                     let v = simd.splat_f32s(fours[m][k][j]);

@@ -12,7 +12,7 @@ from typing import Any, Callable, Mapping, Optional
 import napari
 import numpy as np
 import pandas as pd
-from napari.layers import Image
+from napari.layers import Image, Shapes
 from napari.qt.threading import thread_worker
 from napari.utils.colormaps import DirectLabelColormap
 from qtpy.QtCore import QSize, Qt, QTimer
@@ -63,6 +63,24 @@ def placement(layer: Image, factor: float) -> dict[str, Any]:
         "scale": layer.scale * factor, "translate": layer.translate + centre, "rotate": layer.rotate, "shear": layer.shear,
         "affine": layer.affine.affine_matrix, "units": layer.units,
     }
+
+
+def areas_of(shapes: Shapes, image: Image) -> list[list[list[float]]]:
+    """Polygons, rectangles and ellipses as the parameter `roi`: [x, y] in pixels of the image, from its corner. Raises Trouble."""
+    if shapes.ndim != 2:
+        raise Trouble(f'"{shapes.name}" has {shapes.ndim} dimensions, a slide has two. Draw the region in a Shapes layer of two.')
+    out = []
+    for kind, corners in zip(shapes.shape_type, shapes.data):
+        if kind in ("line", "path"):
+            continue
+        if kind == "ellipse":  # the corners are those of the rectangle around it
+            turn = np.linspace(0, 2 * np.pi, 64, endpoint=False)[:, None]
+            corners = corners.mean(0) + np.cos(turn) * (corners[1] - corners[0]) / 2 + np.sin(turn) * (corners[2] - corners[1]) / 2
+        at = [image.world_to_data(shapes.data_to_world(corner)) for corner in corners]
+        out.append([[float(x) + 0.5, float(y) + 0.5] for y, x in at])
+    if not out:
+        raise Trouble(f'"{shapes.name}" has no area. Draw a polygon, a rectangle or an ellipse in it, or choose the whole slide.')
+    return out
 
 
 def colormap(classes: list[dict[str, Any]]) -> DirectLabelColormap:
@@ -138,7 +156,7 @@ class Panel(QWidget):  # type: ignore[misc, unused-ignore] # where no Qt binding
         self._list_layers()
 
     def _build(self) -> None:
-        self.layer, self.device, self.mpp = QComboBox(), QComboBox(), QDoubleSpinBox()
+        self.layer, self.region, self.device, self.mpp = QComboBox(), QComboBox(), QComboBox(), QDoubleSpinBox()
         self.layer.currentIndexChanged.connect(self._show_mpp)
         self.device.addItems(["auto", "cpu", "gpu"])
         self.mpp.setDecimals(4)
@@ -167,7 +185,10 @@ class Panel(QWidget):  # type: ignore[misc, unused-ignore] # where no Qt binding
 
         form, tiles, box = QFormLayout(), QFormLayout(), QVBoxLayout(self)
         for to, rows in (
-            (form, {"Slide": self.layer, "Micrometres a pixel": self.mpp, "Classes": self.k, "Seed": self.seed, "Device": self.device}),
+            (form, {
+                "Slide": self.layer, "Region": self.region, "Micrometres a pixel": self.mpp, "Classes": self.k, "Seed": self.seed,
+                "Device": self.device,
+            }),
             (tiles, {"Tiles": self.n, "Side in pixels": self.size_px, "Steps": self.steps}),
         ):
             for name, widget in rows.items():
@@ -185,17 +206,25 @@ class Panel(QWidget):  # type: ignore[misc, unused-ignore] # where no Qt binding
     # What the user chose
 
     def _list_layers(self, _event: Any = None) -> None:
-        chosen = self.layer.currentData()
-        layers = [a for a in self._viewer.layers if isinstance(a, Image) and "histoloom" not in a.metadata]
-        self.layer.blockSignals(True)
-        self.layer.clear()
-        for a in layers:
-            self.layer.addItem(a.name, a)
+        slide = self.layer.currentData()
+        images = [a for a in self._viewer.layers if isinstance(a, Image) and "histoloom" not in a.metadata]
+        self._offer(self.layer, [(a.name, a) for a in images], len(images) - 1)
+        shapes = [a for a in self._viewer.layers if isinstance(a, Shapes)]
+        self._offer(self.region, [("whole slide", None), *((a.name, a) for a in shapes)], 0)
+        for a in [*images, *shapes]:
             a.events.name.connect(self._list_layers)  # once, however often
-        self.layer.setCurrentIndex(layers.index(chosen) if chosen in layers else len(layers) - 1)
-        self.layer.blockSignals(False)
-        if self.layer.currentData() is not chosen:
+        if self.layer.currentData() is not slide:
             self._show_mpp()
+
+    def _offer(self, box: QComboBox, choices: list[tuple[str, Any]], otherwise: int) -> None:
+        """Fills a list; what was chosen stays so, or the choice of that number is taken."""
+        chosen = box.currentData()
+        box.blockSignals(True)
+        box.clear()
+        for name, layer in choices:
+            box.addItem(name, layer)
+        box.setCurrentIndex(next((i for i, (_, layer) in enumerate(choices) if layer is chosen), otherwise))
+        box.blockSignals(False)
 
     def _show_mpp(self, _index: int = 0) -> None:
         """What the layer tells stands there and cannot be changed; what it does not is the user's to enter."""
@@ -218,10 +247,14 @@ class Panel(QWidget):  # type: ignore[misc, unused-ignore] # where no Qt binding
             )
         if not MPP_RANGE[0] <= mpp <= MPP_RANGE[1]:
             raise Trouble(f'"{layer.name}" has {mpp:g} micrometres a pixel; it must be {MPP_RANGE[0]} to {MPP_RANGE[1]}. Correct its scale or units.')
+        shapes = self.region.currentData()
+        region = {} if shapes is None else {"roi": areas_of(shapes, layer)}
         self._context = self._context or histoloom.Context()
         self._slide = self._context.open(pixels, mpp, name=layer.name, id=layer.source.path)
         try:
-            job = self._context.start("cluster", self._slide, k=self.k.value(), seed=self.seed.value(), device=self.device.currentText())
+            job = self._context.start(
+                "cluster", self._slide, k=self.k.value(), seed=self.seed.value(), device=self.device.currentText(), **region
+            )
         except Exception:
             self._slide.close()
             raise

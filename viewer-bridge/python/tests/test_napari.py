@@ -14,7 +14,7 @@ import dask.array
 import napari
 import numpy as np
 import openslide
-from napari.layers import Image, Labels
+from napari.layers import Image, Labels, Shapes
 from qtpy.QtWidgets import QApplication
 
 import histoloom
@@ -97,6 +97,37 @@ def check_map(viewer, panel, image, levels) -> None:
     assert labels.colormap.map(0)[3] == 0, "no colour where there is no class"
 
 
+def check_region(viewer, panel, image, levels) -> None:
+    """Areas of a Shapes layer, wherever and however it lies, become a region of the slide; lines do not."""
+    panel.region.setCurrentIndex(panel.region.findText("whole slide"))
+    shapes = Shapes(name="region", scale=(2, 2), translate=(30, 20), units=image.units)
+    viewer.add_layer(shapes)
+    panel.region.setCurrentIndex(panel.region.findText("region"))
+    assert "no area" in clicked(panel, panel.run)
+    corners = np.array([(98, 203), (98, 697), (899, 697), (899, 203)])  # rows and columns of the image's pixels, from its corner
+
+    def drawn(points):
+        return np.array([shapes.world_to_data(image.data_to_world(point - 0.5)) for point in points])
+
+    shapes.add(drawn(corners[:2]), shape_type="line")
+    shapes.add(drawn(corners), shape_type="rectangle")
+    assert np.allclose(_napari.areas_of(shapes, image), [corners[:, ::-1]])
+    shapes.add(drawn(np.array([(0, 0), (0, 90), (60, 90), (60, 0)])), shape_type="ellipse")
+    ellipse = np.array(_napari.areas_of(shapes, image)[1])
+    assert np.allclose((((ellipse - (45, 30)) / (45, 30)) ** 2).sum(1), 1), ellipse
+    shapes.data = shapes.data[:2]
+    said = clicked(panel, panel.run)
+    made = viewer.layers[-1]
+    own = histoloom.cluster(levels, 0.499, k=3, seed=1, device="cpu", roi=[corners[:, ::-1].tolist()])
+    assert isinstance(made, Labels) and (made.data == own.labels).all() and "3 classes" in said, said
+    cell = own.summary["map"]["cell_px"]
+    inside = np.argwhere(made.data) * cell
+    assert len(inside) and (inside >= corners[0] - cell).all() and (inside < corners[2]).all()
+    viewer.layers.remove(made)
+    viewer.layers.remove(shapes)
+    assert panel.region.currentText() == "whole slide" and panel.region.count() == 1
+
+
 def main(path: str, out: str) -> None:
     sys.excepthook = lambda *e: (raised.append(e), traceback.print_exception(*e))
     pixels = np.asarray(openslide.OpenSlide(path).read_region((600, 900), 0, (SIDE, SIDE)).convert("RGB"))
@@ -126,6 +157,7 @@ def main(path: str, out: str) -> None:
     assert len(turns) > 20 and waited < 2, "jobs do not hold up the window"
     assert "3 classes" in finished(panel), panel.said.text()
     check_map(viewer, panel, image, levels)
+    check_region(viewer, panel, image, levels)
 
     panel.n.setValue(1)
     panel.size_px.setValue(128)
