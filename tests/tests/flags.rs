@@ -155,7 +155,7 @@ fn a_slide_is_planted_by_the_command_and_too_little_is_refused() {
 const BETWEEN_DEVICES: f64 = 0.05;
 
 #[test]
-#[ignore = "more than half an hour on a software adapter; ./x deep runs it"]
+#[ignore = "some ten minutes on a software adapter; ./x deep runs it"]
 fn the_verdict_on_the_gpu_path_is_that_of_the_cpu() {
     let dir = tempfile::tempdir().expect("a folder");
     run(histoloom()
