@@ -54,6 +54,22 @@ fn networks_on_a_gpu_agree_with_the_cpu_within_the_stated_tolerance() {
 }
 
 #[test]
+fn threads_that_read_from_one_device_at_once_all_get_their_values() {
+    let Some((ops, _)) = opened() else { return };
+    std::thread::scope(|s| {
+        for t in 0..8 {
+            let ops = &ops;
+            s.spawn(move || {
+                for i in 0..100 {
+                    let x = [Planes::new(4, 1, 1, vec![t as f32, i as f32, 1.0, 2.0]).unwrap()];
+                    assert_eq!(ops.download(ops.upload(&x)).unwrap(), x);
+                }
+            });
+        }
+    });
+}
+
+#[test]
 fn each_kernel_agrees_with_the_cpu_engine_at_awkward_sizes() {
     let Some((ops, _)) = opened() else { return };
     let on_cpu = |f: fn(&CpuOps) -> Vec<Vec<Planes>>| cpu(2).run(|| Ok(f(&CpuOps::default()))).unwrap();

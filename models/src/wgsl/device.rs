@@ -6,7 +6,8 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, mpsc};
+use std::time::Duration;
 
 use histoloom_core::{Error, Result};
 use parking_lot::Mutex;
@@ -19,6 +20,8 @@ const DISPATCHES: usize = 256;
 const WORK: u64 = 50_000_000_000;
 /// Bytes of unused buffers that are kept.
 const UNUSED: u64 = 1 << 30;
+/// How long another thread may take to call back what is done.
+const CALLED_BACK: Duration = Duration::from_secs(60);
 /// Storage buffers a kernel reads.
 const READS: usize = 5;
 
@@ -286,18 +289,18 @@ impl Gpu {
         let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
         let to = self.device.create_buffer(&wgpu::BufferDescriptor { label: None, size: bytes.max(4), usage, mapped_at_creation: false });
         self.hand_over(&mut self.asked.lock(), Some((&values.buffer, &to, bytes)));
-        let mapped: Arc<OnceLock<bool>> = Arc::default();
-        let told = mapped.clone();
-        to.map_async(wgpu::MapMode::Read, .., move |result| {
-            told.get_or_init(|| result.is_ok());
-        });
+        let (tell, told) = mpsc::channel();
+        to.map_async(wgpu::MapMode::Read, .., move |result| drop(tell.send(result)));
         let waited = self.device.poll(wgpu::PollType::wait_indefinitely());
         if let Some(why) = self.fault.get() {
             return Err(self.error(why));
         }
         waited.map_err(|e| self.error(&e.to_string()))?;
-        if mapped.get() != Some(&true) {
-            return Err(self.error("its memory could not be read"));
+        // a thread that waits beside this one may be the one that calls back, a moment after this one has seen the work done
+        match told.recv_timeout(CALLED_BACK) {
+            Ok(Ok(())) => {}
+            Ok(Err(e)) => return Err(self.error(&e.to_string())),
+            Err(_) => return Err(self.error("its memory could not be read")),
         }
         let view = to.get_mapped_range(..).map_err(|e| self.error(&e.to_string()))?;
         Ok(view.as_chunks().0.iter().take(n).map(|b| f32::from_ne_bytes(*b)).collect())
