@@ -2,7 +2,7 @@
 //!
 //! ```
 //! let job = histoloom_core::Job::new();
-//! job.stage("embed", 10);
+//! job.stage("looking at the tissue", 10);
 //! job.advance(4);
 //! assert_eq!(job.progress().done, 4);
 //! job.cancel();
@@ -20,7 +20,7 @@ use crate::{Error, Result, memory};
 /// What a host sees when it polls.
 #[derive(Clone, Debug, Default)]
 pub struct Progress {
-    /// Name of the stage, in the order of the pipeline.
+    /// Name of the stage, in the order of the pipeline: words that users are shown, at most 39 bytes.
     pub stage: &'static str,
     /// Items done in this stage.
     pub done: u64,
@@ -59,7 +59,7 @@ impl Job {
         Self {
             cancelled: Arc::default(),
             done: AtomicU64::new(0),
-            stage: Mutex::new(Stage { name: "queued", total: 0, since: Instant::now() }),
+            stage: Mutex::new(Stage { name: "waiting", total: 0, since: Instant::now() }),
             partial: Mutex::new(None),
             notes: Mutex::new(Vec::new()),
         }

@@ -6,6 +6,7 @@
 //! [`LatentCodec`], [`Denoiser`] and [`Op`]; nothing here knows burn, wgpu, wasmtime or libc.
 #![forbid(unsafe_code)]
 
+mod ahead;
 pub mod annotations;
 pub mod atlas;
 pub mod cache;

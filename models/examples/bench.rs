@@ -1,6 +1,7 @@
 //! Times the shipped networks and a ViT-S/16 of made-up weights on one device: `bench [--device cpu] [--threads N] [--rounds N]`; with
-//! `--rows FILE --channels C --k K` k-means on the rows of that file instead, with `--published DIR` an imported network. One JSON object a line: wall and
-//! processor milliseconds. `reference/bench.py` runs it beside PyTorch on the same weights.
+//! `--only TEXT` those with it in their names; with `--rows FILE --channels C --k K` k-means on the rows of that file instead, with `--published DIR` an imported network, with `--numbers FILE` no
+//! times but what the networks are given and make of it. One JSON object a line: wall and processor milliseconds. `reference/bench.py` runs it beside
+//! PyTorch on the same weights.
 #![allow(clippy::print_stdout, reason = "a command-line tool")]
 
 use std::path::Path;
@@ -39,7 +40,7 @@ fn median(mut values: Vec<f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(0.0)
 }
 
-fn time(rounds: usize, mut f: impl FnMut() -> Result<()>) -> Result<Timing> {
+fn time(rounds: usize, f: &mut dyn FnMut() -> Result<()>) -> Result<Timing> {
     f()?;
     let (mut wall, mut cpu) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
@@ -100,31 +101,78 @@ fn main() -> Result<()> {
     if !published.is_empty() {
         return published_network(&engine, Path::new(&published), rounds);
     }
+    let numbers = option("--numbers", "");
+    if !numbers.is_empty() {
+        return write_numbers(&engine, Path::new(&numbers));
+    }
     let (encoder, codec, denoiser) = (engine.encoder()?, engine.codec()?, engine.denoiser()?);
     println!("{} ({}), medians of {rounds}", engine.device().name, engine.device().kind);
-    let noise = |seed, c: usize| Planes::new(c, 32, 32, rng::noise(seed, 0, 0, c * 1024));
-    let picture = |side: u32, i: u32| RgbImage::from_fn(side, side, |x, y| image::Rgb([(x * 3 + i) as u8, y as u8, 200]));
     let windows: Vec<RgbImage> = (0..8).map(|i| picture(320, i)).collect();
-    let (x, c) = (vec![noise(1, denoiser.channels())?; 2], vec![noise(2, denoiser.condition_channels())?; 2]);
+    let (x, c) = (vec![latents(1, denoiser.channels())?; 2], vec![latents(2, denoiser.condition_channels())?; 2]);
     let tile = [picture(256, 0)];
-    show("encoder, one 320 px window", &time(rounds, || encoder.embed(&windows[..1]).map(drop))?);
-    show("encoder, eight 320 px windows", &time(rounds, || encoder.embed(&windows).map(drop))?);
-    show("denoising step with guidance, 32 x 32 latents", &time(rounds, || denoiser.velocity(&x, &c, 0.5, 0.0).map(drop))?);
-    show("encode, 256 px", &time(rounds, || codec.encode(&tile).map(drop))?);
-    show("decode, 256 px", &time(rounds, || codec.decode(&x[..1]).map(drop))?);
-    let refiner = engine.refiner()?;
-    let whole = || {
-        (0..6).try_for_each(|_| denoiser.velocity(&x, &c, 0.75, 0.0).map(drop))?;
-        (0..2).try_for_each(|_| refiner.velocity(&x[..1], &c[..1], 0.25, 0.0).map(drop))?;
-        codec.decode(&x[..1]).map(drop)
+    let only = option("--only", "");
+    let measure = |name: &str, f: &mut dyn FnMut() -> Result<()>| -> Result<()> {
+        if name.contains(&only) {
+            show(name, &time(rounds, f)?);
+        }
+        Ok(())
     };
-    show("tile of 256 px: 6 steps with guidance, 2 of the refiner, decode", &time(rounds, whole)?);
+    measure("encoder, one 320 px window", &mut || encoder.embed(&windows[..1]).map(drop))?;
+    measure("encoder, eight 320 px windows", &mut || encoder.embed(&windows).map(drop))?;
+    // another condition each time, for what a condition says is kept; the tile below has one for all its steps, as tiles do
+    let mut other = c.clone();
+    measure("denoising step with guidance, 32 x 32 latents", &mut || {
+        other[0].data[0] += 1.0;
+        denoiser.velocity(&x, &other, 0.5, 0.0).map(drop)
+    })?;
+    measure("encode, 256 px", &mut || codec.encode(&tile).map(drop))?;
+    measure("decode, 256 px", &mut || codec.decode(&x[..1]).map(drop))?;
+    let refiner = engine.refiner()?;
+    measure("tile of 256 px: 6 steps with guidance, 2 of the refiner, decode", &mut || {
+        other[0].data[0] += 1.0;
+        (0..6).try_for_each(|_| denoiser.velocity(&x, &other, 0.75, 0.0).map(drop))?;
+        (0..2).try_for_each(|_| refiner.velocity(&x[..1], &other[..1], 0.25, 0.0).map(drop))?;
+        codec.decode(&x[..1]).map(drop)
+    })?;
     let small = vit_small(&engine)?;
     let windows: Vec<RgbImage> = (0..8).map(|i| picture(224, i)).collect();
-    show("ViT-S/16, one 224 px tile", &time(rounds, || small.embed(&windows[..1]).map(drop))?);
-    show("ViT-S/16, eight 224 px tiles", &time(rounds, || small.embed(&windows).map(drop))?);
+    measure("ViT-S/16, one 224 px tile", &mut || small.embed(&windows[..1]).map(drop))?;
+    measure("ViT-S/16, eight 224 px tiles", &mut || small.embed(&windows).map(drop))?;
     println!("peak memory {:.0} MB", peak_mb());
     Ok(())
+}
+
+fn picture(side: u32, i: u32) -> RgbImage {
+    RgbImage::from_fn(side, side, |x, y| image::Rgb([(x * 3 + i) as u8, y as u8, 200]))
+}
+
+fn latents(seed: u64, channels: usize) -> Result<Planes> {
+    Planes::new(channels, 32, 32, rng::noise(seed, 0, 0, channels * 1024))
+}
+
+/// Runs each shipped network once; its inputs and outputs as a safetensors file.
+fn write_numbers(engine: &Engine, file: &Path) -> Result<()> {
+    let (encoder, codec, denoiser) = (engine.encoder()?, engine.codec()?, engine.denoiser()?);
+    let (x, condition) = ([latents(1, denoiser.channels())?], [latents(2, denoiser.condition_channels())?]);
+    let (window, tile) = ([picture(320, 0)], [picture(256, 0)]);
+    let planes = [
+        ("x", x[0].clone()),
+        ("condition", condition[0].clone()),
+        ("embedding", encoder.embed(&window)?.remove(0)),
+        ("velocity", denoiser.velocity(&x, &condition, 0.5, 0.0)?.remove(0)),
+        ("encoded", codec.encode(&tile)?.remove(0)),
+    ];
+    let [window, tile] = [window, tile].map(|[picture]| picture);
+    let pictures = [("window", window), ("tile", tile), ("decoded", codec.decode(&x)?.remove(0))];
+    let shape_of = |p: &Planes| vec![p.channels, p.height, p.width];
+    let of_planes = planes.iter().map(|(name, p)| (*name, Dtype::F32, shape_of(p), p.data.iter().flat_map(|v| v.to_le_bytes()).collect()));
+    let of_pictures =
+        pictures.iter().map(|(name, p)| (*name, Dtype::U8, vec![p.height() as usize, p.width() as usize, 3], p.as_raw().clone()));
+    let all: Vec<(&str, Dtype, Vec<usize>, Vec<u8>)> = of_planes.chain(of_pictures).collect();
+    let views: std::result::Result<Vec<_>, _> =
+        all.iter().map(|(name, kind, shape, bytes)| Ok((name, TensorView::new(*kind, shape.clone(), bytes)?))).collect();
+    let internal = |e: safetensors::SafeTensorError| Error::internal(format!("{}: {e}", file.display()));
+    safetensors::serialize_to_file(views.map_err(internal)?, None, file).map_err(internal)
 }
 
 /// Clusters the rows of a file of little-endian f32 as a cluster job does.
@@ -133,7 +181,7 @@ fn kmeans(file: &str, channels: usize, k: usize, threads: usize, rounds: usize) 
     let data: Vec<f32> = bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
     let (rows, mut inertia) = (cluster::Rows { data: &data, channels }, 0.0);
     let timing = histoloom_core::pool::pool(threads)?.install(|| {
-        time(rounds, || {
+        time(rounds, &mut || {
             inertia = cluster::fit(rows, k, 1, &Job::new())?.inertia;
             Ok(())
         })
@@ -148,10 +196,10 @@ fn kmeans(file: &str, channels: usize, k: usize, threads: usize, rounds: usize) 
 /// The passes of HTD-LDM at the size it was published for: a tile of 256 px.
 fn published_network(engine: &Engine, dir: &Path, rounds: usize) -> Result<()> {
     let net = engine.paper(dir)?;
-    let latents = |seed| Planes::new(3, 64, 64, rng::noise(seed, 0, 0, 3 * 4096));
-    let (x, reduced) = ([latents(1)?], [latents(2)?]);
-    show("HTD-LDM, one step of a 256 px tile", &time(rounds, || net.denoiser.eps(&x, &reduced, 500).map(drop))?);
-    show("HTD-LDM, decode 256 px", &time(rounds, || net.codec.decode(&x).map(drop))?);
+    let made_up = |seed| Planes::new(3, 64, 64, rng::noise(seed, 0, 0, 3 * 4096));
+    let (x, reduced) = ([made_up(1)?], [made_up(2)?]);
+    show("HTD-LDM, one step of a 256 px tile", &time(rounds, &mut || net.denoiser.eps(&x, &reduced, 500).map(drop))?);
+    show("HTD-LDM, decode 256 px", &time(rounds, &mut || net.codec.decode(&x).map(drop))?);
     println!("peak memory {:.0} MB", peak_mb());
     Ok(())
 }

@@ -69,20 +69,17 @@ def peers(threads, folder):
 
 
 def runtimes(net, args, threads, path):
-    """{peer: callable} of one network: PyTorch, and what runs it as ONNX where that is installed and agrees with PyTorch."""
+    """{peer: callable} of one network: PyTorch, and whatever else is installed and agrees with it."""
     import torch
 
     made, right = {"PyTorch": lambda: net(*args)}, net(*args)
-    try:
-        torch.onnx.export(net, args, path, dynamo=True, external_data=False, optimize=True, verbose=False)
-    except Exception as e:  # whatever the exporter lacks
-        print(f"no ONNX: {type(e).__name__}: {str(e)[:200]}", file=sys.stderr)
-        return made
-    values = [a.numpy() for a in args]
-    for peer, load in (("onnxruntime", onnxruntime), ("OpenVINO", openvino)):
+    for peer, load in (("onnxruntime", onnxruntime), ("OpenVINO", openvino), ("ncnn", ncnn)):
         try:
-            run = load(path, values, threads)
+            run = load(net, args, path, threads)
         except ImportError:
+            continue
+        except Exception as e:  # whatever its converter lacks
+            print(f"not in {peer}: {type(e).__name__}: {str(e)[:200]}", file=sys.stderr)
             continue
         off = float((torch.from_numpy(run()) - right).norm() / right.norm())
         assert off < 1e-4, f"{peer} is off by {off}"
@@ -90,9 +87,19 @@ def runtimes(net, args, threads, path):
     return made
 
 
-def onnxruntime(path, values, threads):
+def exported(net, args, path):
+    """The network as an ONNX file, made once, and its inputs as arrays."""
+    import torch
+
+    if not os.path.exists(path):
+        torch.onnx.export(net, args, path, dynamo=True, external_data=False, optimize=True, verbose=False)
+    return path, [a.numpy() for a in args]
+
+
+def onnxruntime(net, args, path, threads):
     import onnxruntime as ort
 
+    path, values = exported(net, args, path)
     options = ort.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = threads, 3
     session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
@@ -100,12 +107,72 @@ def onnxruntime(path, values, threads):
     return lambda: session.run(None, feed)[0]
 
 
-def openvino(path, values, threads):
+def openvino(net, args, path, threads):
     import openvino as ov
 
+    path, values = exported(net, args, path)
     settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
     model = ov.Core().compile_model(path, "CPU", settings)
     return lambda: next(iter(model(values).values()))
+
+
+def ncnn(net, args, path, threads):
+    """In f32 with its Winograd kernels. It takes one item at a time."""
+    import ncnn as nc
+    import numpy as np
+    import pnnx
+
+    base = path.removesuffix(".onnx")
+    pnnx.export(net, f"{base}.pt", tuple(a[:1] for a in args), fp16=False)
+    loaded = nc.Net()
+    loaded.opt.num_threads = threads
+    for half in ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic", "use_bf16_storage"):
+        setattr(loaded.opt, half, False)
+    assert loaded.load_param(f"{base}.ncnn.param") == 0 and loaded.load_model(f"{base}.ncnn.bin") == 0
+    items = [[nc.Mat(np.ascontiguousarray(a[i].numpy())).clone() for a in args] for i in range(len(args[0]))]
+
+    def one(inputs):
+        extractor = loaded.create_extractor()
+        for n, value in enumerate(inputs):
+            extractor.input(f"in{n}", value)
+        return np.array(extractor.extract("out0")[1])
+
+    return lambda: np.stack([one(inputs) for inputs in items])
+
+
+def errors(a):
+    """How far our networks and PyTorch's are from PyTorch's in double precision, on what our runner was given."""
+    import torch
+    from safetensors.torch import load_file
+
+    import autoencoder
+    import denoiser
+    import efficientnet_lite0
+
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([a.runner, "--threads", str(a.threads), "--numbers", f"{folder}/numbers"], check=True, capture_output=True)
+        given = load_file(f"{folder}/numbers")
+    trunk = efficientnet_lite0.load(f"{WEIGHTS}/efficientnet_lite0.safetensors")
+    (enc, dec), net = autoencoder.load(), denoiser.Denoiser().eval()
+    net.load_state_dict({k: v.float() for k, v in load_file(f"{WEIGHTS}/he_denoiser.safetensors").items()})
+    projection = load_file(f"{WEIGHTS}/encoder_projection.safetensors")
+    made = {
+        "embedding": lambda f: torch.einsum("oc,bchw->bohw", f(projection["projection"]), f(trunk)(pixels("window", f)) - f(projection["mean"])[:, None, None]),
+        "velocity": lambda f: f(net)(f(given["x"][None]), f(given["condition"][None]), f(torch.tensor([0.5])), f(torch.tensor([0.0]))),
+        "encoded": lambda f: f(enc)(pixels("tile", f) / 255),
+        "decoded": lambda f: (f(dec)(f(given["x"][None])) * 255).clamp(0, 255).round().permute(0, 2, 3, 1),
+    }
+
+    def pixels(name, f):
+        return f(given[name].permute(2, 0, 1)[None].float())
+
+    print("\n| output | relative error of ours | of PyTorch's |\n|---|---|---|")
+    for name, run in made.items():
+        # in this order: a network stays in double precision
+        single, double = run(lambda v: v.float()), run(lambda v: v.double())
+        ours, theirs = (float((v.double() - double).norm() / double.norm()) for v in (given[name][None], single))
+        print(f"| {name} | {ours:.1e} | {theirs:.1e} |", flush=True)
+        MADE.append({"work": f"error of {name}", "ours": ours, "PyTorch": theirs})
 
 
 def kmeans_rows(path, channels):
@@ -228,19 +295,41 @@ def grown(path, slide, side):
     write_tiff(path, levels)
 
 
-def growth(command, slide, sides=(5120, 10240, 20480)):
-    """Seconds to the first map and to the last file, processor seconds and peak RSS while the area grows fourfold."""
-    print("\n| slide, px | first map, s | whole, s | processor, s | grows with the area to the power of | peak RSS MiB |\n|---|---|---|---|---|---|")
+def encoder_s(a):
+    """Seconds that the encoder takes for a window when it does nothing else."""
+    out = subprocess.run([a.runner, "--threads", str(a.threads), "--rounds", "3"], check=True, capture_output=True, text=True).stdout
+    return next(json.loads(line)["ms"] for line in out.splitlines() if "eight 320 px windows" in line) / 8e3
+
+
+def windows_in(map_dir):
+    """Windows of 32 x 32 cells with tissue: what was embedded, each in two orientations."""
+    import numpy as np
+    from PIL import Image
+
+    labels = np.asarray(Image.open(f"{map_dir}/labels.png")) > 0
+    rows, columns = (-(-side // 32) for side in labels.shape)
+    padded = np.pad(labels, ((0, 32 * rows - labels.shape[0]), (0, 32 * columns - labels.shape[1])))
+    return 2 * int(padded.reshape(rows, 32, columns, 32).any((1, 3)).sum())
+
+
+def growth(a, slide, sides=(5120, 10240, 20480)):
+    """Seconds to the first map and to the last file, processor seconds and peak RSS while the area grows fourfold; and what the windows alone
+    take at the encoder's own rate, measured right before and after."""
+    print("\n| slide, px | first map, s | whole, s | windows at the encoder's rate, s | whole / that | processor, s | grows with the area to the power of | peak RSS MiB |")
+    print("|---|---|---|---|---|---|---|---|")
     before = None
     for side in sides:
         with tempfile.TemporaryDirectory() as d:
             grown(f"{d}/slide.tif", slide, side)
-            argv = [command, "cluster", f"{d}/slide.tif", "--mpp", "0.25", "--out", f"{d}/map", "--k", "8", "--device", "cpu", "--quiet"]
+            argv = [a.command, "cluster", f"{d}/slide.tif", "--mpp", "0.25", "--out", f"{d}/map", "--k", "8", "--device", "cpu", "--quiet", "--threads", str(a.threads)]
+            alone = encoder_s(a)
             out = subprocess.run([sys.executable, "-c", LAUNCH, *argv, "--preview", f"{d}/preview.png"], check=True, capture_output=True, text=True)
             whole, kb, cpu, first = (float(v) for v in out.stdout.split()[-4:])
+            least = windows_in(f"{d}/map") * (alone + encoder_s(a)) / 2
         power = "-" if before is None else f"{math.log(cpu / before, 4):.2f}"
-        MADE.append({"work": f"cluster, {side} px a side", "by": "ours", "first_map_s": first, "s": whole, "processor_s": cpu, "rss_mib": kb / 1024})
-        print(f"| {side} x {side} | {first:.1f} | {whole:.1f} | {cpu:.1f} | {power} | {kb / 1024:.0f} |", flush=True)
+        row = {"first_map_s": first, "s": whole, "least_s": least, "processor_s": cpu, "rss_mib": kb / 1024}
+        MADE.append({"work": f"cluster, {side} px a side", "by": "ours", "threads": a.threads, **row})
+        print(f"| {side} x {side} | {first:.1f} | {whole:.1f} | {least:.1f} | {whole / least:.2f} | {cpu:.1f} | {power} | {kb / 1024:.0f} |", flush=True)
         before = cpu
 
 
@@ -284,14 +373,17 @@ def machine():
 
 def measure(a):
     if a.growth:
-        growth(a.command, os.path.join(HERE, "../../viewer-bridge/data/CMU-1-Small-Region.svs"))
+        growth(a, os.path.join(HERE, "../../viewer-bridge/data/CMU-1-Small-Region.svs"))
         return
     if a.published:
         with tempfile.TemporaryDirectory() as folder:
             compare(a, published(a.command, folder, a.threads), ["--published", f"{folder}/htd", "--rounds", "1"])
         return
     with tempfile.TemporaryDirectory() as folder:
-        compare(a, peers(a.threads, folder), [])
+        theirs = peers(a.threads, folder)
+        compare(a, theirs, [])
+        if theirs:
+            errors(a)
     for channels, k in ((32, 16), (384, 100)):
         compare_kmeans(a, channels, k)
     print("A 320 px window of the encoder is a 256 px tile and its margins: windows a second are tiles a second.")

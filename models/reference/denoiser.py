@@ -52,7 +52,7 @@ class Attention(nn.Module):
     def forward(self, x):
         b, c, h, w = x.shape
         t = self.norm(x).flatten(2).transpose(1, 2)  # [b, hw, c]
-        q, k, v = self.qkv(t).view(b, h * w, 3, self.heads, c // self.heads).permute(2, 0, 3, 1, 4).unbind(0)
+        q, k, v = (u.reshape(b, h * w, self.heads, c // self.heads).transpose(1, 2) for u in self.qkv(t).chunk(3, -1))
         a = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(b, h * w, c)
         return x + self.out(a).transpose(1, 2).reshape(b, c, h, w)
 

@@ -54,10 +54,9 @@ impl<O: Ops> Res<O> {
         })
     }
 
-    /// `films` are the scales and shifts of all blocks, `c` what the condition says at this resolution.
-    fn forward(&self, ops: &O, x: &O::Map, films: &O::Map, c: &O::Map) -> O::Map {
-        let asked = ops.conv(c, Before::Plain, &self.asked, After::Plain);
-        let h = ops.conv(x, Before::NormSilu(&self.norm1), &self.conv1, After::Add(&asked));
+    /// `films` are the scales and shifts of all blocks, `asked` what the condition says to this one.
+    fn forward(&self, ops: &O, x: &O::Map, films: &O::Map, asked: &O::Map) -> O::Map {
+        let h = ops.conv(x, Before::NormSilu(&self.norm1), &self.conv1, After::Add(asked));
         let skip = self.skip.as_ref().map(|s| ops.conv(x, Before::Plain, s, After::Plain));
         ops.conv(&h, Before::NormFilmSilu(&self.norm2, films, self.film), &self.conv2, After::Add(skip.as_ref().unwrap_or(x)))
     }
@@ -84,6 +83,19 @@ impl<O: Ops> Attention<O> {
     fn forward(&self, ops: &O, x: &O::Map) -> O::Map {
         let qkv = ops.conv(x, Before::Norm(&self.norm), &self.qkv, After::Plain); // [b, 3c, h, w]
         ops.conv(&ops.attention(&qkv, self.heads), Before::Plain, &self.out, After::Add(x))
+    }
+}
+
+/// What the condition says to each block; it does not depend on x or t.
+pub struct Asked<O: Ops> {
+    down: [Vec<O::Map>; 3],
+    mid: [O::Map; 2],
+    up: [Vec<O::Map>; 3],
+}
+
+impl<O: Ops> Clone for Asked<O> {
+    fn clone(&self) -> Self {
+        Self { down: self.down.clone(), mid: self.mid.clone(), up: self.up.clone() }
     }
 }
 
@@ -175,46 +187,59 @@ impl<O: Ops> Denoiser<O> {
         ops.conv(&embedding, Before::Silu, &self.films, After::Plain)
     }
 
-    /// Noisy latents `[b, 16, h, w]` and conditions `[b, 56, h, w]`; out comes `[b, 16, h, w]`.
-    pub fn forward(&self, ops: &O, x: &[Planes], condition: &[Planes], t: f32, log2_mpp: f32) -> O::Map {
-        let e = &self.modulation(ops, t, log2_mpp);
-        let joined: Vec<Planes> = x.iter().zip(condition).map(|(x, c)| stacked(x, c)).collect();
-        let condition = ops.upload(condition);
-        let c0 = ops.conv(&condition, Before::Plain, &self.ask[0], After::Silu); // [b, asked, h, w]
+    /// Conditions `[b, 56, h, w]`, heard at every depth.
+    pub fn asked(&self, ops: &O, condition: &[Planes]) -> Asked<O> {
+        let c0 = ops.conv(&ops.upload(condition), Before::Plain, &self.ask[0], After::Silu); // [b, asked, h, w]
         let c1 = ops.conv(&c0, Before::Plain, &self.ask[1], After::Silu);
         let c2 = ops.conv(&c1, Before::Plain, &self.ask[2], After::Silu);
+        let one = |r: &Res<O>, c: &O::Map| ops.conv(c, Before::Plain, &r.asked, After::Plain);
+        let all = |level: &[Res<O>], c: &O::Map| level.iter().map(|r| one(r, c)).collect();
+        let down2 = self.down2.iter().map(|(r, _)| one(r, &c2)).collect();
+        Asked {
+            down: [all(&self.down0, &c0), all(&self.down1, &c1), down2],
+            mid: [one(&self.mid.0, &c2), one(&self.mid.2, &c2)],
+            up: [all(&self.up0, &c0), all(&self.up1, &c1), all(&self.up2, &c2)],
+        }
+    }
+
+    /// Noisy latents `[b, 16, h, w]`, conditions `[b, 56, h, w]` and what was [`Denoiser::asked`] of them; out comes `[b, 16, h, w]`.
+    pub fn forward(&self, ops: &O, x: &[Planes], condition: &[Planes], asked: &Asked<O>, t: f32, log2_mpp: f32) -> O::Map {
+        let e = &self.modulation(ops, t, log2_mpp);
+        let joined: Vec<Planes> = x.iter().zip(condition).map(|(x, c)| stacked(x, c)).collect();
         let mut skips = Vec::new();
         let mut x = ops.conv(&ops.upload(&joined), Before::Plain, &self.input, After::Plain);
-        for r in &self.down0 {
-            x = r.forward(ops, &x, e, &c0);
+        let [down0, down1, down2] = &asked.down;
+        for (r, asked) in self.down0.iter().zip(down0) {
+            x = r.forward(ops, &x, e, asked);
             skips.push(x.clone());
         }
         x = ops.conv(&x, Before::Plain, &self.pool0, After::Plain); // [b, w0, h/2, w/2]
-        for r in &self.down1 {
-            x = r.forward(ops, &x, e, &c1);
+        for (r, asked) in self.down1.iter().zip(down1) {
+            x = r.forward(ops, &x, e, asked);
             skips.push(x.clone());
         }
         x = ops.conv(&x, Before::Plain, &self.pool1, After::Plain); // [b, w1, h/4, w/4]
-        for (r, a) in &self.down2 {
-            x = a.forward(ops, &r.forward(ops, &x, e, &c2));
+        for ((r, a), asked) in self.down2.iter().zip(down2) {
+            x = a.forward(ops, &r.forward(ops, &x, e, asked));
             skips.push(x.clone());
         }
-        x = self.mid.0.forward(ops, &x, e, &c2);
-        x = self.mid.2.forward(ops, &self.mid.1.forward(ops, &x), e, &c2);
-        x = rise(ops, &self.up2, x, &mut skips, e, &c2);
+        x = self.mid.0.forward(ops, &x, e, &asked.mid[0]);
+        x = self.mid.2.forward(ops, &self.mid.1.forward(ops, &x), e, &asked.mid[1]);
+        let [up0, up1, up2] = &asked.up;
+        x = rise(ops, &self.up2, x, &mut skips, e, up2);
         x = ops.conv(&ops.upsample2(&x), Before::Plain, &self.grow1, After::Plain); // [b, w1, h/2, w/2]
-        x = rise(ops, &self.up1, x, &mut skips, e, &c1);
+        x = rise(ops, &self.up1, x, &mut skips, e, up1);
         x = ops.conv(&ops.upsample2(&x), Before::Plain, &self.grow0, After::Plain); // [b, w0, h, w]
-        x = rise(ops, &self.up0, x, &mut skips, e, &c0);
+        x = rise(ops, &self.up0, x, &mut skips, e, up0);
         ops.conv(&x, Before::NormSilu(&self.norm), &self.output, After::Plain)
     }
 }
 
 /// Residual blocks that take back what the way down left.
-fn rise<O: Ops>(ops: &O, level: &[Res<O>], mut x: O::Map, skips: &mut Vec<O::Map>, e: &O::Map, c: &O::Map) -> O::Map {
-    for r in level {
+fn rise<O: Ops>(ops: &O, level: &[Res<O>], mut x: O::Map, skips: &mut Vec<O::Map>, e: &O::Map, asked: &[O::Map]) -> O::Map {
+    for (r, asked) in level.iter().zip(asked) {
         let joined = skips.pop().map_or_else(|| x.clone(), |s| ops.concat(&x, &s));
-        x = r.forward(ops, &joined, e, c);
+        x = r.forward(ops, &joined, e, asked);
     }
     x
 }

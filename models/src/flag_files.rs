@@ -1,8 +1,9 @@
-//! What flags are held against: the calibrations and the index of training pictures that the manifest lists. In: the models folder. Out:
-//! the calibration that fits and the index, or why there is none. Never fails: without them tiles are `UNCALIBRATED`.
+//! What the manifest lists beside networks: calibrations and the index of training pictures, which flags are held against, and the atlas. In:
+//! the models folder. Out: the calibration that fits and the index, or why there is none: without them tiles are `UNCALIBRATED`.
 
 use std::path::Path;
 
+use histoloom_core::atlas::Atlas;
 use histoloom_core::flags::duplicates::Duplicates;
 use histoloom_core::flags::{Calibration, Networks};
 use histoloom_core::{Encoder, Error, Result, export};
@@ -11,6 +12,8 @@ use crate::weights::{self, Entry};
 
 /// What the manifest calls the kind of a calibration: one for maps with classes of their own, one for each atlas.
 const CALIBRATION: &str = "calibration";
+/// And an atlas.
+const ATLAS: &str = "atlas";
 /// The index's id in the manifest.
 const INDEX: &str = "he_training_index";
 
@@ -76,6 +79,16 @@ impl FlagFiles {
         let index = self.index.as_ref().map(|(_, s)| s.as_str()).map_err(String::as_str);
         calibrations.chain([("training index", index)]).collect()
     }
+}
+
+/// The atlas that came with the networks, and the SHA-256 of its file.
+pub fn atlas(dir: &Path) -> Result<(Atlas, String)> {
+    let found = listed(dir, |m| m.kind == ATLAS)?;
+    let with_sum = |path: &Path| {
+        let bytes = std::fs::read(path).map_err(|e| weights::refused(ATLAS, e.to_string(), weights::REINSTALL))?;
+        Ok((export::read_atlas(path)?, export::sha256(&bytes)))
+    };
+    opened(dir, found.first().ok_or_else(|| lacking(ATLAS))?, with_sum)
 }
 
 /// The entries of the manifest that are wanted.

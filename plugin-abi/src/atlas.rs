@@ -96,7 +96,7 @@ pub fn run(work: &AtlasWork, job: &Job) -> Result<ResultData> {
 /// The union of samples, read one after the other.
 fn all(samples: &[String], job: &Job) -> Result<histoloom_core::atlas::Sample> {
     let files = export::sample_files(samples)?;
-    job.stage("merge", files.len() as u64);
+    job.stage("joining samples", files.len() as u64);
     merged(files.iter().map(|file: &PathBuf| {
         job.check()?;
         let sample = export::read_sample(Path::new(file));
@@ -107,7 +107,7 @@ fn all(samples: &[String], job: &Job) -> Result<histoloom_core::atlas::Sample> {
 
 fn write(job: &Job, out: impl FnOnce() -> Result<Vec<PathBuf>>) -> Result<Vec<PathBuf>> {
     job.check()?;
-    job.stage("write", 1);
+    job.stage("writing files", 1);
     let files = out()?;
     job.advance(1);
     Ok(files)

@@ -104,7 +104,7 @@ fn planted(p: &Plant, engine: &Engine, source: &HostSource, job: &Job) -> histol
 }
 
 fn calibrated(p: &Calibrate, job: &Job) -> histoloom_core::Result<Value> {
-    job.stage("calibrate", 0);
+    job.stage("fitting thresholds", 0);
     let read = |dir: &String| Ok((PathBuf::from(dir), export::read_table(Path::new(dir))?));
     let tables = p.calibrate.iter().map(read).collect::<histoloom_core::Result<Vec<_>>>()?;
     let tests = p.test.iter().map(read).collect::<histoloom_core::Result<Vec<_>>>()?;

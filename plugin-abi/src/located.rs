@@ -28,7 +28,7 @@ pub fn models() -> Result<PathBuf> {
 
 /// The file that holds this code: the shared library, or the program it is linked into. Linux tells its whole path, whatever path it was
 /// loaded by and wherever the process has gone since.
-fn own_file() -> Option<PathBuf> {
+pub fn own_file() -> Option<PathBuf> {
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
     let here = models as *const () as usize;
     let holds = |line: &&str| {

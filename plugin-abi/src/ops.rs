@@ -61,7 +61,7 @@ pub fn run(p: &OpJob, job: &Job) -> histoloom_core::Result<ResultData> {
     let ours = source.synthetic && width == height && width.is_multiple_of(CELL_PX);
     let seams = if ours { windows::seams((width / LATENT_PX) as usize, LATENT_PX as usize) } else { Vec::new() };
     let seen = Seen { mpp: p.mpp.unwrap_or(MPP) as f32, seams: &seams, ..Seen::default() };
-    job.stage("ops", p.repeat.into());
+    job.stage("running ops", p.repeat.into());
     let (mut times, mut last) = (Vec::new(), None);
     for _ in 0..p.repeat {
         let began = Instant::now();

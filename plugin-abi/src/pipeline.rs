@@ -11,7 +11,7 @@ use histoloom_core::params::{
 use histoloom_core::semantic_map::{self, Encoders, SemanticMap, edit};
 use histoloom_core::synth::{Nets, SyntheticTile};
 use histoloom_core::{Encoder, Error, Job, eval, export, synth};
-use histoloom_models::{DeviceReport, Engine, import, weights};
+use histoloom_models::{DeviceReport, Engine, flag_files, import, weights};
 use histoloom_wasm_ops::Registry;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -20,10 +20,10 @@ use crate::atlas::{self, AtlasWork};
 use crate::failure::{Failure, Result};
 use crate::flags::{self, FlagsWork};
 use crate::host::HostSource;
-use crate::ops;
 use crate::results::{ResultData, k_summary, map_summary, tile_summary};
 use crate::selftest::{self, Selftest};
 use crate::types::{HL_ABI_VERSION, HL_E_ARGUMENT, HL_E_UNSUPPORTED};
+use crate::{located, ops};
 
 /// Tiles of a result that stay in memory, in bytes of pixels; files have all of them.
 const KEPT_BYTES: u64 = 256 << 20;
@@ -260,7 +260,7 @@ pub fn run(work: Work, engines: &Engines, source: Option<HostSource>, from: Opti
 
 /// The engine of a job, said loudly.
 fn engine(engines: &Engines, device: &str, threads: usize, job: &Job) -> histoloom_core::Result<Arc<Engine>> {
-    job.stage("load", 0);
+    job.stage("loading the models", 0);
     let engine = engines.get(device, threads)?;
     let report = engine.device();
     job.note(format!("device: {} ({})", report.name, report.kind));
@@ -299,7 +299,7 @@ fn cluster(p: &Cluster, engines: &Engines, source: &HostSource, job: &Job) -> hi
     let map = there.map_or_else(|| semantic_map::run_with(source, encoders, p, job), Ok)?;
     let mut files = Vec::new();
     if let Some(dir) = p.out_dir.as_ref().filter(|dir| !done || !export::has_views(Path::new(dir))) {
-        job.stage("write", 1);
+        job.stage("writing files", 1);
         files = export::Held::of(Path::new(dir))?.write(&map, job)?;
         job.advance(1);
     }
@@ -327,14 +327,14 @@ fn map_of(result: Option<&ResultData>, folder: Option<&str>) -> Result<Arc<Seman
 }
 
 fn edited(p: &Edit, from: Option<&ResultData>, job: &Job) -> Result<ResultData> {
-    job.stage("edit", 0);
+    job.stage("editing the map", 0);
     // from before the map is read until it is written, so that no other run's edit is lost
     let held = p.out_dir.as_ref().map_or(Ok(None), |dir| export::Held::of_map(Path::new(dir)))?;
     let map = edit::edited(&*map_of(from, p.from.as_deref())?, p.undo, &p.edits)?;
     job.check()?;
     let mut files = Vec::new();
     if let Some(dir) = &p.out_dir {
-        job.stage("write", 1);
+        job.stage("writing files", 1);
         let held = held.map_or_else(|| export::Held::of(Path::new(dir)), Ok)?;
         files = held.write(&map, job)?;
         job.advance(1);
@@ -528,13 +528,13 @@ pub fn build_info() -> Value {
 /// Opens everything once and tells what is missing.
 pub fn doctor(engines: &Engines) -> Value {
     let mut missing = Vec::new();
-    let mut note = |what: &str, e: Error| {
+    let note = |missing: &mut Vec<String>, what: &str, e: Error| {
         missing.push(format!("{what}: {e}"));
         Value::Null
     };
     let mut weights = Vec::new();
     let device = match engines.get(&engines.device, engines.threads as usize) {
-        Err(e) => note("device", e),
+        Err(e) => note(&mut missing, "device", e),
         Ok(engine) => {
             let loaded = [
                 ("encoder", engine.encoder().map(|n| n.sha256().to_owned())),
@@ -543,26 +543,38 @@ pub fn doctor(engines: &Engines) -> Value {
                 ("refiner", engine.refiner().map(|n| n.sha256().to_owned())),
             ];
             for (network, sha256) in loaded {
-                let sha256 = sha256.map_or_else(|e| note(network, e), Value::String);
+                let sha256 = sha256.map_or_else(|e| note(&mut missing, network, e), Value::String);
                 weights.push(json!({"network": network, "ok": !sha256.is_null(), "sha256": sha256}));
             }
             device_json(engine.device())
         }
     };
-    let flags = engines.get(&engines.device, engines.threads as usize).and_then(|e| e.flag_files(None)).map_or(Value::Null, |files| {
-        let told = files
-            .told()
-            .into_iter()
-            .map(|(what, found)| (what.to_owned(), found.map_or_else(|why| json!({"missing": why}), |sha| json!({"sha256": sha}))));
-        Value::Object(told.collect())
-    });
-    let ops = Registry::shipped().map_or_else(|e| note("ops", e), |r| r.list_json());
+    let mut flags = serde_json::Map::new();
+    if let Ok(files) = engines.get(&engines.device, engines.threads as usize).and_then(|e| e.flag_files(None)) {
+        for (what, found) in files.told() {
+            let told = match found {
+                Ok(sha256) => json!({ "sha256": sha256 }),
+                Err(why) => {
+                    missing.push(format!("{what}: none, so every tile counts as flagged ({why})"));
+                    json!({ "missing": why })
+                }
+            };
+            flags.insert(what.to_owned(), told);
+        }
+    }
+    let atlas =
+        flag_files::atlas(&engines.models_dir).map(|(atlas, sha256)| json!({ "ok": true, "sha256": sha256, "types": atlas.leaves.len() }));
+    let atlas = atlas.unwrap_or_else(|e| note(&mut missing, "atlas", e));
+    let ops = Registry::shipped().map_or_else(|e| note(&mut missing, "ops", e), |r| r.list_json());
     json!({
         "ok": missing.is_empty(),
         "build": build_info(),
+        "library": { "path": located::own_file().map(|path| path.display().to_string()) },
+        "models": engines.models_dir.display().to_string(),
         "devices": devices(),
         "device": device,
         "weights": weights,
+        "atlas": atlas,
         "flags": flags,
         "ops": ops,
         "missing": missing,

@@ -278,8 +278,35 @@ fn the_doctor_finds_everything_here() {
         String::from_utf8_lossy(&told).contains("ops: gamut, macenko, nuclei, reinhard, seams, sharpness, smooth, watermark"),
         "the ops that ship are named"
     );
+    let told = String::from_utf8_lossy(&told);
+    let abi = found["library"]["build"]["abi"].as_str().expect("a version");
+    let path = found["doctor"]["library"]["path"].as_str().expect("where the library lies");
+    assert!(path.ends_with("libhistoloom.so") && Path::new(path).is_file(), "{path}");
+    assert!(told.contains("libhistoloom.so (") && told.contains(&format!(", ABI {abi})")), "{told}");
+    assert!(told.contains("atlas: ") && told.contains("tissue types"), "{told}");
     let said = refused(histoloom().args(["doctor", "--models", "/nowhere"]), 1);
     assert!(!said.contains("panicked"), "{said}");
+}
+
+#[test]
+fn the_doctor_tells_of_a_calibration_and_an_atlas_that_are_missing() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let from = Path::new("../models/weights");
+    let mut manifest: Value = serde_json::from_str(&std::fs::read_to_string(from.join("manifest.json")).expect("a file")).expect("JSON");
+    let models = manifest["models"].as_array_mut().expect("a list");
+    models.retain(|m| m["kind"] != "calibration" && m["kind"] != "atlas");
+    for file in models.iter().filter_map(|m| m["file"].as_str()) {
+        std::fs::copy(from.join(file), dir.path().join(file)).expect("a copy");
+    }
+    std::fs::write(dir.path().join("manifest.json"), manifest.to_string()).expect("a file");
+    let out = histoloom().args(["doctor", "--json", "--models"]).arg(dir.path()).output().expect("the command");
+    assert_eq!(out.status.code(), Some(1), "{out:?}");
+    let found = json(&out);
+    for what in ["calibration: none, so every tile counts as flagged", "atlas: "] {
+        let missing = found["missing"].as_array().into_iter().flatten().filter_map(|m| m.as_str());
+        let line = missing.clone().find(|m| m.starts_with(what)).unwrap_or_else(|| panic!("no {what:?} in {found}"));
+        assert!(line.contains("restore the models folder"), "{line}");
+    }
 }
 
 #[test]

@@ -13,7 +13,7 @@ const LEAST_SPREAD: f64 = 0.01;
 
 /// Fits an atlas; `k` is the number of classes of a map that leaves it to the atlas, 0 = as the readings have it.
 pub fn fit(sample: &Sample, k: usize, seed: u64, licence: &str, job: &Job) -> Result<Atlas> {
-    job.stage("cluster", 0);
+    job.stage("sorting into classes", 0);
     let rows = sample.rows();
     if rows.len() < 2 {
         return Err(Error::parameter("samples", "there is hardly a row in them", "sample slides with more tissue"));

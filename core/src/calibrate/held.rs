@@ -60,7 +60,7 @@ pub fn without(
     let size_px = TILE_PX;
     let white = places(map, size_px, false, seed)?;
     let white = &white[..white.len().min(READ)];
-    job.stage("bank", white.len() as u64);
+    job.stage("measuring the tissue", white.len() as u64);
     let mut bank = Bank { channels: encoder.channels(), ..Bank::default() };
     let (mut rows, mut tissue): (Vec<Vec<Vec<f32>>>, _) = (vec![Vec::new(); 256], Vec::new());
     for place in white {

@@ -34,7 +34,7 @@ pub fn indexed(source: &dyn TileSource, mpp: Mpp, glass: &Glass, encoder: &dyn E
     let mut cells = vec![0i8; rows * columns * channels];
     let side = BLOCK_PX as usize / CELL_PX;
     let blocks: Vec<(usize, usize)> = (0..rows).step_by(side).flat_map(|r| (0..columns).step_by(side).map(move |c| (r, c))).collect();
-    job.stage("index", blocks.len() as u64);
+    job.stage("indexing tiles", blocks.len() as u64);
     for (r, c) in blocks {
         job.check()?;
         let (h, w) = (side.min(rows - r), side.min(columns - c));

@@ -158,7 +158,7 @@ impl Field<'_, '_> {
     }
 
     fn real_tiles(&mut self, black: &[Place]) -> Result<()> {
-        self.job.stage("real tiles", 2 * u64::from(self.p.real));
+        self.job.stage("looking at real tiles", 2 * u64::from(self.p.real));
         for (i, place) in (0..self.p.real).zip(black) {
             let d = self.real_at(place, (0.0, 0.0))?;
             let crops = self.crops_for(place, &d.labels);
@@ -206,7 +206,7 @@ impl Field<'_, '_> {
 
     fn ordinary(&mut self, black: &[Place]) -> Result<Vec<Made>> {
         let p = self.p.tiles()?;
-        self.job.stage("ordinary tiles", 0);
+        self.job.stage("making ordinary tiles", 0);
         let mut all = Vec::new();
         for i in 0..self.p.ordinary {
             let one = params::Synth { first: i, seeds: self.p.seeds, ..p.clone() };

@@ -7,7 +7,7 @@
 use pulp::{Simd, WithSimd};
 
 use super::{Centroids, Rows};
-use crate::simd::{self, lanes};
+use crate::simd::{self, apart, lanes};
 use crate::unrolled;
 
 /// Most rows of a register tile.
@@ -129,12 +129,6 @@ fn of_lanes(best: &[f32], next: &[f32], which: &[u32]) -> Found {
         }
     }
     Found { nearest, ahead: 2.0 * (first - second) }
-}
-
-/// Runs `op` in a function of its own: amid other code the compiler keeps some of its sums in memory.
-#[inline(never)]
-fn apart<S: Simd>(simd: S, op: impl WithSimd<Output = ()>) {
-    simd.vectorize(op);
 }
 
 /// M rows x V registers of centroids, over all channels; the best two of each row and lane so far, and the register the best was in.

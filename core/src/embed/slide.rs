@@ -1,14 +1,16 @@
-//! Windows of a slide into rows: only what one batch needs is held beside the rows.
+//! Windows of a slide into rows. The next windows are read while the encoder is busy; only a few are held beside the rows.
 
 use image::{RgbImage, imageops};
 
 use super::{Embedding, Encoder};
+use crate::ahead;
 use crate::slide::read_inside;
 use crate::tiles::Window;
 use crate::{Error, Job, Planes, Result, TileSource};
 
-/// Windows handed to the encoder at once. Small: a cancel is noticed after a batch, and activations cost memory.
-const BATCH: usize = 2;
+/// Most windows handed to the encoder at once, of which each thread gets one: a cancel is noticed after a batch, and activations cost
+/// memory. A GPU gets as many.
+const BATCH: usize = 16;
 /// Changes whenever the way from pixels to rows does, so that rows kept by an older version are not mixed with new ones.
 pub const PREPROCESSING: &str = "windows 32+2, mirrored edges, mean with a quarter turn, f16: 1";
 
@@ -27,17 +29,27 @@ pub fn embed_windows(
     let missing: Vec<Window> = windows.iter().filter(|w| !into.has(w)).copied().collect();
     let mut done = windows.len() - missing.len();
     job.advance(done as u64);
-    for batch in missing.chunks(BATCH) {
+    let threads = rayon::current_num_threads();
+    let at_once = threads.clamp(2, BATCH);
+    let read = |i: usize| {
         job.check()?;
-        let pictures: Vec<RgbImage> = batch.iter().map(|w| read_inside(source, &w.region)).collect::<Result<_>>()?;
+        read_inside(source, &missing[i].region)
+    };
+    let mut pictures: Vec<RgbImage> = Vec::with_capacity(at_once);
+    ahead::in_order(threads.min(source.concurrent_reads()), missing.len(), read, |last, picture| {
+        pictures.push(picture);
+        if pictures.len() < at_once && last + 1 < missing.len() {
+            return Ok(());
+        }
         job.check()?;
+        let batch = &missing[last + 1 - pictures.len()..=last];
         let blocks = embed_unturned(encoder, &pictures, job)?;
         batch.iter().zip(&blocks).try_for_each(|(window, block)| into.put(window, block))?;
+        pictures.clear();
         done += batch.len();
         job.advance(batch.len() as u64);
-        seen(done)?;
-    }
-    Ok(())
+        seen(done)
+    })
 }
 
 /// Features averaged over a picture and its turn by 90 degrees; square pictures of one size.
@@ -87,7 +99,13 @@ fn checked(encoder: &dyn Encoder, pictures: &[RgbImage]) -> Result<Vec<Planes>> 
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::{Duration, Instant};
+
     use super::*;
+    use crate::cache::Cache;
+    use crate::slide::{Region, SlideInfo};
+    use crate::tiles::Grid;
 
     #[test]
     fn a_turned_block_is_turned_back() {
@@ -97,5 +115,68 @@ mod tests {
             Planes::new(2, 2, 2, (0..8).map(|i| f32::from(at(i % 4)[i / 4])).collect()).unwrap()
         };
         assert_eq!(average(&cells(&p), &cells(&imageops::rotate90(&p))), cells(&p));
+    }
+
+    /// A white slide and an encoder that waits until the window after its batch was read.
+    struct Both {
+        info: SlideInfo,
+        reads: AtomicUsize,
+        needed: AtomicUsize,
+    }
+
+    impl TileSource for Both {
+        fn info(&self) -> &SlideInfo {
+            &self.info
+        }
+
+        fn read(&self, r: &Region) -> Result<RgbImage> {
+            self.reads.fetch_add(1, Ordering::SeqCst);
+            Ok(RgbImage::from_pixel(r.width_px, r.height_px, image::Rgb([255; 3])))
+        }
+    }
+
+    impl Encoder for Both {
+        fn id(&self) -> &str {
+            "waiting"
+        }
+        fn sha256(&self) -> &str {
+            "00"
+        }
+        fn channels(&self) -> usize {
+            1
+        }
+        fn stride_px(&self) -> u32 {
+            16
+        }
+        fn embed(&self, windows: &[RgbImage]) -> Result<Vec<Planes>> {
+            let (since, needed) = (Instant::now(), self.needed.load(Ordering::SeqCst));
+            while self.reads.load(Ordering::SeqCst) < needed {
+                if since.elapsed() > Duration::from_secs(20) {
+                    return Err(Error::internal("nothing was read meanwhile"));
+                }
+                std::thread::yield_now();
+            }
+            Ok(windows.iter().map(|w| Planes::zeros(1, (w.height() / 16) as usize, (w.width() / 16) as usize)).collect())
+        }
+    }
+
+    #[test]
+    fn windows_are_read_while_the_encoder_is_busy() {
+        let (name, id) = (String::new(), String::new());
+        let info = SlideInfo { name, id, width_px: 2048, height_px: 1024, downsamples: vec![1.0], mpp: None, origin_px: (0, 0) };
+        let grid = Grid { rows: 64, columns: 128, stride_px: 16, downsample: 1.0 };
+        let (windows, cache, job) = (grid.windows(&vec![true; grid.cells()]), Cache::memory(), Job::new());
+        let both = Both { info, reads: AtomicUsize::new(0), needed: AtomicUsize::new(3) };
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+        let rows = Embedding::new(grid, 1, &cache);
+        let mut told = Vec::new();
+        let mut seen = |done: usize| {
+            told.push(done);
+            both.needed.store(windows.len().min(done + 3), Ordering::SeqCst);
+            Ok(())
+        };
+        pool.install(|| embed_windows(&both, &both, &windows, &rows, &job, &mut seen)).unwrap();
+        assert_eq!((told, windows.len()), (vec![2, 4, 6, 8], 8));
+        assert!(windows.iter().all(|w| rows.has(w)) && both.reads.load(Ordering::SeqCst) == 8);
     }
 }

@@ -114,7 +114,7 @@ pub fn run(
     belongs(source, map)?;
     let places = Places::new(map, synth.size_px)?;
     let places: Vec<Place> = (0..p.n).map(|i| places.choose(p.seed, i)).collect();
-    job.stage("real tiles", u64::from(p.n));
+    job.stage("looking at real tiles", u64::from(p.n));
     let set = || Set::new(nets.encoder.channels());
     let (mut real, mut decoded, mut quality) = (set(), set(), Vec::new());
     for place in &places {

@@ -4,7 +4,7 @@
 use image::{Rgb, RgbImage, imageops};
 use serde_json::Value;
 
-use super::page::{Field, Page, Shown};
+use super::page::{Field, Page, Shown, told};
 use super::picture::{FAINT, INK, PAPER, area, core_of};
 use super::{legend, overlay, png_text, readings_chart, scrubbed, text};
 use crate::Result;
@@ -18,6 +18,21 @@ const EXEMPLARS: usize = 6;
 const EXEMPLAR_PX: u32 = 96;
 const GAP_PX: u32 = 12;
 const HEAD_PX: u32 = 56;
+/// Names of what people ask for first, and where it stands in the provenance.
+const FIRST_ASKED: [(&str, &str); 12] = [
+    ("software", "/software/version"),
+    ("seed", "/seed"),
+    ("classes", "/classes"),
+    ("encoder", "/encoder/id"),
+    ("encoder SHA-256", "/encoder/sha256"),
+    ("atlas", "/atlas/id_sha256"),
+    ("annotations SHA-256", "/annotations/file_sha256"),
+    ("slide (id hashed)", "/slide/id_sha256"),
+    ("slide width in px", "/slide/width_px"),
+    ("slide height in px", "/slide/height_px"),
+    ("micrometres a pixel", "/slide/mpp"),
+    ("worked at micrometres a pixel", "/work_mpp"),
+];
 
 /// A picture and its PNG file.
 pub(super) struct Picture {
@@ -91,7 +106,7 @@ pub(super) fn map_page(map: &SemanticMap, shown: &Pictures) -> Result<String> {
         page.pictures(&[Shown { png: &chart.png, caption, alt: "chart of inertia, silhouette and stability over k" }], None);
     }
     page.heading("Provenance");
-    page.list(&told(&map.provenance));
+    page.list(&first_asked(&map.provenance));
     page.folded("everything, as in map.json", &scrubbed(&map.provenance));
     Ok(page.finish())
 }
@@ -103,7 +118,9 @@ pub(super) fn map_sheet(map: &SemanticMap, shown: &Pictures) -> RgbImage {
     let below = [Some(&shown.legend.rgb), shown.chart.as_ref().map(|c| &c.rgb)];
     let width = below.iter().flatten().map(|p| p.width()).max().unwrap_or(0).max(beside) + 2 * GAP_PX;
     let pictures = left.height().max(right.height());
-    let height = HEAD_PX + pictures + below.iter().flatten().map(|p| p.height() + GAP_PX).sum::<u32>() + 2 * GAP_PX;
+    let told = first_asked(&map.provenance);
+    let foot = told.len() as u32 * text::LINE_PX;
+    let height = HEAD_PX + pictures + below.iter().flatten().map(|p| p.height() + GAP_PX).sum::<u32>() + foot + 3 * GAP_PX;
     let mut out = RgbImage::from_pixel(width, height, Rgb(PAPER));
     text::draw(&mut out, GAP_PX, 10, 2, INK, "Tissue map");
     text::draw(&mut out, GAP_PX, 36, 1, FAINT, &text::fitted(told_of(map), 1, width - 2 * GAP_PX));
@@ -114,6 +131,7 @@ pub(super) fn map_sheet(map: &SemanticMap, shown: &Pictures) -> RgbImage {
         imageops::replace(&mut out, picture, i64::from(GAP_PX), i64::from(y));
         y += picture.height() + GAP_PX;
     }
+    text::lines(&mut out, GAP_PX, y, FAINT, &told);
     out
 }
 
@@ -164,29 +182,30 @@ fn rows(map: &SemanticMap) -> Vec<Vec<Field>> {
 }
 
 /// The provenance that people ask for first.
-fn told(provenance: &Value) -> Vec<String> {
-    let found = |name: &str, pointer: &str| {
-        let value = provenance.pointer(pointer).filter(|v| !v.is_null())?;
-        Some(format!("{name}: {}", value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
-    };
-    let inside = provenance.pointer("/parameters/roi").is_some_and(|roi| !roi.is_null());
-    let inside = inside.then(|| "only inside a region of interest".to_owned());
-    [
-        ("software", "/software/version"),
-        ("seed", "/seed"),
-        ("classes", "/classes"),
-        ("encoder", "/encoder/id"),
-        ("encoder SHA-256", "/encoder/sha256"),
-        ("atlas", "/atlas/id_sha256"),
-        ("annotations SHA-256", "/annotations/file_sha256"),
-        ("slide (id hashed)", "/slide/id_sha256"),
-        ("slide width in px", "/slide/width_px"),
-        ("slide height in px", "/slide/height_px"),
-        ("micrometres a pixel", "/slide/mpp"),
-        ("worked at micrometres a pixel", "/work_mpp"),
-    ]
-    .into_iter()
-    .filter_map(|(name, pointer)| found(name, pointer))
-    .chain(inside)
-    .collect()
+fn first_asked(provenance: &Value) -> Vec<String> {
+    let mut out = told(provenance, &FIRST_ASKED);
+    if provenance.pointer("/parameters/roi").is_some_and(|roi| !roi.is_null()) {
+        out.push("only inside a region of interest".to_owned());
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::tests::map;
+    use super::*;
+
+    #[test]
+    fn the_sheet_of_a_map_ends_with_its_provenance() {
+        let sheet = |provenance: Value| {
+            let map = SemanticMap { provenance, ..map() };
+            map_sheet(&map, &Pictures::of(&map, &[]).unwrap())
+        };
+        let (bare, known) = (sheet(json!({})), sheet(json!({"seed": 7, "software": {"version": "1"}, "parameters": {"roi": [[]]}})));
+        assert_eq!(known.height(), bare.height() + 3 * text::LINE_PX);
+        let inked = |y: u32| (0..known.width()).any(|x| known.get_pixel(x, y).0 != PAPER);
+        assert!((bare.height() - 2 * GAP_PX..known.height()).filter(|y| inked(*y)).count() > 2 * text::LETTER_PX as usize);
+    }
 }

@@ -132,3 +132,12 @@ impl Field {
         }
     }
 }
+
+/// Lines of those of `wanted`, names and pointers, that the provenance has.
+pub(super) fn told(provenance: &Value, wanted: &[(&str, &str)]) -> Vec<String> {
+    let line = |(name, pointer): &(&str, &str)| {
+        let value = provenance.pointer(pointer).filter(|v| !v.is_null())?;
+        Some(format!("{name}: {}", value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
+    };
+    wanted.iter().filter_map(line).collect()
+}

@@ -3,6 +3,7 @@
 
 use image::{Rgb, RgbImage, imageops};
 
+use super::page::told;
 use super::picture::{FAINT, INK, PAPER, colors, core_of, mixed};
 use super::tile_files::{FLAG_CELL_PX, flag_raster};
 use super::{text, tile_name};
@@ -17,6 +18,17 @@ const HEAD_PX: u32 = 60;
 const CAPTION_PX: u32 = 28;
 const GAP_PX: u32 = 10;
 pub(super) const WARNING: [u8; 3] = [178, 24, 43];
+/// What all tiles of a run share of their provenance.
+const SHARED: [(&str, &str); 8] = [
+    ("software", "/software/version"),
+    ("steps", "/parameters/steps"),
+    ("guidance", "/parameters/guidance"),
+    ("denoiser SHA-256", "/models/denoiser/sha256"),
+    ("codec SHA-256", "/models/codec/sha256"),
+    ("map SHA-256", "/map/sha256"),
+    ("slide (id hashed)", "/map/hashes/slide.id_sha256"),
+    ("calibration SHA-256", "/calibration_sha256"),
+];
 
 /// Pictures side by side: a titled column a set, a row a place. The first column is real tissue, the others are synthetic.
 pub fn columns(sets: &[(&str, Vec<RgbImage>)]) -> RgbImage {
@@ -41,7 +53,9 @@ pub fn contact_sheet(tiles: &[SyntheticTile], map: &SemanticMap) -> RgbImage {
     let side = tiles.iter().map(|t| t.rgb.width().max(t.rgb.height())).max().unwrap_or(256).clamp(128, PANEL_PX);
     let step = side + GAP_PX;
     let width = GAP_PX + 4 * step;
-    let mut out = RgbImage::from_pixel(width, HEAD_PX + tiles.len() as u32 * (side + CAPTION_PX), Rgb(PAPER));
+    let bottom = HEAD_PX + tiles.len() as u32 * (side + CAPTION_PX);
+    let told = tiles.first().map_or(Vec::new(), |t| told(&t.provenance, &SHARED));
+    let mut out = RgbImage::from_pixel(width, bottom + told.len() as u32 * text::LINE_PX + GAP_PX, Rgb(PAPER));
     text::draw(&mut out, GAP_PX, 10, 2, WARNING, "SYNTHETIC - not real tissue");
     for (i, title) in ["map asked for", "crops shown to the model", "tile", "flags"].into_iter().enumerate() {
         text::draw(&mut out, GAP_PX + i as u32 * step, HEAD_PX - 18, 1, INK, &text::fitted(title, 1, side));
@@ -56,6 +70,7 @@ pub fn contact_sheet(tiles: &[SyntheticTile], map: &SemanticMap) -> RgbImage {
             text::draw(&mut out, GAP_PX + j as u32 * step, y + side + 6, 1, color, &text::fitted(caption, 1, side));
         }
     }
+    text::lines(&mut out, GAP_PX, bottom, FAINT, &told);
     out
 }
 
@@ -136,4 +151,28 @@ fn captions(tile: &SyntheticTile, map: &SemanticMap) -> [String; 4] {
     let seed = tile.provenance.pointer("/parameters/seed").map_or(String::new(), |s| format!(" seed {s}"));
     let flags = if codes.is_empty() { "not flagged".to_owned() } else { codes.join(" ") };
     [names.join(", "), format!("{} crops", tile.crops.len()), format!("SYNTHETIC {}{seed}", tile_name(tile.index)), flags]
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::tests::{map, tile};
+    use super::*;
+
+    /// Rows of the picture below `y` that hold ink.
+    fn inked(picture: &RgbImage, y: u32) -> usize {
+        (y..picture.height()).filter(|y| (0..picture.width()).any(|x| picture.get_pixel(x, *y).0 != PAPER)).count()
+    }
+
+    #[test]
+    fn the_sheet_of_tiles_ends_with_what_they_share_of_their_provenance() {
+        let (mut bare, mut known) = (tile(0), tile(0));
+        bare.provenance = json!({});
+        known.provenance =
+            json!({"software": {"version": "1"}, "map": {"hashes": {"slide.id_sha256": "00ff"}}, "calibration_sha256": null});
+        let [bare, known] = [bare, known].map(|t| contact_sheet(&[t], &map()));
+        assert_eq!(known.height(), bare.height() + 2 * text::LINE_PX);
+        assert!(inked(&known, bare.height() - GAP_PX) > text::LETTER_PX as usize, "two lines of letters");
+    }
 }

@@ -118,7 +118,7 @@ impl Resized for RgbImage {
     }
 }
 
-fn tile(index: u32) -> SyntheticTile {
+pub(super) fn tile(index: u32) -> SyntheticTile {
     let labels = (0..256 * 256).map(|i| 1 + u8::from(i % 256 > 120) + u8::from(i / 256 > 200 && i % 256 > 120)).collect();
     let mut scores = Planes::zeros(2, 8, 8);
     scores.plane_mut(0)[9] = 1.5;

@@ -6,6 +6,8 @@ use image::{Rgb, RgbImage};
 
 /// Width and height of a letter at scale 1, in pixels.
 pub(super) const LETTER_PX: u32 = 8;
+/// From one line of a text to the next.
+pub(super) const LINE_PX: u32 = 14;
 
 /// Draws a text with its upper left corner at (x, y).
 pub(super) fn draw(picture: &mut RgbImage, x: u32, y: u32, scale: u32, color: [u8; 3], text: &str) {
@@ -21,6 +23,14 @@ pub(super) fn draw(picture: &mut RgbImage, x: u32, y: u32, scale: u32, color: [u
                 fill(picture, left + column * scale, y + row as u32 * scale, scale, scale, color);
             }
         }
+    }
+}
+
+/// Lines of text below each other, each as far as the picture goes.
+pub(super) fn lines(picture: &mut RgbImage, x: u32, y: u32, color: [u8; 3], lines: &[String]) {
+    let width = picture.width() - x;
+    for (line, y) in lines.iter().zip((y..).step_by(LINE_PX as usize)) {
+        draw(picture, x, y, 1, color, &fitted(line, 1, width));
     }
 }
 

@@ -91,7 +91,7 @@ impl Labelled<'_> {
             places.extend(choice.chosen.iter().map(|p| (class, choice.fit, *p)));
             rest = after;
         }
-        job.stage("crops", places.len() as u64);
+        job.stage("choosing exemplars", places.len() as u64);
         places.into_iter().map(|(class, fit, place)| self.crop(source, class, fit, place, job)).collect()
     }
 

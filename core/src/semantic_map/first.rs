@@ -6,7 +6,7 @@
 use image::{Rgba, RgbaImage};
 
 use super::palette::palette;
-use super::picture::{ALPHA, step};
+use super::picture::{ALPHA, View, pixels_of};
 use crate::cluster::{Centroids, Rows, fit};
 use crate::embed::Embedding;
 use crate::tiles::{Grid, Window};
@@ -27,6 +27,8 @@ pub struct First<'a> {
     pub k: usize,
     /// Seed of the sample's classes.
     pub seed: u64,
+    /// What a picture shows.
+    pub view: View,
     /// Where pictures go.
     pub job: &'a Job,
     /// Mean colour of a cell if it is tissue.
@@ -70,7 +72,7 @@ impl First<'_> {
             let cells: Vec<(usize, [u8; 3])> = self.tissue(window).collect();
             let block = self.embedding.block(window)?;
             for (cell, color) in cells.iter().step_by((cells.len() * done.len()).div_ceil(SAMPLE_ROWS).max(1)) {
-                rows.extend(around(&block, window, self.grid(), *cell, channels));
+                rows.extend(around(&block, window, cell / self.grid().columns, cell % self.grid().columns, channels));
                 colors.push(*color);
             }
         }
@@ -89,25 +91,25 @@ impl First<'_> {
         Ok(Guess { centroids, labels, colors })
     }
 
-    /// As [`picture`](super::picture::picture), with two opacities.
+    /// As [`View::picture`], with two opacities.
     fn paint(&self, done: &[Window], guess: &Guess) -> Result<RgbaImage> {
-        let (grid, colors) = (self.grid(), palette(guess.labels.len()));
-        let step = step(grid);
+        let (grid, view, colors) = (self.grid(), &self.view, palette(guess.labels.len()));
         let shown = |class: usize, alpha: u8| {
             let [r, g, b] = colors[usize::from(guess.labels[class]) - 1];
             Rgba([r, g, b, alpha])
         };
-        let mut out = RgbaImage::from_fn(grid.columns.div_ceil(step) as u32, grid.rows.div_ceil(step) as u32, |x, y| {
-            let color = (self.color)(y as usize * step * grid.columns + x as usize * step);
-            color.map_or(Rgba([0; 4]), |color| shown(guess.by_color(color), ALPHA / 2))
-        });
+        let color = |row: usize, column: usize| (self.color)(row * grid.columns + column);
+        let mut out = view.paint(|row, column| color(row, column).map_or(Rgba([0; 4]), |color| shown(guess.by_color(color), ALPHA / 2)));
         for window in done {
             let block = self.embedding.block(window)?;
-            let on_picture = |cell: &usize| (cell / grid.columns).is_multiple_of(step) && (cell % grid.columns).is_multiple_of(step);
-            for cell in self.tissue(window).map(|(cell, _)| cell).filter(on_picture) {
-                let row = around(&block, window, grid, cell, self.embedding.channels);
-                let at = [cell % grid.columns, cell / grid.columns].map(|v| (v / step) as u32);
-                out.put_pixel(at[0], at[1], shown(guess.centroids.nearest(&row).0, ALPHA));
+            for y in pixels_of(&view.rows, window.row..window.row + window.rows) {
+                for x in pixels_of(&view.columns, window.column..window.column + window.columns) {
+                    let (row, column) = (view.rows[y], view.columns[x]);
+                    if color(row, column).is_some() {
+                        let features = around(&block, window, row, column, self.embedding.channels);
+                        out.put_pixel(x as u32, y as u32, shown(guess.centroids.nearest(&features).0, ALPHA));
+                    }
+                }
             }
         }
         Ok(out)
@@ -134,8 +136,8 @@ impl Guess {
 }
 
 /// Mean of the rows around a cell, one to each side, as far as its window reaches.
-fn around(block: &[f32], window: &Window, grid: &Grid, cell: usize, channels: usize) -> Vec<f32> {
-    let (r, c) = (cell / grid.columns - window.row, cell % grid.columns - window.column);
+fn around(block: &[f32], window: &Window, row: usize, column: usize, channels: usize) -> Vec<f32> {
+    let (r, c) = (row - window.row, column - window.column);
     let (mut sum, mut n) = (vec![0.0f32; channels], 0.0f32);
     for y in r.saturating_sub(1)..(r + 2).min(window.rows) {
         for x in c.saturating_sub(1)..(c + 2).min(window.columns) {

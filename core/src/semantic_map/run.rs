@@ -13,7 +13,7 @@ use super::fitted::fitted;
 use super::legend::legend;
 use super::regularise::{Evidence, cells_of};
 use super::smooth::{RADIUS, change, depths, is_deep};
-use super::{Bank, Class, SemanticMap, Tree, bank, palette::palette, picture::picture, tissue};
+use super::{Bank, Class, SemanticMap, Tree, bank, palette::palette, picture::View, tissue};
 use crate::atlas::{self, Assigned, Atlas, EncoderOf, Sample, SampledSlide};
 use crate::cache::{Cache, Key, Kind};
 use crate::cluster::{Classes, Hierarchy, Rows, choice};
@@ -176,6 +176,15 @@ impl<'a> Run<'a> {
         self.embed(self.source, &embedding, &windows, &color, 0)
     }
 
+    fn view(&self) -> View {
+        View::new(&self.grid, self.source.info())
+    }
+
+    /// Shows labels to whoever polls.
+    fn publish(&self, labels: &[u8], colors: &[[u8; 3]]) {
+        self.job.publish(self.view().picture(&self.grid, labels, colors));
+    }
+
     fn embedding(&self) -> Embedding<'_> {
         Embedding::new(self.grid, self.encoders.classes.channels(), &self.cache)
     }
@@ -190,7 +199,7 @@ impl<'a> Run<'a> {
         mut next: usize,
     ) -> Result<()> {
         let k = if self.params.k == params::AUTO { FIRST_CLASSES } else { self.params.k };
-        let first = First { embedding: to, k, seed: self.params.seed, job: self.job, color };
+        let first = First { embedding: to, k, seed: self.params.seed, view: self.view(), job: self.job, color };
         let mut each = |done: usize| first.when_due(done, &mut next, windows);
         embed_windows(seen, self.encoders.classes, windows, to, self.job, &mut each)
     }
@@ -210,7 +219,7 @@ impl<'a> Run<'a> {
         };
         let embedding = Embedding::new(grid, encoder.channels(), &cache);
         let windows = grid.windows(&bank::mask(&grid, &squares));
-        self.job.stage("embed for the bank", windows.len() as u64);
+        self.job.stage("looking again for tiles", windows.len() as u64);
         embed_windows(self.source, encoder, &windows, &embedding, self.job, &mut |_| Ok(()))?;
         bank::bank(&embedding, &squares)
     }
@@ -218,7 +227,7 @@ impl<'a> Run<'a> {
     /// Embeds all of the tissue as `seen`.
     fn embed_all(&self, seen: &dyn TileSource, to: &Embedding<'_>) -> Result<()> {
         let windows = ordered(self.grid.windows(&self.survey.tissue), self.params.viewport, &self.grid);
-        self.job.stage("embed", windows.len() as u64);
+        self.job.stage("looking at the tissue", windows.len() as u64);
         let color = |cell: usize| self.survey.tissue[cell].then(|| self.survey.color[cell]);
         // partial maps by clustering would not be of the classes that were drawn
         let next = if self.annotated.is_some() { usize::MAX } else { 2 * FIRST_WINDOWS };
@@ -243,7 +252,7 @@ impl<'a> Run<'a> {
             }
             None => {
                 let (labels, tree, k) = self.labels(&features)?;
-                self.job.publish(picture(&self.grid, &labels, &palette(k)));
+                self.publish(&labels, &palette(k));
                 let classes = legend(&labels, cell_um);
                 (labels, classes, Some(tree), k)
             }
@@ -297,7 +306,7 @@ impl<'a> Run<'a> {
     fn drawn(&self) -> Result<Option<(Vec<u8>, Vec<Class>)>> {
         let Some(annotated) = &self.annotated else { return Ok(None) };
         let labels = annotated.labels(&self.grid, &self.survey.tissue, self.job)?;
-        self.job.publish(picture(&self.grid, &labels, &annotated.colors()));
+        self.publish(&labels, &annotated.colors());
         let classes = annotated.classes(&labels, self.grid.cell_px() * self.scale.mpp);
         Ok(Some((labels, classes)))
     }
@@ -307,7 +316,7 @@ impl<'a> Run<'a> {
         let embedding = self.embedding();
         self.embed_all(self.source, &embedding)?;
         let depth = depths(&self.grid, &self.survey.tissue);
-        self.job.stage("sample", 0);
+        self.job.stage("taking a sample", 0);
         let (cells, rows) = self.rows_to_fit(&Features { embedding: &embedding, depth: &depth })?;
         let slide = SampledSlide { id_sha256: self.source.info().id_sha256(), work_mpp: self.scale.work_mpp as f32, ..Default::default() };
         let rows = Rows { data: &rows, channels: embedding.channels };
@@ -356,7 +365,7 @@ impl<'a> Run<'a> {
 
     /// Fits the classes or takes those of the atlas, chooses their number where that is asked for, and labels every tissue cell.
     fn labels(&self, features: &Features<'_>) -> Result<(Vec<u8>, Tree, usize)> {
-        self.job.stage("cluster", 0);
+        self.job.stage("sorting into classes", 0);
         let (hierarchy, readings, k, cut) = match &self.atlas {
             Some(atlas) => {
                 let k = atlas.k_or_own(self.params.k);
@@ -372,7 +381,7 @@ impl<'a> Run<'a> {
         let (color, least_cells) = (&self.survey.color, self.least_cells);
         let evidence = Evidence { features, classes: &classes, color, least_cells, job: self.job };
         let first = evidence.uncalmed()?;
-        self.job.publish(picture(&self.grid, &first.labels, &palette(k)));
+        self.publish(&first.labels, &palette(k));
         let labels = evidence.calm(&first)?;
         Ok((labels, Tree { hierarchy, leaves: first.leaves, readings }, k))
     }

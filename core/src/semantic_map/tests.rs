@@ -372,7 +372,7 @@ fn partial_pictures_and_stages_reach_the_host() {
     assert_eq!(picture.dimensions(), (80, 60));
     assert_eq!(picture.get_pixel(300 / 16, 300 / 16).0[..3], m.classes.iter().find(|c| c.id == label(&m, 300, 300)).unwrap().color);
     assert_eq!(picture.get_pixel(0, 0).0, [0; 4]);
-    assert_eq!(job.progress().stage, "tissue");
+    assert_eq!(job.progress().stage, "measuring the tissue");
     let cells = || m.tissue.iter().flat_map(|tile| &tile.cells);
     assert!(cells().count() == 64 * m.tissue.len() && cells().filter(|c| c.stain.is_stained()).count() > 32);
 }

@@ -50,7 +50,7 @@ pub fn tissue(source: &dyn TileSource, map: &SemanticMap, seed: u64, job: &Job) 
     Stream::new(seed, u32::MAX - 3, 0).shuffle(&mut places);
     places.truncate(MOST);
     places.sort_by_key(|p| (p.row, p.column)); // neighbours share the slide's own tiles
-    job.stage("tissue", places.len() as u64);
+    job.stage("measuring the tissue", places.len() as u64);
     let mut out = Vec::with_capacity(places.len());
     for place in &places {
         job.check()?;

@@ -153,7 +153,7 @@ pub fn run(
         }
         (None, None) => steps,
     };
-    job.stage("denoise", u64::from(params.n) * u64::from(params.seeds.max(1)) * steps as u64);
+    job.stage("making tiles", u64::from(params.n) * u64::from(params.seeds.max(1)) * steps as u64);
     let inputs = Inputs::read(params, map)?;
     inputs.notes.iter().for_each(|n| job.note(n.clone()));
     run_with(map, nets, ops, inputs, job, sink)

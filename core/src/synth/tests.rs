@@ -160,7 +160,7 @@ fn progress_ends_at_its_total_and_a_refusing_sink_ends_the_run() {
     let p = parameters(r#"{"n": 5, "steps": 3}"#);
     run(&map(), &nets, &[], &p, &job, &mut |_| Ok(())).unwrap();
     let seen = job.progress();
-    assert_eq!((seen.stage, seen.done, seen.total), ("denoise", 15, 15));
+    assert_eq!((seen.stage, seen.done, seen.total), ("making tiles", 15, 15));
     assert_eq!(job.partial().unwrap().dimensions(), (256, 256));
     let mut given = 0;
     let e = run(&map(), &nets, &[], &p, &job, &mut |_| {

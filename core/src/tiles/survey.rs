@@ -6,6 +6,7 @@ use image::RgbImage;
 use super::artefacts::{self, Look};
 use super::stain::is_stained;
 use super::{Glass, Grid, Roi, mask};
+use crate::ahead;
 use crate::cache::{Cache, Kind};
 use crate::slide::{Region, SlideInfo, read, read_inside};
 use crate::{Job, Result, TileSource};
@@ -63,24 +64,22 @@ pub fn survey(source: &dyn TileSource, grid: &Grid, glass: &Glass, wanted: &Want
     let inside = wanted.roi.as_ref().map(|roi| roi.cells(grid, job)).transpose()?;
     let mut out = Survey { tissue: vec![false; grid.cells()], color: vec![[255; 3]; grid.cells()], artefact: Vec::new() };
     let mut looks = wanted.artefacts.then(Vec::new);
-    let blocks: Vec<_> = blocks(grid, inside.as_deref());
-    job.stage("survey", blocks.len() as u64);
-    for block in blocks {
+    let blocks = blocks(grid, inside.as_deref());
+    job.stage("finding the tissue", blocks.len() as u64);
+    let seen = |i: usize| {
         job.check()?;
-        let number = (block[0] / BLOCK_CELLS * grid.columns.div_ceil(BLOCK_CELLS) + block[1] / BLOCK_CELLS) as u32;
-        let seen = match cache.get(Kind::Survey, number)? {
-            Some(seen) => seen,
-            None => {
-                let seen = look(source, grid, glass, block)?;
-                if cache.kept() {
-                    cache.put(Kind::Survey, number, &seen)?;
-                }
-                seen
-            }
-        };
-        out.take(grid, block, &seen, looks.as_mut());
+        let [row, column, ..] = blocks[i];
+        let number = (row / BLOCK_CELLS * grid.columns.div_ceil(BLOCK_CELLS) + column / BLOCK_CELLS) as u32;
+        let kept = cache.get(Kind::Survey, number)?;
+        let keep = kept.is_none() && cache.kept();
+        Ok((kept.map_or_else(|| look(source, grid, glass, blocks[i]), Ok)?, keep.then_some(number)))
+    };
+    ahead::in_order(rayon::current_num_threads().min(source.concurrent_reads()), blocks.len(), seen, |i, (seen, keep)| {
+        keep.map_or(Ok(()), |number| cache.put(Kind::Survey, number, &seen))?;
+        out.take(grid, blocks[i], &seen, looks.as_mut());
         job.advance(1);
-    }
+        Ok(())
+    })?;
     let any = out.tissue.contains(&true);
     mask::clean(&mut out.tissue, grid.columns, wanted.island_cells, HOLE_CELLS);
     if any && !out.tissue.contains(&true) {

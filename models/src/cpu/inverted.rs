@@ -1,5 +1,7 @@
 //! Inverted residual blocks, fused: the wide middle map exists only for a strip of rows at a time, so it stays in the cache.
 
+use histoloom_core::simd::apart;
+use histoloom_core::unrolled;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
@@ -11,7 +13,7 @@ use crate::ops::{ConvSpec, Inverted};
 /// Bytes that a strip of the wide map may take: half of a common second-level cache.
 const STRIP_BYTES: usize = 384 << 10;
 /// Output pixels whose sums are held in registers at once by the depthwise loop.
-const PIXELS: usize = 4;
+const PIXELS: usize = 8;
 
 /// A depthwise convolution; weights `[k * k, c]`.
 pub struct Depthwise {
@@ -91,12 +93,16 @@ fn strips(x: &Item<'_>, block: &Inverted<CpuOps>, first: usize, w: usize, out: &
 
 /// One padded row of the wide map from row `from` of the input; outside it is zero.
 fn widen(x: &Item<'_>, block: &Inverted<CpuOps>, from: Option<usize>, to: &mut [f32]) {
-    let pad = block.depthwise.pad.0;
-    to.fill(0.0);
-    let Some(y) = from else { return };
-    let mid = block.depthwise.bias.len();
+    let Some(y) = from else {
+        to.fill(0.0);
+        return;
+    };
+    let (pad, mid) = (block.depthwise.pad.0, block.depthwise.bias.len());
     let line = &x.data[y * x.width * x.channels..(y + 1) * x.width * x.channels];
-    let inner = &mut to[pad * mid..(pad + x.width) * mid];
+    let (left, inner) = to.split_at_mut(pad * mid);
+    let (inner, right) = inner.split_at_mut(x.width * mid);
+    left.fill(0.0);
+    right.fill(0.0);
     let Some(expand) = &block.expand else {
         inner.copy_from_slice(line);
         return;
@@ -129,54 +135,100 @@ struct Rows<'a> {
 impl WithSimd for Rows<'_> {
     type Output = ();
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        match (self.d.kernel, self.d.stride) {
+            (3, 1) => self.all::<S, 3, 1>(simd),
+            (3, 2) => self.all::<S, 3, 2>(simd),
+            (5, 1) => self.all::<S, 5, 1>(simd),
+            (5, 2) => self.all::<S, 5, 2>(simd),
+            _ => self.any(0),
+        }
+    }
+}
+
+impl Rows<'_> {
+    #[inline(always)]
+    fn all<S: Simd, const K: usize, const STRIDE: usize>(mut self, simd: S) {
         let mid = self.d.bias.len();
-        let taps = taps(self.d.kernel, self.wide_row, mid);
+        let whole = mid / S::F32_LANES * S::F32_LANES;
+        for y in 0..self.out.len() / (self.width * mid) {
+            let from = &self.wide[y * STRIDE * self.wide_row..];
+            let line = &mut self.out[y * self.width * mid..(y + 1) * self.width * mid];
+            let (mut x, pixels) = (0, PIXELS.min(self.width));
+            while x < self.width {
+                // the last ones may be made twice
+                let first = x.min(self.width - pixels);
+                let (from, to) = (&from[first * STRIDE * mid..], &mut line[first * mid..]);
+                for k in (0..whole).step_by(S::F32_LANES) {
+                    if pixels == PIXELS {
+                        apart(simd, Pixels::<K, STRIDE, PIXELS> { d: self.d, from: &from[k..], wide_row: self.wide_row, k, to });
+                    } else {
+                        for p in 0..pixels {
+                            let (from, to) = (&from[p * STRIDE * mid + k..], &mut to[p * mid..]);
+                            apart(simd, Pixels::<K, STRIDE, 1> { d: self.d, from, wide_row: self.wide_row, k, to });
+                        }
+                    }
+                }
+                x = first + pixels;
+            }
+        }
+        self.any(whole);
+    }
+
+    /// The channels from `first` on, which do not fill a register; a kernel of any size and step.
+    fn any(&mut self, first: usize) {
+        let (d, mid) = (self.d, self.d.bias.len());
+        let taps = taps(d.kernel, self.wide_row, mid);
         for (y, line) in self.out.chunks_exact_mut(self.width * mid).enumerate() {
-            let from = &self.wide[y * self.d.stride * self.wide_row..];
-            let mut k = 0;
-            while k + S::F32_LANES <= mid {
-                channels::<S>(simd, self.d, from, &taps, k, line);
-                k += S::F32_LANES;
+            let from = &self.wide[y * d.stride * self.wide_row..];
+            for (x, pixel) in line.chunks_exact_mut(mid).enumerate() {
+                for c in first..mid {
+                    let sum: f32 = taps.iter().enumerate().map(|(t, tap)| from[x * d.stride * mid + tap + c] * d.weight[t * mid + c]).sum();
+                    pixel[c] = (sum + d.bias[c]).clamp(0.0, 6.0);
+                }
             }
-            rest(self.d, from, &taps, k, line);
         }
     }
 }
 
-/// One row of outputs for one register of channels.
-#[inline(always)]
-fn channels<S: Simd>(simd: S, d: &Depthwise, from: &[f32], taps: &[usize], k: usize, line: &mut [f32]) {
-    let mid = d.bias.len();
-    let width = line.len() / mid;
-    let (zero, six) = (simd.splat_f32s(0.0), simd.splat_f32s(6.0));
-    let bias = S::as_simd_f32s(&d.bias[k..k + S::F32_LANES]).0[0];
-    let mut x = 0;
-    while x < width {
-        let start: [usize; PIXELS] = std::array::from_fn(|p| (x + p).min(width - 1) * d.stride * mid + k);
-        let mut acc = [bias; PIXELS];
-        for (t, tap) in taps.iter().enumerate() {
-            let w = S::as_simd_f32s(&d.weight[t * mid + k..t * mid + k + S::F32_LANES]).0[0];
-            for p in 0..PIXELS {
-                let v = S::as_simd_f32s(&from[start[p] + tap..start[p] + tap + S::F32_LANES]).0[0];
-                acc[p] = simd.mul_add_e_f32s(v, w, acc[p]);
-            }
-        }
-        for (p, acc) in acc.iter().enumerate().take(width - x) {
-            let to = (x + p) * mid + k;
-            S::as_mut_simd_f32s(&mut line[to..to + S::F32_LANES]).0[0] = simd.min_f32s(simd.max_f32s(*acc, zero), six);
-        }
-        x += PIXELS;
-    }
+/// P neighbouring outputs of one register of channels, from `k` on. A value is read once for all outputs of a row of the kernel that it
+/// is part of; each output adds its taps up row by row.
+struct Pixels<'a, const K: usize, const STRIDE: usize, const P: usize> {
+    d: &'a Depthwise,
+    /// From the first output's first value on.
+    from: &'a [f32],
+    wide_row: usize,
+    k: usize,
+    /// From the first output's pixel on.
+    to: &'a mut [f32],
 }
 
-/// The channels from `k` on, which do not fill a register.
-fn rest(d: &Depthwise, from: &[f32], taps: &[usize], k: usize, line: &mut [f32]) {
-    let mid = d.bias.len();
-    for (x, pixel) in line.chunks_exact_mut(mid).enumerate() {
-        for c in k..mid {
-            let sum: f32 = taps.iter().enumerate().map(|(t, tap)| from[x * d.stride * mid + tap + c] * d.weight[t * mid + c]).sum();
-            pixel[c] = (sum + d.bias[c]).clamp(0.0, 6.0);
+impl<const K: usize, const STRIDE: usize, const P: usize> WithSimd for Pixels<'_, K, STRIDE, P> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let (mid, columns) = (self.d.bias.len(), (P - 1) * STRIDE + K);
+        let load = |from: &[f32], at: usize| S::as_simd_f32s(&from[at..at + S::F32_LANES]).0[0];
+        let mut acc = [load(&self.d.bias, self.k); P];
+        for row in 0..K {
+            let from = &self.from[row * self.wide_row..];
+            let mut w = [simd.splat_f32s(0.0); K];
+            unrolled!(t < K, { w[t] = load(&self.d.weight, (row * K + t) * mid + self.k) });
+            unrolled!(c < columns, {
+                let v = load(from, c * mid);
+                unrolled!(t < K, {
+                    // below zero is far above all
+                    let output = c.wrapping_sub(t);
+                    if output % STRIDE == 0 && output / STRIDE < P {
+                        acc[output / STRIDE] = simd.mul_add_e_f32s(v, w[t], acc[output / STRIDE]);
+                    }
+                });
+            });
         }
+        let (zero, six) = (simd.splat_f32s(0.0), simd.splat_f32s(6.0));
+        unrolled!(p < P, {
+            let to = &mut self.to[p * mid + self.k..][..S::F32_LANES];
+            S::as_mut_simd_f32s(to).0[0] = simd.min_f32s(simd.max_f32s(acc[p], zero), six);
+        });
     }
 }

@@ -1,10 +1,12 @@
 //! The inner loop of every convolution on the CPU: a register tile of output pixels x output channels.
 //!
 //! In: an NHWC map and, for each output pixel, where its receptive field starts; weights packed by [`Packed`]. Out: sums.
-//! No im2col: a tap of the kernel is an offset into the (zero-padded) map. Every output value is the same chain of
-//! multiply-adds whatever the tile it lies in, so results depend neither on the number of threads nor on the batch.
+//! No im2col: a tap of the kernel is an offset into the (zero-padded) map. Long sums are made in blocks, for many pixels each. Every output
+//! value is the same chain of multiply-adds whatever the tile it lies in, so results depend neither on the number of threads nor on the batch.
 
-use histoloom_core::simd::{self, lanes};
+use std::ops::Range;
+
+use histoloom_core::simd::{self, apart, lanes};
 use histoloom_core::unrolled;
 use pulp::{Simd, WithSimd};
 
@@ -20,6 +22,10 @@ const TALL: usize = 12;
 const WIDEST: usize = 32;
 /// Pixels of the register tiles that do what the tall ones leave.
 const SHORT: usize = 4;
+/// Pixels that go through one block of a panel, and most values of each that do: so many weights and values stay in the first-level
+/// cache (16 and 8 KiB of AVX2's) until the next block is taken.
+const GROUP: usize = 96;
+const BLOCK: usize = 768;
 
 /// Rounds up to a multiple of [`STEP`].
 pub fn padded(channels: usize) -> usize {
@@ -111,12 +117,19 @@ impl<'a> Finish<'a> {
         match self {
             Self::Plain => out.copy_from_slice(sums),
             Self::Silu => out.iter_mut().zip(sums).for_each(|(o, v)| *o = math::silu(*v)),
-            Self::Relu6 => out.iter_mut().zip(sums).for_each(|(o, v)| *o = v.clamp(0.0, 6.0)),
+            Self::Relu6 => out.iter_mut().zip(sums).for_each(|(o, v)| *o = relu6(*v)),
             Self::Gelu => out.iter_mut().zip(sums).for_each(|(o, v)| *o = math::gelu(*v)),
             Self::Add(r) => out.iter_mut().zip(sums).zip(&r[place..]).for_each(|((o, v), r)| *o = v + r),
             Self::AddToAll(r) => out.iter_mut().zip(sums).zip(&r[channel..]).for_each(|((o, v), r)| *o = v + r),
         }
     }
+}
+
+/// As the processor's maximum and minimum have it: zero has no sign, and what is no number is zero.
+#[inline(always)]
+fn relu6(v: f32) -> f32 {
+    let v = if v > 0.0 { v } else { 0.0 };
+    if v < 6.0 { v } else { 6.0 }
 }
 
 /// One matrix of output pixels.
@@ -142,20 +155,40 @@ impl WithSimd for Tiles<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
         let registers = self.weights.bias.len() / S::F32_LANES;
+        let (blocks, size) = (blocks(self.taps, self.weights.c_in), self.weights.taps * self.weights.c_in);
+        let sums = &mut [0.0; GROUP * WIDEST];
         let mut at = 0;
-        let sums = &mut [0.0; TALL * WIDEST];
-        for (first, count) in widths(registers) {
-            let size = self.weights.taps * self.weights.c_in * count * S::F32_LANES;
-            let panel = &self.weights.panels[at..at + size];
-            at += size;
-            // as many accumulators as fit: 24 of 32 registers, 12 of 16
-            match (count, S::REGISTER_COUNT >= 32) {
-                (2, true) => self.panel::<S, TALL, SHORT, 2>(simd, panel, first * S::F32_LANES, sums),
-                (2, false) => self.panel::<S, 6, SHORT, 2>(simd, panel, first * S::F32_LANES, sums),
-                _ => self.panel::<S, TALL, SHORT, 1>(simd, panel, first * S::F32_LANES, sums),
+        for (register, count) in widths(registers) {
+            let panel = &self.weights.panels[at..at + size * count * S::F32_LANES];
+            at += panel.len();
+            let channel = register * S::F32_LANES;
+            for first in (0..self.rows.len()).step_by(GROUP) {
+                let pixels = first..self.rows.len().min(first + GROUP);
+                // as many accumulators as fit: 24 of 32 registers, 12 of 16
+                match (count, S::REGISTER_COUNT >= 32) {
+                    (2, true) => self.panel::<S, TALL, SHORT, 2>(simd, &blocks, panel, channel, pixels, sums),
+                    (2, false) => self.panel::<S, 6, SHORT, 2>(simd, &blocks, panel, channel, pixels, sums),
+                    _ => self.panel::<S, TALL, SHORT, 1>(simd, &blocks, panel, channel, pixels, sums),
+                }
             }
         }
     }
+}
+
+/// What is summed before the next weights are taken: distances of taps, and how many channels of each.
+type Block = (Vec<usize>, usize);
+
+/// Cuts taps of `c_in` channels into blocks of at most [`BLOCK`] values, in order.
+fn blocks(taps: &[usize], c_in: usize) -> Vec<Block> {
+    if c_in <= BLOCK {
+        return taps.chunks(BLOCK / c_in.max(1)).map(|taps| (taps.to_vec(), c_in)).collect();
+    }
+    let piece = padded(c_in.div_ceil(c_in.div_ceil(BLOCK)));
+    let pieces = |tap: &usize| {
+        let tap = *tap;
+        (0..c_in).step_by(piece).map(move |from| (vec![tap + from], piece.min(c_in - from)))
+    };
+    taps.iter().flat_map(pieces).collect()
 }
 
 impl Tiles<'_> {
@@ -164,74 +197,123 @@ impl Tiles<'_> {
         simd::dispatch(self);
     }
 
-    /// All pixels for one panel of output channels: M at a time, and L for a rest that is a good deal less.
-    /// `sums` is room for one register tile.
+    /// A group of pixels for one panel of output channels. `sums` is room for their sums.
     #[inline(always)]
-    fn panel<S: Simd, const M: usize, const L: usize, const V: usize>(&mut self, simd: S, panel: &[f32], channel: usize, sums: &mut [f32]) {
-        let mut m = 0;
-        while m < self.rows.len() {
-            let rest = self.rows.len() - m;
-            m += if 3 * rest > 2 * M {
-                self.pixels::<S, M, V>(simd, panel, channel, m, sums)
-            } else {
-                self.pixels::<S, L, V>(simd, panel, channel, m, sums)
-            };
+    fn panel<S: Simd, const M: usize, const L: usize, const V: usize>(
+        &mut self,
+        simd: S,
+        blocks: &[Block],
+        panel: &[f32],
+        channel: usize,
+        pixels: Range<usize>,
+        sums: &mut [f32],
+    ) {
+        let wide = V * S::F32_LANES;
+        let (bias, whole) = (&self.weights.bias[channel..channel + wide], channel + wide <= self.weights.c_out);
+        let mut rest = panel;
+        for (n, (taps, channels)) in blocks.iter().enumerate() {
+            let (weights, others) = rest.split_at(taps.len() * channels * wide);
+            rest = others;
+            let (first, bias) = (n == 0, (n + 1 == blocks.len()).then_some(bias));
+            let of = Of { taps, channels: *channels, weights, first, bias, channel, whole };
+            let mut m = pixels.start;
+            // M pixels at a time, and L for a rest that is a good deal less
+            while m < pixels.end {
+                let left = m..pixels.end;
+                let sums = &mut sums[(m - pixels.start) * wide..];
+                m += if 3 * left.len() > 2 * M {
+                    self.pixels::<S, M, V>(simd, of, left, sums)
+                } else {
+                    self.pixels::<S, L, V>(simd, of, left, sums)
+                };
+            }
         }
     }
 
-    /// M pixels from pixel `m` on, or as many as there are: that number is returned.
+    /// M pixels of those that are left, or as many as there are: that number is returned.
     #[inline(always)]
-    fn pixels<S: Simd, const M: usize, const V: usize>(
-        &mut self,
-        simd: S,
-        panel: &[f32],
-        channel: usize,
-        m: usize,
-        sums: &mut [f32],
-    ) -> usize {
-        let (count, wide) = (M.min(self.rows.len() - m), V * S::F32_LANES);
-        let mut rows = [self.rows[m]; M];
-        rows[..count].copy_from_slice(&self.rows[m..m + count]);
-        let bias = &self.weights.bias[channel..channel + wide];
-        let tile = Sums::<M, V> { x: self.x, rows: &rows, taps: self.taps, c_in: self.weights.c_in, panel, bias, out: sums };
-        apart(simd, tile);
-        let valid = wide.min(self.weights.c_out - channel);
-        for (sums, place) in sums.chunks_exact(wide).zip(&self.places[m..m + count]) {
-            let place = place + channel;
-            self.finish.write(&mut self.out[place..place + valid], &sums[..valid], place, channel);
+    fn pixels<S: Simd, const M: usize, const V: usize>(&mut self, simd: S, of: Of<'_>, left: Range<usize>, sums: &mut [f32]) -> usize {
+        let (first, count, wide) = (left.start, M.min(left.len()), V * S::F32_LANES);
+        let mut rows = [self.rows[first]; M];
+        rows[..count].copy_from_slice(&self.rows[first..first + count]);
+        if count == M {
+            let mut tile = Sums::<M, V> { x: self.x, rows: &rows, of, sums, out: None };
+            if of.whole && of.bias.is_some() && matches!(self.finish, Finish::Plain | Finish::Relu6 | Finish::Add(_)) {
+                let mut places = [0; M];
+                places.copy_from_slice(&self.places[first..first + M]);
+                tile.out = Some(Out { out: self.out, places, channel: of.channel, finish: self.finish });
+                apart(simd, tile);
+                return M;
+            }
+            apart(simd, tile);
+        } else {
+            let room = &mut [0.0; TALL * WIDEST][..M * wide];
+            room[..count * wide].copy_from_slice(&sums[..count * wide]);
+            apart(simd, Sums::<M, V> { x: self.x, rows: &rows, of, sums: room, out: None });
+            sums[..count * wide].copy_from_slice(&room[..count * wide]);
+        }
+        if of.bias.is_some() {
+            let channel = of.channel;
+            let valid = wide.min(self.weights.c_out - channel);
+            for (sums, place) in sums.chunks_exact(wide).zip(&self.places[first..first + count]) {
+                let place = place + channel;
+                self.finish.write(&mut self.out[place..place + valid], &sums[..valid], place, channel);
+            }
         }
         count
     }
 }
 
-/// Runs `op` in a function of its own: amid other code the compiler keeps some of its sums in memory, which costs a fifth of the speed.
-#[inline(never)]
-fn apart<S: Simd>(simd: S, op: impl WithSimd<Output = ()>) {
-    simd.vectorize(op);
+/// One block of a product.
+#[derive(Clone, Copy)]
+struct Of<'a> {
+    taps: &'a [usize],
+    channels: usize,
+    weights: &'a [f32],
+    /// The first block: there are no sums yet.
+    first: bool,
+    /// Of the last block: added to the sums.
+    bias: Option<&'a [f32]>,
+    /// First output channel.
+    channel: usize,
+    /// Whether there are as many output channels as the panel has.
+    whole: bool,
 }
 
-/// The register tile: M pixels x V registers of output channels, over all taps and input channels, plus the bias.
+/// Where finished sums go.
+struct Out<'a, const M: usize> {
+    out: &'a mut [f32],
+    places: [usize; M],
+    channel: usize,
+    finish: Finish<'a>,
+}
+
+/// The register tile: M pixels x V registers of output channels, over one block.
 struct Sums<'a, const M: usize, const V: usize> {
     x: &'a [f32],
     rows: &'a [usize; M],
-    taps: &'a [usize],
-    c_in: usize,
-    panel: &'a [f32],
-    bias: &'a [f32],
-    /// Pixel after pixel.
-    out: &'a mut [f32],
+    of: Of<'a>,
+    /// Pixel after pixel: the sums of the blocks before, and where these go unless `out` tells.
+    sums: &'a mut [f32],
+    out: Option<Out<'a, M>>,
 }
 
 impl<const M: usize, const V: usize> WithSimd for Sums<'_, M, V> {
     type Output = ();
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let (wide, steps) = (V * S::F32_LANES, self.c_in / STEP);
+        let (wide, channels) = (V * S::F32_LANES, self.of.channels);
+        let sums = &mut S::as_mut_simd_f32s(self.sums).0[..M * V];
         let mut acc = [[simd.splat_f32s(0.0); V]; M];
-        for (tap, weights) in self.taps.iter().zip(self.panel.chunks_exact(self.c_in * wide)) {
+        if !self.of.first {
+            unrolled!(m < M, {
+                unrolled!(r < V, { acc[m][r] = sums[m * V + r] });
+            });
+        }
+        for (tap, weights) in self.of.taps.iter().zip(self.of.weights.chunks_exact(channels * wide)) {
             let mut a: [&[[f32; STEP]]; M] = [&[]; M];
-            unrolled!(m < M, { a[m] = self.x[self.rows[m] + tap..][..self.c_in].as_chunks().0 });
-            for k in 0..steps {
+            unrolled!(m < M, { a[m] = self.x[self.rows[m] + tap..][..channels].as_chunks().0 });
+            for k in 0..channels / STEP {
                 let w = &S::as_simd_f32s(&weights[k * STEP * wide..(k + 1) * STEP * wide]).0[..STEP * V];
                 unrolled!(j < STEP, {
                     unrolled!(m < M, {
@@ -241,9 +323,34 @@ impl<const M: usize, const V: usize> WithSimd for Sums<'_, M, V> {
                 });
             }
         }
-        let (out, bias) = (&mut S::as_mut_simd_f32s(self.out).0[..M * V], S::as_simd_f32s(self.bias).0);
+        if let Some(bias) = self.of.bias {
+            let bias = &S::as_simd_f32s(bias).0[..V];
+            unrolled!(m < M, {
+                unrolled!(r < V, { acc[m][r] = simd.add_f32s(acc[m][r], bias[r]) });
+            });
+        }
+        let Some(Out { out, places, channel, finish }) = self.out else {
+            unrolled!(m < M, {
+                unrolled!(r < V, { sums[m * V + r] = acc[m][r] });
+            });
+            return;
+        };
         unrolled!(m < M, {
-            unrolled!(r < V, { out[m * V + r] = simd.add_f32s(acc[m][r], bias[r]) });
+            let place = places[m] + channel;
+            let line = &mut S::as_mut_simd_f32s(&mut out[place..place + wide]).0[..V];
+            match finish {
+                Finish::Relu6 => {
+                    let (zero, six) = (simd.splat_f32s(0.0), simd.splat_f32s(6.0));
+                    unrolled!(r < V, { line[r] = simd.min_f32s(simd.max_f32s(acc[m][r], zero), six) });
+                }
+                Finish::Add(all) => {
+                    let added = &S::as_simd_f32s(&all[place..place + wide]).0[..V];
+                    unrolled!(r < V, { line[r] = simd.add_f32s(acc[m][r], added[r]) });
+                }
+                _ => {
+                    unrolled!(r < V, { line[r] = acc[m][r] });
+                }
+            }
         });
     }
 }

@@ -126,7 +126,7 @@ pub fn run(file: &Path, out_dir: &Path, job: &Job) -> Result<Imported> {
 fn write_all(source: &Source, out_dir: &Path, job: &Job, networks: &[write::Network<'_>], network: Network) -> Result<Imported> {
     let folder = write::Folder::begin(out_dir)?;
     let source_sha256 = source.sha256(job)?;
-    job.stage("import", networks.iter().map(|n| n.tensors.len() as u64).sum());
+    job.stage("reading weights", networks.iter().map(|n| n.tensors.len() as u64).sum());
     let facts = serde_json::to_value(&network).map_err(|e| Error::internal(e.to_string()))?;
     let mut models = Vec::new();
     for network in networks {

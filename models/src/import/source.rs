@@ -71,7 +71,7 @@ impl Source {
 
     /// SHA-256 of the whole file, hex; counts MiB of the job's stage.
     pub fn sha256(&self, job: &Job) -> Result<String> {
-        job.stage("hash", self.bytes >> 20);
+        job.stage("checking the file", self.bytes >> 20);
         let (mut sha, mut at) = (Sha256::new(), 0);
         while at < self.bytes {
             job.check()?;

@@ -61,6 +61,24 @@ fn velocities_are_the_same_bytes_for_any_threads_and_batch() {
 }
 
 #[test]
+fn conditions_that_were_seen_before_and_others_since_give_the_same_bytes() {
+    let g = Goldens::read();
+    let net = || DenoiserNet::new(CpuOps::default(), cpu(2), &g.weights("denoiser.")).unwrap();
+    let planes = |seed: u64, c: usize, side: usize| Planes::new(c, side, side, rng::noise(seed, 0, 0, c * side * side)).unwrap();
+    // the last is so large that all that was remembered goes
+    let cases: Vec<(Planes, Planes)> = [(1, 8), (2, 8), (3, 12), (4, 128)]
+        .into_iter()
+        .map(|(i, side)| (planes(i, 16, side), planes(10 + i, histoloom_core::condition::CHANNELS, side)))
+        .collect();
+    let run = |net: &DenoiserNet<CpuOps>, i: usize| bits(&net.velocity(&[cases[i].0.clone()], &[cases[i].1.clone()], 0.4, 0.5).unwrap());
+    let fresh: Vec<Vec<u32>> = (0..4).map(|i| run(&net(), i)).collect();
+    let used = net();
+    for i in [0, 0, 1, 2, 0, 3, 1, 3, 0] {
+        assert!(run(&used, i) == fresh[i], "case {i}");
+    }
+}
+
+#[test]
 fn the_shipped_networks_load_once_and_fit_each_other() {
     let engine = Engine::open("cpu", &shipped(), 2).unwrap();
     assert_eq!(engine.device().kind, "cpu");

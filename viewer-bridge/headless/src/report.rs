@@ -94,7 +94,7 @@ impl Report {
             self.stage_ended(&plain, true);
             *plain = Plain { stage: step.stage.clone(), since: Some(Instant::now()), said: Some(Instant::now()), last: None };
         } else if plain.said.is_none_or(|t| t.elapsed() > PLAIN_EVERY) {
-            self.to_stderr(&format!("{:>10} {}", step.stage, step.words()));
+            self.to_stderr(&format!("{:>24} {}", step.stage, step.words()));
             plain.said = Some(Instant::now());
         }
         plain.last = Some(step.clone());
@@ -143,7 +143,7 @@ impl Report {
                 total if done => format!("{total} "),
                 total => format!("{} of {total} ", last.done),
             };
-            self.to_stderr(&format!("{:>10} {count}in {seconds:.1} s", plain.stage));
+            self.to_stderr(&format!("{:>24} {count}in {seconds:.1} s", plain.stage));
         }
     }
 
@@ -182,9 +182,9 @@ mod tests {
 
     #[test]
     fn a_step_says_count_speed_and_time_left() {
-        let step = Step { stage: "embed".into(), done: 3, total: 10, items_per_s: 1.25, eta_s: 65.4 };
+        let step = Step { stage: "looking at the tissue".into(), done: 3, total: 10, items_per_s: 1.25, eta_s: 65.4 };
         assert_eq!(step.words(), "3/10  1.2 items/s  ETA 1:05");
-        let unknown = Step { stage: "load".into(), done: 3, total: 0, items_per_s: 0.0, eta_s: -1.0 };
+        let unknown = Step { stage: "loading the models".into(), done: 3, total: 0, items_per_s: 0.0, eta_s: -1.0 };
         assert_eq!(unknown.words(), "3");
         assert_eq!(clock(3725.0), "1:02:05");
     }

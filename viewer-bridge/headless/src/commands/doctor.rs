@@ -24,8 +24,9 @@ pub fn run(common: &Common, report: &Arc<Report>) -> Result<u8> {
     match library::find(common.library.as_deref()) {
         Err(e) => missing.push(e.message),
         Ok(loaded) => {
-            lines.push(format!("library: {} ({})", loaded.path.display(), text(&loaded.build_info()?["version"])));
-            value["library"] = json!({"file": loaded.path.display().to_string(), "build": loaded.build_info()?});
+            let build = loaded.build_info()?;
+            lines.push(format!("library: {} ({}, ABI {})", loaded.path.display(), text(&build["version"]), text(&build["abi"])));
+            value["library"] = json!({"file": loaded.path.display().to_string(), "build": build});
             if let Some(models) = &models {
                 lines.push(format!("weights: {}", models.display()));
                 value["models"] = models.display().to_string().into();
@@ -61,8 +62,10 @@ fn describe(found: &Value, lines: &mut Vec<String>, missing: &mut Vec<String>) {
         ));
     }
     for (what, state) in found["flags"].as_object().into_iter().flatten() {
-        let why = state["missing"].as_str();
-        lines.push(why.map_or_else(|| format!("{what}: there"), |why| format!("{what}: none, so every tile counts as flagged ({why})")));
+        lines.push(format!("{what}: {}", if state["missing"].is_null() { "there" } else { "none" }));
+    }
+    if let Some(types) = found["atlas"]["types"].as_u64() {
+        lines.push(format!("atlas: {types} tissue types"));
     }
     let ops: Vec<String> = list(&found["ops"]["ops"]).iter().map(|o| text(&o["name"])).collect();
     lines.push(format!("ops: {}", ops.join(", ")));

@@ -247,7 +247,7 @@ public final class LogicTest {
         });
         final double seconds = (System.nanoTime() - began) / 1e9;
         System.out.println("stages: " + stages + ", partial pictures: " + partials.size());
-        must(stages.size() > 2 && stages.contains("embed") && eta[0], "stages with an estimate");
+        must(stages.size() > 2 && stages.contains("looking at the tissue") && eta[0], "stages with an estimate");
         must(!partials.isEmpty(), "a partial overlay before the end");
         final TissueMap map = outcome.map();
         must(map == session.map(slide) && map.classes.size() == 4 && map.classes.get(0).crops().size() > 1, "a map with exemplars");
@@ -433,7 +433,7 @@ public final class LogicTest {
         fails(Trouble.Kind.CANCELLED, () -> session.run("cluster", Map.of("seed", 9L), slide, new Session.Watcher() {
             @Override
             public void progress(Progress p) {
-                if (p.stage().equals("embed") && !stop[0]) {
+                if (p.stage().equals("looking at the tissue") && !stop[0]) {
                     stop[0] = true;
                     asked[0] = System.nanoTime();
                 }
