@@ -10,8 +10,13 @@ namespace histoloom {
 
 namespace {
 
-void close(openslide_t *slide) {
-    if (slide != nullptr) openslide_close(slide);
+std::shared_ptr<openslide_t> opened(const QString &file) {
+    std::shared_ptr<openslide_t> slide(openslide_open(QFile::encodeName(file).constData()), [](openslide_t *s) {
+        if (s != nullptr) openslide_close(s);
+    });
+    if (!slide) throw std::runtime_error("OpenSlide does not read this kind of file");
+    if (const char *why = openslide_get_error(slide.get())) throw std::runtime_error(why);
+    return slide;
 }
 
 double mpp_of(openslide_t *slide, const char *property) {
@@ -21,9 +26,7 @@ double mpp_of(openslide_t *slide, const char *property) {
 
 }  // namespace
 
-OpenSlideSource::OpenSlideSource(const QString &file) : slide_(openslide_open(QFile::encodeName(file).constData()), close) {
-    if (!slide_) throw std::runtime_error("OpenSlide does not read this kind of file");
-    if (const char *why = openslide_get_error(slide_.get())) throw std::runtime_error(why);
+OpenSlideSource::OpenSlideSource(const QString &file) : slide_(opened(file)) {
     path = file;
     name = QFileInfo(file).fileName();
     int64_t columns = 0, rows = 0;
@@ -36,10 +39,15 @@ OpenSlideSource::OpenSlideSource(const QString &file) : slide_(openslide_open(QF
     mpp_y = mpp_of(slide_.get(), OPENSLIDE_PROPERTY_NAME_MPP_Y);
 }
 
+// After an error OpenSlide reads nothing more, so the file is opened anew: a share may be there again.
 QImage OpenSlideSource::level_region(int level, qint64 x, qint64 y, int w, int h) const {
+    std::unique_lock<std::mutex> held(lock_);
+    if (openslide_get_error(slide_.get()) != nullptr) slide_ = opened(path);
+    const auto slide = slide_;
+    held.unlock();
     QImage out(w, h, QImage::Format_ARGB32_Premultiplied);
-    openslide_read_region(slide_.get(), reinterpret_cast<uint32_t *>(out.bits()), x, y, level, w, h);
-    if (const char *why = openslide_get_error(slide_.get())) throw std::runtime_error(why);
+    openslide_read_region(slide.get(), reinterpret_cast<uint32_t *>(out.bits()), x, y, level, w, h);
+    if (const char *why = openslide_get_error(slide.get())) throw std::runtime_error(why);
     return out;
 }
 

@@ -4,6 +4,7 @@
 #include "source.h"
 
 #include <memory>
+#include <mutex>
 
 typedef struct _openslide openslide_t;
 
@@ -18,7 +19,8 @@ protected:
     QImage level_region(int level, qint64 x, qint64 y, int width, int height) const override;
 
 private:
-    std::unique_ptr<openslide_t, void (*)(openslide_t *)> slide_;
+    mutable std::mutex lock_;
+    mutable std::shared_ptr<openslide_t> slide_;
 };
 
 }  // namespace histoloom

@@ -13,12 +13,19 @@ namespace {
 
 constexpr int TILE_PX = 256;
 constexpr int CACHED_TILES = 1024;
+// A disk or a share may come back soon; one that is gone is not asked all the time.
+constexpr int FIRST_RETRY_MS = 1000, LAST_RETRY_MS = 60'000;
 
 }  // namespace
 
 TiledItem::TiledItem(qint64 width, qint64 height, Pixels pixels) : width_(width), height_(height), pixels_(pixels), tiles_(CACHED_TILES) {
     setFlag(ItemUsesExtendedStyleOption);
     pool_.setMaxThreadCount(1);
+    retry_.setSingleShot(true);
+    connect(&retry_, &QTimer::timeout, this, [this] {
+        failed_.clear();
+        update();
+    });
     while ((TILE_PX << coarsest_) < std::max(width, height)) coarsest_++;
 }
 
@@ -31,6 +38,9 @@ void TiledItem::show(Reader reader) {
     pool_.clear();
     generation_++;
     pending_.clear();
+    failed_.clear();
+    retry_.stop();
+    retry_ms_ = 0;
     tiles_.clear();
     reader_ = std::move(reader);
     update();
@@ -79,13 +89,13 @@ void TiledItem::draw(QPainter *painter, const QTransform &view, const Key &key) 
         const double scale = std::ldexp(1.0, -at.level);
         const QPointF corner = (whole.topLeft() - place(at).topLeft()) * scale;
         const QRectF from(corner, whole.size() * scale);
-        if (!tile->isNull()) painter->drawImage(QRectF(first, QSizeF(end.x() - first.x(), end.y() - first.y())), *tile, from);
+        painter->drawImage(QRectF(first, QSizeF(end.x() - first.x(), end.y() - first.y())), *tile, from);
         return;
     }
 }
 
 void TiledItem::request(const Key &key) {
-    if (pending_.contains(key)) return;
+    if (pending_.contains(key) || failed_.contains(key)) return;
     pending_ += key;
     const QRectF place = this->place(key) & boundingRect();
     const double downsample = std::ldexp(1.0, key.level);
@@ -109,8 +119,14 @@ void TiledItem::request(const Key &key) {
 void TiledItem::take(const Key &key, const QImage &tile, int generation) {
     if (generation != generation_) return;
     pending_ -= key;
-    tiles_.insert(key, new QImage(tile));
-    update(place(key));
+    if (tile.isNull()) {
+        failed_ += key;
+        if (!retry_.isActive()) retry_.start(retry_ms_ = std::clamp(2 * retry_ms_, FIRST_RETRY_MS, LAST_RETRY_MS));
+    } else {
+        retry_ms_ = 0;
+        tiles_.insert(key, new QImage(tile));
+        update(place(key));
+    }
     emit tile_read();
 }
 

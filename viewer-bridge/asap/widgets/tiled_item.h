@@ -1,5 +1,6 @@
 // A picture of a whole slide in a scene, read and drawn tile by tile. In: a reader of regions. Item coordinates are level-0 pixels. Tiles are
-// read on a thread of their own at the power of two that suits the zoom; until one is there, a coarser one stands in.
+// read on a thread of their own at the power of two that suits the zoom; until one is there, a coarser one stands in. What could not be read is
+// asked for again after a while.
 #pragma once
 
 #include <QCache>
@@ -7,6 +8,7 @@
 #include <QImage>
 #include <QSet>
 #include <QThreadPool>
+#include <QTimer>
 
 #include <atomic>
 #include <functional>
@@ -59,7 +61,9 @@ private:
     int generation_ = 0;
     int wanted_level_ = 0;
     QCache<Key, QImage> tiles_;
-    QSet<Key> pending_;
+    QSet<Key> pending_, failed_;
+    QTimer retry_;
+    int retry_ms_ = 0;
     std::shared_ptr<Cost> cost_ = std::make_shared<Cost>();
     QThreadPool pool_;
 };
