@@ -13,7 +13,7 @@ AsapSource::AsapSource(std::weak_ptr<MultiResolutionImage> image, const QString 
     if (!open) throw std::runtime_error("the slide is closed");
     const auto color = open->getColorType();
     if (open->getDataType() != pathology::DataType::UChar || (color != pathology::ColorType::RGB && color != pathology::ColorType::RGBA))
-        throw std::runtime_error("only slides in colour, 8 bits a channel, can be clustered");
+        throw std::runtime_error("This slide is not an RGB (H&E) slide of 8 bits a channel, so Histoloom cannot work on it.");
     path = file;
     name = QFileInfo(file).fileName();
     const auto size = open->getDimensions();

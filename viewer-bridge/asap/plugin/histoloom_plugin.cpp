@@ -34,8 +34,7 @@ void HistoloomPlugin::onNewImageLoaded(std::weak_ptr<MultiResolutionImage> image
         const auto slide = std::make_shared<histoloom::AsapSource>(std::move(image), QString::fromStdString(file));
         controller_->slide_opened(slide, _viewer->scene(), _viewer->getSceneScale());
     } catch (const std::exception &error) {
-        controller_->slide_closed();
-        qWarning("Histoloom: %s", error.what());
+        controller_->slide_refused(QString::fromUtf8(error.what()));
     }
 }
 

@@ -13,6 +13,7 @@
 #include <cmath>
 #include <cstring>
 #include <stdexcept>
+#include <utility>
 
 namespace histoloom {
 
@@ -114,18 +115,33 @@ void Session::forget() {
     source_.reset();
     legend_.clear();
     gallery_.clear();
+    then_.reset();
     out_.reset();
-    tiles_.reset();
+    map_files_.reset();
+    tile_files_.reset();
 }
 
 void Session::open(std::shared_ptr<SlideSource> slide) {
-    const bool ends = busy();
+    const bool ends = busy(), refused = !refused_.isEmpty();
     forget();
     source_ = std::move(slide);
+    refused_.clear();
     if (ends) emit ended(tr("Ended with its slide."));
+    else if (refused) emit ended(tr("Nothing is running."));
     emit overlay_changed();
     emit map_changed();
     emit gallery_changed();
+}
+
+void Session::refuse(const QString &why) {
+    open(nullptr);
+    refused_ = why;
+    emit ended(why);
+}
+
+void Session::no_slide() {
+    if (refused_.isEmpty()) emit failed(tr("No slide open"), tr("Open a slide first; then its tissue can be clustered, and tiles made from its map."));
+    else emit failed(tr("Slide not suitable"), refused_);
 }
 
 void Session::set_up(const Setup &setup) {
@@ -182,47 +198,65 @@ void Session::guarded(const std::function<void()> &action) {
     }
 }
 
-void Session::start(Kind kind, const char *job, const QJsonObject &parameters) {
-    if (busy()) return emit failed(tr("Busy"), tr("Wait for the job that is running, or cancel it."));
+// Lends the slide to the library once.
+const Slide &Session::lent(const Context &library) {
+    if (opened_) return *opened_;
+    hl_slide_desc d{};
+    const QByteArray name = source_->name.toUtf8(), id = source_->path.toUtf8();
+    d.pixel_format = HL_PIXEL_BGRA8_PRE;
+    d.width_px = static_cast<uint64_t>(source_->width);
+    d.height_px = static_cast<uint64_t>(source_->height);
+    d.downsamples = source_->downsamples.data();
+    d.levels = static_cast<uint32_t>(source_->downsamples.size());
+    d.mpp_x = source_->mpp;
+    d.mpp_y = source_->mpp_y;
+    d.background_rgb = 0xffffff;
+    d.name = name.constData();
+    d.id = id.constData();
+    opened_ = library.open(d);
+    return *opened_;
+}
+
+bool Session::start(Kind kind, const QJsonObject &parameters) {
+    if (busy()) return emit failed(tr("Busy"), tr("Wait for the job that is running, or cancel it.")), false;
     guarded([&] {
-        Context &library = context();
+        const Context &library = context();
+        auto files = std::make_unique<Folder>(parameters["out_dir"].toString());
         QJsonObject given = parameters;
-        out_ = kind == Kind::Cluster ? nullptr : std::make_unique<QTemporaryDir>();
-        if (out_) given["out_dir"] = out_->path();
-        if (!opened_) {
-            hl_slide_desc d{};
-            const QByteArray name = source_->name.toUtf8(), id = source_->path.toUtf8();
-            d.pixel_format = HL_PIXEL_BGRA8_PRE;
-            d.width_px = static_cast<uint64_t>(source_->width);
-            d.height_px = static_cast<uint64_t>(source_->height);
-            d.downsamples = source_->downsamples.data();
-            d.levels = static_cast<uint32_t>(source_->downsamples.size());
-            d.mpp_x = source_->mpp;
-            d.mpp_y = source_->mpp_y;
-            d.background_rgb = 0xffffff;
-            d.name = name.constData();
-            d.id = id.constData();
-            opened_ = library.open(d);
-        }
-        const bool from_map = kind != Kind::Cluster;
-        job_ = library.start(job, text(given), from_map ? nullptr : &*opened_, from_map ? map_.get() : nullptr);
+        given["out_dir"] = files->path();
+        job_ = kind == Kind::Cluster ? library.start("cluster", text(given), &lent(library)) : library.start("synth", text(given), nullptr, map_.get());
+        out_ = std::move(files);
         kind_ = kind;
         partial_.clear();
         since_partial_.start();
         timer_.start();
         emit progressed(tr("waiting"), -1, -1);
     });
+    return busy();
 }
 
 void Session::cluster(const QJsonObject &parameters) {
-    if (!source_) return emit failed(tr("No slide open"), tr("Open a slide first; then its tissue can be clustered."));
-    start(Kind::Cluster, "cluster", parameters);
+    if (!source_) return no_slide();
+    start(Kind::Cluster, parameters);
 }
 
 void Session::synthesise(const QJsonObject &parameters) {
-    if (!source_) return emit failed(tr("No slide open"), tr("Open a slide and cluster it first; tiles are made from its map."));
+    if (!source_) return no_slide();
     if (!map_) return emit failed(tr("No map yet"), tr("Cluster the slide first; tiles are made from its map."));
-    start(Kind::Synthesise, "synth", parameters);
+    start(Kind::Synthesise, parameters);
+}
+
+void Session::generate(const QJsonObject &parameters) {
+    if (!source_) return no_slide();
+    QJsonObject map, tiles = parameters;
+    for (const char *name : {"annotations", "mpp", "viewport"})
+        if (const QJsonValue value = tiles.take(QLatin1String(name)); !value.isUndefined()) map[QLatin1String(name)] = value;
+    map["seed"] = tiles["seed"].toInt(1);
+    if (const QString folder = tiles["out_dir"].toString(); !folder.isEmpty()) {  // as the command `generate` names them
+        map["out_dir"] = folder + "/map";
+        tiles["out_dir"] = folder + "/tiles";
+    }
+    if (start(Kind::Cluster, map)) then_ = tiles;
 }
 
 QString Session::likelihood_map_file() const {
@@ -231,25 +265,26 @@ QString Session::likelihood_map_file() const {
     return slide.absoluteDir().filePath(slide.completeBaseName() + "_likelihood_map.tif");
 }
 
+// The map that is there goes once the new one lies beside it.
 void Session::save_likelihood_map() {
     if (!map_) return emit failed(tr("No map yet"), tr("Cluster the slide first; then its map can be saved."));
-    start(Kind::Save, "edit", {});
-}
-
-// The map that is there goes once the new one lies beside it.
-bool Session::place_likelihood_map() {
     const QString to = likelihood_map_file(), part = to + ".part";
     QFile::remove(part);
-    const bool copied = QFile::copy(out_->filePath("labels_likelihood_map.tif"), part);
+    const bool copied = QFile::copy(map_files_->file("labels_likelihood_map.tif"), part);
     const bool done = copied && (!QFile::exists(to) || QFile::remove(to)) && QFile::rename(part, to);
     if (!done) QFile::remove(part);
-    if (!done) emit failed(tr("Map not saved"), tr("%1 cannot be written; is the slide's folder read-only?").arg(to));
-    return done;
+    if (!done) return emit failed(tr("Map not saved"), tr("%1 cannot be written; is the slide's folder read-only?").arg(to));
+    if (!busy()) emit ended(tr("The map lies beside the slide."));
+}
+
+QString Session::page_of(const std::unique_ptr<Folder> &files) {
+    const QString page = files ? files->file("report.html") : QString();
+    return QFileInfo::exists(page) ? page : QString();
 }
 
 void Session::export_tiles(const QString &folder) {
-    if (!tiles_) return emit failed(tr("No tiles yet"), tr("Synthesise tiles first; then they can be exported."));
-    const QDir from(tiles_->path()), to(folder);
+    if (!tile_files_) return emit failed(tr("No tiles yet"), tr("Synthesise tiles first; then they can be exported."));
+    const QDir from(tile_files_->path()), to(folder);
     if (to.exists("manifest.json")) return emit failed(tr("Tiles not exported"), tr("%1 holds tiles already. Choose another folder.").arg(folder));
     QDirIterator files(from.path(), QDir::Files, QDirIterator::Subdirectories);
     while (files.hasNext()) {
@@ -308,28 +343,26 @@ void Session::finish() {
     timer_.stop();
     const Job job = std::move(*job_);
     job_.reset();
-    QString what = tr("Done.");
     try {
         Result result = job.result();
-        switch (kind_) {
-            case Kind::Cluster: take_map(std::move(result)); break;
-            case Kind::Synthesise:
-                take_tiles(result);
-                tiles_ = std::move(out_);
-                break;
-            case Kind::Save: what = place_likelihood_map() ? tr("The map lies beside the slide.") : tr("Failed."); break;
-        }
+        if (kind_ == Kind::Cluster) take_map(std::move(result));
+        else take_tiles(result);
     } catch (const std::exception &error) {
         return take_failure(error);
     }
-    out_.reset();
-    emit ended(what);
+    if (kind_ == Kind::Cluster && then_) {
+        if (!start(Kind::Synthesise, *std::exchange(then_, std::nullopt))) emit ended(tr("The map is there, tiles are not."));
+        return;
+    }
+    const auto &files = kind_ == Kind::Cluster ? map_files_ : tile_files_;
+    emit ended(files->chosen() ? tr("Done. The files are in %1.").arg(files->path()) : tr("Done."));
 }
 
 void Session::take_failure(const std::exception &error) {
     const auto *known = dynamic_cast<const Error *>(&error);
     const bool cancelled = known != nullptr && known->code() == HL_E_CANCELLED;
     out_.reset();
+    then_.reset();
     if (kind_ == Kind::Cluster) {  // no half-made map stays on the screen
         overlay_ = map_ ? reader_of(map_) : nullptr;
         emit overlay_changed();
@@ -340,6 +373,7 @@ void Session::take_failure(const std::exception &error) {
 
 void Session::take_map(Result result) {
     map_ = std::make_shared<const Result>(std::move(result));
+    map_files_ = std::move(out_);
     const QJsonObject map = object(map_->json())["map"].toObject();
     cell_px_ = map["cell_px"].toDouble();
     legend_.clear();
@@ -350,13 +384,14 @@ void Session::take_map(Result result) {
     }
     overlay_ = reader_of(map_);
     gallery_.clear();
-    tiles_.reset();
+    tile_files_.reset();
     emit overlay_changed();
     emit map_changed();
     emit gallery_changed();
 }
 
 void Session::take_tiles(const Result &result) {
+    tile_files_ = std::move(out_);
     gallery_.clear();
     const int kept = object(result.json())["kept"].toInt();
     for (int i = 0; i < kept; i++) gallery_.push_back(tile_of(result, static_cast<uint32_t>(i)));
@@ -385,7 +420,7 @@ void Session::doctor() {
             doctor_ = nullptr;
             emit ended(tr("Done."));
             QJsonObject report = object(*said);
-            report["library"] = library_file();
+            if (!report["library"].isObject()) report["library"] = QJsonObject{{"path", library_file()}};
             emit doctor_said(report);
         });
         emit progressed(tr("loading every network once"), -1, -1);

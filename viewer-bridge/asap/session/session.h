@@ -2,6 +2,7 @@
 // synthesised tiles with their flags, and messages. One job runs at a time; signals come on the thread that owns the session.
 #pragma once
 
+#include "folder.h"
 #include "source.h"
 
 #include <histoloom.hpp>
@@ -12,7 +13,6 @@
 #include <QObject>
 #include <QRegion>
 #include <QStringList>
-#include <QTemporaryDir>
 #include <QThread>
 #include <QTimer>
 
@@ -55,15 +55,23 @@ public:
 
     // Takes another slide; what was made of the one before is gone. Null: no slide.
     void open(std::shared_ptr<SlideSource> slide);
+    // The slide that the viewer shows is none for us: why is told now and whenever something is asked for.
+    void refuse(const QString &why);
     // Where the library and the models are from now on; ends everything. Waits for a doctor that is at work, for seconds.
     void set_up(const Setup &setup);
     const Setup &setup() const { return setup_; }
 
     // JSON schema of the parameters of a job; empty where it failed.
     QJsonObject schema(const QString &kind);
+    // Each run leaves its files in `out_dir`; without one in a temporary folder, which stays as long as its result is shown.
     void cluster(const QJsonObject &parameters);
     void synthesise(const QJsonObject &parameters);
-    // Writes what ASAP loads by itself beside the slide: <slide>_likelihood_map.tif.
+    // Both in one go, from the `annotations` in a file: parameters of synth, and `mpp` and `viewport` of cluster. Into `map` and `tiles` of `out_dir`.
+    void generate(const QJsonObject &parameters);
+    // The pages to look at in a browser, of the map and of the tiles; "" while there is none.
+    QString map_report() const { return page_of(map_files_); }
+    QString tiles_report() const { return page_of(tile_files_); }
+    // Copies what ASAP loads by itself beside the slide: <slide>_likelihood_map.tif.
     void save_likelihood_map();
     QString likelihood_map_file() const;
     // Copies the newest tiles as the library wrote them (label maps, manifest, flagged ones apart) into a folder that holds none yet.
@@ -97,14 +105,17 @@ signals:
     void failed(const QString &title, const QString &text);
 
 private:
-    enum class Kind { Cluster, Synthesise, Save };
-    void start(Kind kind, const char *job, const QJsonObject &parameters);
+    enum class Kind { Cluster, Synthesise };
+    // Whether it runs; why not is told.
+    bool start(Kind kind, const QJsonObject &parameters);
+    const Slide &lent(const Context &library);
+    void no_slide();
+    static QString page_of(const std::unique_ptr<Folder> &files);
     void poll();
     void take_partial();
     void finish();
     void take_map(Result result);
     void take_tiles(const Result &result);
-    bool place_likelihood_map();
     void take_failure(const std::exception &error);
     void forget();
     Context &context();
@@ -125,8 +136,10 @@ private:
     std::vector<SyntheticTile> gallery_;
     OverlayReader overlay_;
     double cell_px_ = 0;
-    std::unique_ptr<QTemporaryDir> out_, tiles_;  // files of the job that runs, and of the gallery
-    QList<QThread *> doctors_;                    // at work, most of them unheard
+    std::unique_ptr<Folder> out_, map_files_, tile_files_;  // files of the job that runs, of the map and of the gallery
+    std::optional<QJsonObject> then_;                       // parameters of the tiles that are made when the map is there
+    QString refused_;                                       // why the slide in the viewer is none for us
+    QList<QThread *> doctors_;                              // at work, most of them unheard
     QThread *doctor_ = nullptr;
 };
 

@@ -1,9 +1,11 @@
 #include "controller.h"
 
+#include "doctor_text.h"
 #include "library.h"
 #include "params_dialog.h"
 
-#include <QCheckBox>
+#include <QComboBox>
+#include <QDir>
 #include <QFileDialog>
 #include <QFileInfo>
 #include <QGraphicsScene>
@@ -19,62 +21,26 @@ namespace {
 
 // Above the slide, below annotations.
 constexpr double OVERLAY_Z = 10;
+// Which part of the slide: the rows of the choice `where`.
+enum Where { WHOLE, IN_VIEW, DRAWN };
 
-QString list(const QStringList &lines) { return lines.isEmpty() ? QString() : "<ul><li>" + lines.join("</li><li>") + "</li></ul>"; }
-
-QStringList strings(const QJsonValue &array) {
-    QStringList out;
-    for (const auto &value : array.toArray()) out << value.toString().toHtmlEscaped();
-    return out;
-}
-
-// Every device that is not used, with the reason.
-QStringList refused_of(const QJsonObject &report) {
-    QStringList out = strings(report["device"][QLatin1String("refused")]);
-    for (const auto &adapter : report["devices"][QLatin1String("adapters")].toArray()) {
-        const QString why = adapter[QLatin1String("why_not")].toString(Controller::tr("not asked for"));
-        const QString line = (adapter[QLatin1String("name")].toString() + ": " + why).toHtmlEscaped();
-        if (!adapter[QLatin1String("chosen_by_auto")].toBool() && !out.contains(line)) out << line;
-    }
-    return out;
-}
-
-QString calibration_of(const QJsonObject &report) {
-    const QString sum = report["flags"][QLatin1String("calibration")][QLatin1String("sha256")].toString();
-    if (sum.isEmpty()) return Controller::tr("not calibrated, so every tile is flagged");
-    return Controller::tr("calibrated (%1...)").arg(sum.left(8).toHtmlEscaped());
-}
-
-QString doctor_text(const QJsonObject &report) {
-    const QJsonObject build = report["build"].toObject(), device = report["device"].toObject();
-    QStringList weights;
-    for (const auto &w : report["weights"].toArray()) {
-        const QString state = w[QLatin1String("ok")].toBool() ? Controller::tr("%1: loads") : Controller::tr("%1: does not load");
-        weights << state.arg(w[QLatin1String("network")].toString());
-    }
-    const QStringList missing = strings(report["missing"]), refused = refused_of(report);
-    QString out = Controller::tr("<p>Histoloom %1, ABI %2<br>%3</p><p>Models: %4<br>Atlas: %5<br>Flags: %6</p><p>Device: <b>%7</b></p>")
-                      .arg(build["version"].toString(), build["abi"].toString(), report["library"].toString().toHtmlEscaped(),
-                           report["models"].toString(Controller::tr("those beside the library")).toHtmlEscaped(),
-                           report["atlas"].toString(Controller::tr("none found")).toHtmlEscaped(), calibration_of(report),
-                           device["name"].toString().toHtmlEscaped());
-    if (!refused.isEmpty()) out += Controller::tr("Not used:") + list(refused);
-    out += Controller::tr("Networks:") + list(weights);
-    out += Controller::tr("Ops: %1").arg(report["ops"][QLatin1String("ops")].toArray().size());
-    return out + (missing.isEmpty() ? Controller::tr("<p>Nothing is missing.</p>") : Controller::tr("<p><b>Missing:</b>") + list(missing) + "</p>");
+QGraphicsView *view_of(const QGraphicsItem *item) {
+    if (item == nullptr || item->scene() == nullptr) return nullptr;
+    return item->scene()->views().value(0);
 }
 
 // What of the slide is seen, in level-0 pixels.
 QRect viewport_of(const TiledItem *item) {
-    if (item == nullptr || item->scene() == nullptr || item->scene()->views().isEmpty()) return {};
-    const QGraphicsView *view = item->scene()->views().constFirst();
+    const QGraphicsView *view = view_of(item);
+    if (view == nullptr) return {};
     return (item->mapRectFromScene(view->mapToScene(view->viewport()->rect()).boundingRect()) & item->boundingRect()).toRect();
 }
 
-QJsonArray outline(const QRect &r) {
-    const int right = r.x() + r.width(), bottom = r.y() + r.height();
-    const QJsonArray ring{QJsonArray{r.x(), r.y()}, QJsonArray{right, r.y()}, QJsonArray{right, bottom}, QJsonArray{r.x(), bottom}};
-    return {ring};
+// One ring, as the parameter `roi` takes it.
+QJsonArray outline(const QPolygonF &ring) {
+    QJsonArray points;
+    for (const QPointF &at : ring) points += QJsonArray{at.x(), at.y()};
+    return {points};
 }
 
 QSettings &kept() {
@@ -100,6 +66,11 @@ Controller::Controller(const Setup &setup, QWidget *window) : window_(window), s
         kept().setValue("opacity", opacity);
     });
     panel_->set_opacity(kept().value("opacity", panel_->opacity()).toDouble());
+    connect(panel_, &Panel::generate_asked, this, &Controller::ask_generate);
+    connect(panel_, &Panel::region_asked, this, &Controller::draw_region);
+    connect(&region_, &RegionTool::drawn, this, [this] {
+        panel_->say(region_.region().isEmpty() ? tr("No region is drawn.") : tr("The region is drawn. Cluster... takes it."));
+    });
     connect(&session_, &Session::overlay_changed, this, &Controller::show_overlay);
     connect(&session_, &Session::failed, this, &Controller::tell);
     connect(&session_, &Session::doctor_said, this, &Controller::show_doctor);
@@ -107,6 +78,7 @@ Controller::Controller(const Setup &setup, QWidget *window) : window_(window), s
 
 Controller::~Controller() {
     session_.disconnect(this);
+    region_.forget();
     delete overlay_;
     delete panel_;
     delete menu_;
@@ -121,6 +93,8 @@ void Controller::add_actions() {
     add(tr("Cluster..."), "cluster", [this] { ask_cluster(); });
     add(tr("Apply atlas..."), "atlas", [this] { ask_atlas(); });
     add(tr("Synthesise..."), "synthesise", [this] { ask_synthesise(); });
+    add(tr("Generate from annotations..."), "generate", [this] { ask_generate(); });
+    add(tr("Draw region"), "draw_region", [this] { draw_region(); });
     add(tr("Save map beside the slide"), "save_map", [this] { save_map(); });
     add(tr("Cancel"), "cancel", [this] { session_.cancel(); });
     menu_->addSeparator();
@@ -142,22 +116,34 @@ void Controller::slide_opened(std::shared_ptr<SlideSource> slide, QGraphicsScene
 
 void Controller::slide_closed() {
     session_.open(nullptr);
+    region_.forget();
     delete overlay_;
+}
+
+void Controller::slide_refused(const QString &why) {
+    slide_closed();
+    session_.refuse(why);
 }
 
 void Controller::show_overlay() {
     if (overlay_) overlay_->show(session_.overlay());
 }
 
-// As it was filled the last time; null where the library says why not.
+// As it was filled the last time; null where the library says why not. `generate` has the parameters of both.
 ParamsDialog *Controller::ask(const QString &title, const QString &kind, const QStringList &names) {
-    const QJsonObject schema = session_.schema(kind);
+    QJsonObject schema = session_.schema(kind == "generate" ? "synth" : kind);
     if (schema.isEmpty()) return nullptr;
+    if (kind == "generate") {
+        QJsonObject both = session_.schema("cluster")["properties"].toObject();
+        const QJsonObject of_tiles = schema["properties"].toObject();
+        for (auto at = of_tiles.begin(); at != of_tiles.end(); ++at) both[at.key()] = at.value();
+        schema["properties"] = both;
+    }
     auto *dialog = new ParamsDialog(title, schema, names, window_);
     dialog->fill(QJsonDocument::fromJson(kept().value(kind).toByteArray()).object());
     connect(dialog, &QDialog::accepted, this, [dialog, kind] {
         QJsonObject parameters = dialog->parameters();
-        parameters.remove("mpp");  // that is the slide's
+        for (const char *of_slide : {"mpp", "annotations", "out_dir"}) parameters.remove(QLatin1String(of_slide));
         QJsonObject all = QJsonDocument::fromJson(kept().value(kind).toByteArray()).object();
         for (auto at = parameters.constBegin(); at != parameters.constEnd(); ++at) all[at.key()] = at.value();
         kept().setValue(kind, QJsonDocument(all).toJson(QJsonDocument::Compact));
@@ -172,33 +158,60 @@ void Controller::ask_map(const QString &title, QStringList names) {
     ParamsDialog *dialog = ask(title, "cluster", names);
     if (dialog == nullptr) return;
     if (by_atlas && !dialog->parameters().contains("atlas")) dialog->fill({{"atlas", session_.atlas_file()}});
-    const QString about = tr("The part of the slide that the window shows, instead of all of it");
-    const auto *part = dialog->add_choice("in_view", tr("Only what is in view"), about);
+    QStringList parts{tr("The whole slide"), tr("What is in view")};
+    if (!region_.region().isEmpty()) parts << tr("The region that was drawn");
+    auto *part = dialog->add_choice("where", tr("Where"), parts, tr("Draw region, beside the legend, lets you draw one with the mouse"));
+    if (parts.size() > DRAWN) part->setCurrentIndex(DRAWN);
     connect(dialog, &QDialog::accepted, this, [this, dialog, part, by_atlas] {
         QJsonObject parameters = dialog->parameters();
         if (by_atlas && !parameters.contains("atlas"))
             return tell(tr("No atlas given"), tr("Choose an atlas file; one for haematoxylin and eosin comes with the models (he_atlas.json)."));
         const QRect seen = viewport_of(overlay_);
-        if (part->isChecked() && seen.isEmpty())
+        if (part->currentIndex() == IN_VIEW && seen.isEmpty())
             return tell(tr("Nothing in view"), tr("The window shows no part of the slide. Move it into view first."));
         if (!seen.isEmpty()) parameters["viewport"] = QJsonArray{seen.x(), seen.y(), seen.width(), seen.height()};
-        if (part->isChecked()) parameters["roi"] = outline(seen);
+        if (part->currentIndex() != WHOLE) parameters["roi"] = outline(part->currentIndex() == IN_VIEW ? QPolygonF(QRectF(seen)) : region_.region());
         session_.cluster(parameters);
     });
     dialog->open();
 }
 
-void Controller::ask_cluster() { ask_map(tr("Cluster the slide"), {"k", "seed", "min_region_um2", "artefacts"}); }
+void Controller::ask_cluster() { ask_map(tr("Cluster the slide"), {"k", "seed", "min_region_um2", "artefacts", "out_dir"}); }
 
 // Without k: the atlas says how many classes there are.
-void Controller::ask_atlas() { ask_map(tr("Apply an atlas"), {"atlas", "seed", "min_region_um2", "artefacts"}); }
+void Controller::ask_atlas() { ask_map(tr("Apply an atlas"), {"atlas", "seed", "min_region_um2", "artefacts", "out_dir"}); }
 
 void Controller::ask_synthesise() {
     if (!session_.has_map()) return session_.synthesise({});
-    ParamsDialog *dialog = ask(tr("Synthesise tiles"), "synth", {"n", "size_px", "seed", "steps", "guidance"});
+    ParamsDialog *dialog = ask(tr("Synthesise tiles"), "synth", {"n", "size_px", "seed", "steps", "guidance", "out_dir"});
     if (dialog == nullptr) return;
     connect(dialog, &QDialog::accepted, this, [this, dialog] { session_.synthesise(dialog->parameters()); });
     dialog->open();
+}
+
+void Controller::ask_generate() {
+    if (!session_.slide()) return session_.generate({});
+    QStringList names{"annotations", "n", "size_px", "seed", "steps", "guidance", "out_dir"};
+    if (session_.slide()->mpp <= 0) names.insert(1, "mpp");
+    ParamsDialog *dialog = ask(tr("Generate from annotations"), "generate", names);
+    if (dialog == nullptr) return;
+    // ASAP keeps the annotations of a slide beside it, under its name
+    const QFileInfo slide(session_.slide()->path);
+    const QString beside = slide.absoluteDir().filePath(slide.completeBaseName() + ".xml");
+    if (QFileInfo::exists(beside)) dialog->fill({{"annotations", beside}});
+    connect(dialog, &QDialog::accepted, this, [this, dialog] {
+        const QJsonObject parameters = dialog->parameters();
+        if (parameters.contains("annotations")) session_.generate(parameters);
+        else tell(tr("No annotations given"), tr("Choose a file: ASAP's XML with groups, or GeoJSON from QuPath with classes."));
+    });
+    dialog->open();
+}
+
+void Controller::draw_region() {
+    QGraphicsView *view = view_of(overlay_);
+    if (view == nullptr) return session_.cluster({});  // it says why
+    region_.start(view, overlay_);
+    panel_->say(tr("Draw around the region with the left mouse button held down. A mere click takes the region away."));
 }
 
 void Controller::save_map() {
@@ -238,12 +251,10 @@ void Controller::tell(const QString &title, const QString &text) {
     box->open();
 }
 
-void Controller::show_doctor(QJsonObject report) {
-    if (!session_.setup().models.isEmpty()) report["models"] = session_.setup().models;
-    if (!session_.atlas_file().isEmpty()) report["atlas"] = session_.atlas_file();
+void Controller::show_doctor(const QJsonObject &report) {
     auto *box = new QMessageBox(QMessageBox::Information, tr("Doctor"), tr("Doctor"), QMessageBox::Ok, window_);
     box->setTextFormat(Qt::RichText);
-    box->setInformativeText(doctor_text(report));
+    box->setInformativeText(doctor_text(report, session_.setup().models, session_.atlas_file()));
     box->setAttribute(Qt::WA_DeleteOnClose);
     box->open();
 }

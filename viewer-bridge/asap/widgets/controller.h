@@ -3,6 +3,7 @@
 #pragma once
 
 #include "panel.h"
+#include "region_tool.h"
 #include "session.h"
 #include "tiled_item.h"
 
@@ -26,6 +27,8 @@ public:
     // scene_scale: units of the scene a level-0 pixel.
     void slide_opened(std::shared_ptr<SlideSource> slide, QGraphicsScene *scene, double scene_scale);
     void slide_closed();
+    // The viewer shows a slide that is none for us, with the reason.
+    void slide_refused(const QString &why);
 
     Session &session() { return session_; }
     // Made once; whoever shows them owns them.
@@ -43,17 +46,20 @@ private:
     void ask_cluster();
     void ask_atlas();
     void ask_synthesise();
+    void ask_generate();
+    void draw_region();
     void choose_library();
     void choose_models();
     void show_overlay();
     void tell(const QString &title, const QString &text);
-    void show_doctor(QJsonObject report);
+    void show_doctor(const QJsonObject &report);
 
     QPointer<QWidget> window_;
     Session session_;
     QPointer<QMenu> menu_;
     QPointer<Panel> panel_;
     QPointer<TiledItem> overlay_;
+    RegionTool region_{this};
 };
 
 }  // namespace histoloom

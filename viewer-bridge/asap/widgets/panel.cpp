@@ -1,6 +1,7 @@
 #include "panel.h"
 
 #include <QCheckBox>
+#include <QDesktopServices>
 #include <QDialog>
 #include <QFileDialog>
 #include <QHBoxLayout>
@@ -14,6 +15,7 @@
 #include <QScrollArea>
 #include <QSlider>
 #include <QTreeWidget>
+#include <QUrl>
 #include <QVBoxLayout>
 
 #include <algorithm>
@@ -52,6 +54,13 @@ QPixmap picture_of(const SyntheticTile &tile, bool flags) {
     return out;
 }
 
+QPushButton *button(const QString &text, const char *name, const QString &about) {
+    auto *out = new QPushButton(text);
+    out->setObjectName(name);
+    out->setToolTip(about);
+    return out;
+}
+
 QString about(const SyntheticTile &tile) {
     const QString reasons = tile.reasons.isEmpty() ? Panel::tr("No flags: not flagged is not verified.") : tile.reasons.join('\n');
     const QString calibrated = tile.calibrated ? QString() : Panel::tr("The flags are not calibrated for this model.\n");
@@ -77,19 +86,20 @@ Panel::Panel(Session *session, QWidget *parent) : QWidget(parent), session_(sess
     legend_->header()->setSectionResizeMode(0, QHeaderView::Stretch);
     legend_->header()->setSectionResizeMode(1, QHeaderView::ResizeToContents);
     column->addWidget(legend_, 1);
-    auto *row = new QHBoxLayout;
-    gallery_title_ = new QLabel(tr("Synthetic tiles"));
-    flags_ = new QCheckBox(tr("Flags"));
-    flags_->setToolTip(tr("Outlined: cells that were flagged; a dashed frame: the tile as a whole"));
-    flags_->setChecked(true);
-    export_ = new QPushButton(tr("Export..."));
-    export_->setObjectName("export");
-    export_->setToolTip(tr("Tiles, label maps and manifest into a folder; flagged tiles apart"));
-    export_->setEnabled(false);
-    row->addWidget(gallery_title_, 1);
-    row->addWidget(flags_);
-    row->addWidget(export_);
-    column->addLayout(row);
+    column->addLayout(map_row());
+    column->addWidget(tiles_ = tiles_box(), 1);
+    tiles_->hide();
+    connect(session_, &Session::progressed, this, &Panel::show_progress);
+    connect(session_, &Session::ended, this, &Panel::show_end);
+    connect(session_, &Session::map_changed, this, &Panel::show_legend);
+    connect(session_, &Session::gallery_changed, this, &Panel::show_gallery);
+}
+
+QWidget *Panel::tiles_box() {
+    auto *box = new QWidget;
+    auto *column = new QVBoxLayout(box);
+    column->setContentsMargins(0, 0, 0, 0);
+    column->addLayout(gallery_title());
     gallery_ = new QListWidget;
     gallery_->setObjectName("gallery");
     gallery_->setViewMode(QListView::IconMode);
@@ -97,15 +107,54 @@ Panel::Panel(Session *session, QWidget *parent) : QWidget(parent), session_(sess
     gallery_->setMovement(QListView::Static);
     gallery_->setIconSize(QSize(GALLERY_PX, GALLERY_PX));
     gallery_->setSpacing(4);
-    column->addWidget(gallery_, 2);
+    column->addWidget(gallery_, 1);
+    column->addLayout(tiles_row());
     connect(gallery_, &QListWidget::itemActivated, this, [this](QListWidgetItem *item) { enlarge(gallery_->row(item)); });
-    connect(export_, &QPushButton::clicked, this, &Panel::export_tiles);
-    connect(flags_, &QCheckBox::toggled, this, &Panel::show_gallery);
-    connect(session_, &Session::progressed, this, &Panel::show_progress);
-    connect(session_, &Session::ended, this, &Panel::show_end);
-    connect(session_, &Session::map_changed, this, &Panel::show_legend);
-    connect(session_, &Session::gallery_changed, this, &Panel::show_gallery);
+    return box;
 }
+
+QLayout *Panel::map_row() {
+    auto *row = new QHBoxLayout;
+    auto *region = button(tr("Draw region"), "region", tr("Draw around a part of the slide with the mouse; Cluster then takes that part"));
+    auto *generate = button(tr("Generate from annotations..."), "generate", tr("A map and synthetic tiles of the classes that you annotated"));
+    map_report_ = button(tr("Open report"), "map_report", tr("The map on one page, in your browser"));
+    map_report_->setEnabled(false);
+    connect(region, &QPushButton::clicked, this, &Panel::region_asked);
+    connect(generate, &QPushButton::clicked, this, &Panel::generate_asked);
+    connect(map_report_, &QPushButton::clicked, this, [this] { open_report(session_->map_report()); });
+    for (auto *each : {region, generate, map_report_}) row->addWidget(each);
+    return row;
+}
+
+QLayout *Panel::gallery_title() {
+    auto *row = new QHBoxLayout;
+    gallery_title_ = new QLabel;
+    flags_ = new QCheckBox(tr("Flags"));
+    flags_->setToolTip(tr("Outlined: cells that were flagged; a dashed frame: the tile as a whole"));
+    flags_->setChecked(true);
+    connect(flags_, &QCheckBox::toggled, this, &Panel::show_gallery);
+    row->addWidget(gallery_title_, 1);
+    row->addWidget(flags_);
+    return row;
+}
+
+QLayout *Panel::tiles_row() {
+    auto *row = new QHBoxLayout;
+    auto *files = button(tr("Export..."), "export", tr("Tiles, label maps and manifest into a folder; flagged tiles apart"));
+    tiles_report_ = button(tr("Open report"), "tiles_report", tr("The tiles on one page, in your browser"));
+    connect(files, &QPushButton::clicked, this, &Panel::export_tiles);
+    connect(tiles_report_, &QPushButton::clicked, this, [this] { open_report(session_->tiles_report()); });
+    row->addStretch(1);
+    row->addWidget(files);
+    row->addWidget(tiles_report_);
+    return row;
+}
+
+void Panel::open_report(const QString &page) {
+    if (!QDesktopServices::openUrl(QUrl::fromLocalFile(page))) say(tr("No browser could be opened. The report is %1").arg(page));
+}
+
+void Panel::say(const QString &what) { status_->setText(what); }
 
 QLayout *Panel::progress_row() {
     auto *row = new QHBoxLayout;
@@ -147,16 +196,16 @@ void Panel::set_opacity(double opacity) { opacity_->setValue(static_cast<int>(st
 void Panel::show_progress(const QString &stage, double fraction, double eta_s) {
     QString text = stage;
     if (fraction >= 0) text += QString(", %1 %").arg(std::lround(100 * fraction));
-    if (eta_s >= 100) text += tr(", %1 min left").arg(std::ceil(eta_s / 60), 0, 'f', 0);
-    else if (eta_s >= 0) text += tr(", %1 s left").arg(std::ceil(eta_s), 0, 'f', 0);
-    status_->setText(text);
+    if (eta_s >= 100) text += tr(", about %1 min left in this step").arg(std::ceil(eta_s / 60), 0, 'f', 0);
+    else if (eta_s >= 0) text += tr(", about %1 s left in this step").arg(std::ceil(eta_s), 0, 'f', 0);
+    say(text);
     bar_->setRange(0, fraction < 0 ? 0 : 1000);
     if (fraction >= 0) bar_->setValue(static_cast<int>(1000 * fraction));
     cancel_->setEnabled(true);
 }
 
 void Panel::show_end(const QString &what) {
-    status_->setText(what);
+    say(what);
     bar_->setRange(0, 1000);
     bar_->setValue(0);
     cancel_->setEnabled(false);
@@ -169,6 +218,7 @@ void Panel::show_legend() {
         item->setIcon(0, swatch(c.color));
         item->setTextAlignment(1, Qt::AlignRight);
     }
+    map_report_->setEnabled(!session_->map_report().isEmpty());
 }
 
 void Panel::show_gallery() {
@@ -183,8 +233,9 @@ void Panel::show_gallery() {
         item->setToolTip(about(tile) + tr("\nDouble-click to enlarge."));
         gallery_->addItem(item);
     }
-    export_->setEnabled(number > 0);
-    gallery_title_->setText(number == 0 ? tr("Synthetic tiles") : tr("Synthetic tiles: %1, flagged: %2").arg(number).arg(flagged));
+    tiles_->setVisible(number > 0);
+    tiles_report_->setEnabled(!session_->tiles_report().isEmpty());
+    gallery_title_->setText(tr("Synthetic tiles: %1, flagged: %2").arg(number).arg(flagged));
 }
 
 void Panel::enlarge(int index) {

@@ -1,6 +1,7 @@
 #include "params_dialog.h"
 
 #include <QCheckBox>
+#include <QComboBox>
 #include <QDialogButtonBox>
 #include <QDoubleSpinBox>
 #include <QFileDialog>
@@ -32,8 +33,19 @@ QString label_of(const QString &name) {
         {"steps", ParamsDialog::tr("Steps")},
         {"guidance", ParamsDialog::tr("Guidance")},
         {"atlas", ParamsDialog::tr("Atlas")},
+        {"annotations", ParamsDialog::tr("Annotations")},
+        {"out_dir", ParamsDialog::tr("Folder for the files")},
     };
     return LABELS.value(name, name);
+}
+
+// What it means in a viewer, where the schema, which is for programs too, says it otherwise.
+QString about(const QString &name, const QJsonObject &property) {
+    static const QMap<QString, QString> OURS{
+        {"annotations", ParamsDialog::tr("A file of annotated regions with classes: ASAP's XML with groups, or GeoJSON from QuPath")},
+        {"out_dir", ParamsDialog::tr("Report, pictures and tables; empty: a temporary folder, which goes with the result")},
+    };
+    return OURS.value(name, property["description"].toString());
 }
 
 // The type, and whether null is allowed beside it.
@@ -53,7 +65,7 @@ QSpinBox *whole_number(const QJsonObject &property) {
 
 QDoubleSpinBox *number(const QJsonObject &property, bool open) {
     auto *box = new QDoubleSpinBox;
-    box->setDecimals(3);
+    box->setDecimals(property["maximum"].toDouble() > 1000 ? 0 : 3);  // areas are whole square micrometres
     box->setRange(open ? 0.0 : property["minimum"].toDouble(), property["maximum"].toDouble());
     box->setSingleStep(0.05);
     box->setValue(property["default"].toDouble());
@@ -88,15 +100,16 @@ ParamsDialog::ParamsDialog(const QString &title, const QJsonObject &schema, cons
     setAttribute(Qt::WA_DeleteOnClose);
 }
 
-QCheckBox *ParamsDialog::add_choice(const QString &name, const QString &label, const QString &about) {
-    auto *box = new QCheckBox;
+QComboBox *ParamsDialog::add_choice(const QString &name, const QString &label, const QStringList &choices, const QString &about) {
+    auto *box = new QComboBox;
     box->setObjectName(name);
+    box->addItems(choices);
     form_->insertRow(0, QString(), small_print(about));
     form_->insertRow(0, label, box);
     return box;
 }
 
-QWidget *ParamsDialog::file_row(QLineEdit *field, const QString &title) {
+QWidget *ParamsDialog::file_row(QLineEdit *field, const QString &name) {
     auto *row = new QWidget;
     auto *layout = new QHBoxLayout(row);
     layout->setContentsMargins(0, 0, 0, 0);
@@ -105,8 +118,11 @@ QWidget *ParamsDialog::file_row(QLineEdit *field, const QString &title) {
     browse->setAutoDefault(false);
     layout->addWidget(field);
     layout->addWidget(browse);
-    connect(browse, &QPushButton::clicked, this, [this, field, title] {
-        if (const QString file = QFileDialog::getOpenFileName(this, title, field->text()); !file.isEmpty()) field->setText(file);
+    connect(browse, &QPushButton::clicked, this, [this, field, name] {
+        const QString title = label_of(name), now = field->text();
+        const QString kinds = name == "annotations" ? tr("Annotations (*.xml *.geojson *.json)") : QString();
+        const QString chosen = name == "out_dir" ? QFileDialog::getExistingDirectory(this, title, now) : QFileDialog::getOpenFileName(this, title, now, kinds);
+        if (!chosen.isEmpty()) field->setText(chosen);
     });
     return row;
 }
@@ -123,12 +139,12 @@ void ParamsDialog::add(const QString &name, const QJsonObject &property) {
     } else if (type == "string") {
         auto *line = new QLineEdit(property["default"].toString());
         field = line;
-        row = file_row(line, label_of(name));
+        row = file_row(line, name);
     } else return;
     field->setObjectName(name);
     fields_[name] = field;
     form_->addRow(label_of(name), row == nullptr ? field : row);
-    form_->addRow(QString(), small_print(property["description"].toString()));
+    form_->addRow(QString(), small_print(about(name, property)));
 }
 
 QJsonObject ParamsDialog::parameters() const {

@@ -1,4 +1,5 @@
-// A dialog for some parameters of a job, built from the library's JSON schema: names, ranges, defaults and a sentence each. Texts are files.
+// A dialog for some parameters of a job, built from the library's JSON schema: names, ranges, defaults and a sentence each. Texts are files or
+// folders.
 #pragma once
 
 #include <QDialog>
@@ -6,7 +7,7 @@
 #include <QMap>
 #include <QStringList>
 
-class QCheckBox;
+class QComboBox;
 class QFormLayout;
 class QLineEdit;
 
@@ -22,11 +23,11 @@ public:
     // Shows these values, as far as there are fields for them.
     void fill(const QJsonObject &parameters);
     // A choice above the parameters that is none of them.
-    QCheckBox *add_choice(const QString &name, const QString &label, const QString &about);
+    QComboBox *add_choice(const QString &name, const QString &label, const QStringList &choices, const QString &about);
 
 private:
     void add(const QString &name, const QJsonObject &property);
-    QWidget *file_row(QLineEdit *field, const QString &title);
+    QWidget *file_row(QLineEdit *field, const QString &name);
 
     QFormLayout *form_;
     QMap<QString, QWidget *> fields_;
