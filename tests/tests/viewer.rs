@@ -8,14 +8,14 @@ use std::sync::OnceLock;
 
 use histoloom_tests::{library_dir, root, run, sample, tiled_tiff};
 
-/// Where both programs are, built once.
+/// Where the programs are, built once.
 fn built() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
         let source = root().join("viewer-bridge/asap");
         let build = source.join("build");
         run(Command::new("cmake").arg("-DCMAKE_BUILD_TYPE=Debug").arg("-S").arg(source).arg("-B").arg(&build));
-        run(Command::new("cmake").arg("--build").arg(&build).args(["--parallel", "2"]));
+        run(Command::new("cmake").arg("--build").arg(&build).args(["--parallel", "2", "--target", "all", "widgets-test"]));
         build
     })
 }
@@ -30,14 +30,29 @@ fn displayed(first: &str, program: &str, dir: &Path) -> Command {
     c
 }
 
+/// What checks pictures, with numpy and Pillow.
+fn check_pictures() -> Command {
+    let mut c = Command::new(if Path::new("/usr/bin/python3").is_file() { "/usr/bin/python3" } else { "python3" });
+    c.arg("-B").arg(root().join("viewer-bridge/asap/tests/check_pictures.py"));
+    c
+}
+
+/// The doctor's text, reads that fail and come back, and how long a step takes, without the library.
+#[test]
+fn the_widgets_keep_what_they_promise_each_alone() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let slide = dir.path().join("slide.svs");
+    std::fs::copy(sample(), &slide).expect("a copy");
+    run(displayed("170", "widgets-test", dir.path()).arg(&slide));
+}
+
 /// Clicks on Cluster and Synthesise show every colour of the legend, an overlay on the tissue's edge at two zooms, and a gallery; an atlas is
-/// applied to what is in view alone; settings are kept; tiles are exported once.
+/// applied to what is in view alone, a map is made of a region that the mouse drew; reports open; settings are kept; tiles are exported once.
 #[test]
 fn a_viewer_in_qt_draws_the_overlay_on_the_tissue() {
     let dir = tempfile::tempdir().expect("a folder");
     run(displayed("110", "histoloom-viewer", dir.path()).args(["--device", "cpu", "--script"]).arg(dir.path()).arg(sample()));
-    let python = if Path::new("/usr/bin/python3").is_file() { "/usr/bin/python3" } else { "python3" };
-    run(Command::new(python).arg("-B").arg(root().join("viewer-bridge/asap/tests/check_pictures.py")).arg(dir.path()));
+    run(check_pictures().arg(dir.path()));
 }
 
 /// No library, no models and no tissue are told apart.
@@ -63,17 +78,16 @@ fn a_viewer_in_qt_says_what_is_missing() {
     }
 }
 
-/// Loaded, told of a slide, clicked and told of its end as by ASAP: menu, dock and overlay are there, the map lies beside the slide; what runs
-/// ends with its slide.
+/// Loaded, told of a slide, clicked and told of its end as by ASAP: menu, dock and overlay are there, the overlay lies on the tissue in the
+/// colours of the legend, the map lies beside the slide; annotations in ASAP's XML become tiles in one go; a slide that is not in colour is
+/// refused aloud; what runs ends with its slide.
 #[test]
 fn the_plugin_for_asap_reads_its_slide_and_leaves_the_map_beside_it() {
     let dir = tempfile::tempdir().expect("a folder");
     let slide = dir.path().join("slide.svs");
     std::fs::copy(sample(), &slide).expect("a copy");
-    run(displayed("150", "plugin/plugin-test", dir.path())
-        .arg(built().join("plugin/libHistoloomPlugin.so"))
-        .arg(&slide)
-        .arg(dir.path().join("asap.png")));
-    let map = std::fs::read(dir.path().join("slide_likelihood_map.tif")).expect("the map");
-    assert!(map.starts_with(b"II\x2b\0"), "a BigTIFF");
+    run(displayed("150", "plugin/plugin-test", dir.path()).arg(built().join("plugin/libHistoloomPlugin.so")).arg(&slide).arg(dir.path()));
+    let map = dir.path().join("slide_likelihood_map.tif");
+    assert!(std::fs::read(&map).expect("the map").starts_with(b"II\x2b\0"), "a BigTIFF");
+    run(check_pictures().arg(dir.path()).arg(&map));
 }

@@ -5,6 +5,8 @@
 
 #include <QApplication>
 #include <QCheckBox>
+#include <QComboBox>
+#include <QDesktopServices>
 #include <QDialogButtonBox>
 #include <QDir>
 #include <QDoubleSpinBox>
@@ -15,6 +17,7 @@
 #include <QLineEdit>
 #include <QListWidget>
 #include <QMessageBox>
+#include <QMouseEvent>
 #include <QPushButton>
 #include <QSlider>
 #include <QSpinBox>
@@ -32,6 +35,22 @@ constexpr int PATIENCE_MS = 600'000;
 // What the user says of a slide that does not tell its resolution.
 constexpr double UNKNOWN_MPP = 0.5;
 
+// The rows of the choice `where`.
+constexpr int IN_VIEW = 1, DRAWN = 2;
+
+// Takes the place of the browser.
+class Browser : public QObject {
+    Q_OBJECT
+
+public:
+    Browser() { QDesktopServices::setUrlHandler("file", this, "open"); }
+    ~Browser() override { QDesktopServices::unsetUrlHandler("file"); }
+    QStringList pages;
+
+public slots:
+    void open(const QUrl &url) { pages << url.toLocalFile(); }
+};
+
 class Script {
 public:
     Script(Window &window, const QString &folder) : window_(window), folder_(folder) {}
@@ -47,6 +66,9 @@ private:
     void clustered();
     void gallery();
     void in_view_by_atlas();
+    void in_drawn_region();
+    void see_report(const char *button);
+    void part_shown(const QString &name);
     void set_opacity(int percent);
     void wheel(int steps, const QPointF &at);
     void settle();
@@ -58,7 +80,8 @@ private:
     Window &window_;
     QDir folder_;
     QJsonObject out_, messages_, times_, costs_;
-    QJsonArray shots_;
+    QJsonArray shots_, reports_;
+    Browser browser_;
 };
 
 void Script::wait(const char *what, const std::function<bool()> &there) {
@@ -94,9 +117,10 @@ void Script::start(const char *action, const std::vector<std::pair<const char *,
     if (const auto *atlas = dialog->findChild<QLineEdit *>("atlas")) out_["atlas_shown"] = atlas->text();
     for (const auto &[name, value] : values) {
         if (auto *box = dialog->findChild<QSpinBox *>(name)) box->setValue(value);
+        else if (auto *choice = dialog->findChild<QComboBox *>(name)) choice->setCurrentIndex(value);
         else dialog->findChild<QCheckBox *>(name)->setChecked(value != 0);
     }
-    if (QString(action) != "synthesise") dialog->grab().save(folder_.filePath(QString(action) + "_dialog.png"));
+    dialog->grab().save(folder_.filePath(QString(action) + "_dialog.png"));
     dialog->findChild<QDialogButtonBox *>()->button(QDialogButtonBox::Ok)->click();
 }
 
@@ -200,11 +224,22 @@ QJsonArray Script::legend() const {
     return out;
 }
 
+// What the button hands to the browser, copied while it is there.
+void Script::see_report(const char *button) {
+    browser_.pages.clear();
+    window_.controller().panel()->findChild<QPushButton *>(button)->click();
+    const QString copy = folder_.filePath(QString(button) + ".html");
+    QFile::remove(copy);
+    if (browser_.pages.size() != 1 || !QFile::copy(browser_.pages.first(), copy)) throw std::runtime_error(std::string(button) + " opens no page");
+    reports_ += browser_.pages.first();
+}
+
 // Made, enlarged, and exported to a folder that then holds tiles.
 void Script::gallery() {
     Session &session = window_.controller().session();
     start("synthesise", {{"n", 2}, {"seed", 1}});
     wait("synthetic tiles", [&] { return !session.busy(); });
+    see_report("tiles_report");
     shoot("gallery", 50);
     auto *gallery = window_.controller().panel()->findChild<QListWidget *>("gallery");
     out_["gallery"] = gallery->count();
@@ -220,17 +255,48 @@ void Script::gallery() {
     see_message("a second export", [&] { session.export_tiles(folder_.filePath("tiles \u00e9")); });
 }
 
+void Script::part_shown(const QString &name) {
+    settle();
+    window_.grab().save(folder_.filePath(name + ".png"));
+    window_.controller().session().labels().save(folder_.filePath(name + "_labels.png"));
+}
+
 // Another map, by the atlas that came with the models, of the part that the window shows.
 void Script::in_view_by_atlas() {
     const Session &session = window_.controller().session();
-    start("atlas", {{"in_view", 1}});
+    start("atlas", {{"where", IN_VIEW}});
     wait("the part in view", [&] { return !session.busy(); });
-    settle();
-    window_.grab().save(folder_.filePath("in_view.png"));
-    session.labels().save(folder_.filePath("in_view_labels.png"));
+    part_shown("in_view");
     const QRectF seen = window_.view()->seen();
     out_["in_view_px"] = QJsonArray{seen.x(), seen.y(), seen.width(), seen.height()};
     out_["in_view_classes"] = legend();
+}
+
+// A triangle that the mouse draws over the middle of the view; then a map of what lies inside.
+void Script::in_drawn_region() {
+    const Session &session = window_.controller().session();
+    QWidget *view = window_.view()->viewport();
+    const double w = view->width(), h = view->height();
+    const QList<QPointF> corners{{0.3 * w, 0.25 * h}, {0.7 * w, 0.25 * h}, {0.5 * w, 0.8 * h}};
+    const QRectF before = window_.view()->seen();
+    const auto send = [view](QEvent::Type type, const QPointF &at, Qt::MouseButtons held) {
+        QMouseEvent event(type, at, view->mapToGlobal(at), type == QEvent::MouseMove ? Qt::NoButton : Qt::LeftButton, held, Qt::NoModifier);
+        QApplication::sendEvent(view, &event);
+    };
+    window_.controller().panel()->findChild<QPushButton *>("region")->click();
+    send(QEvent::MouseButtonPress, corners[0], Qt::LeftButton);
+    for (const QPointF &corner : corners) send(QEvent::MouseMove, corner, Qt::LeftButton);
+    send(QEvent::MouseButtonRelease, corners[2], Qt::NoButton);
+    if (window_.view()->seen() != before) throw std::runtime_error("drawing a region moves the slide");
+    start("cluster", {{"k", 3}, {"where", DRAWN}});
+    wait("the drawn part", [&] { return !session.busy(); });
+    part_shown("drawn");
+    QJsonArray ring;
+    for (const QPointF &corner : corners) {
+        const QPointF at = window_.view()->viewportTransform().inverted().map(corner);
+        ring += QJsonArray{at.x(), at.y()};
+    }
+    out_["drawn_px"] = ring;
 }
 
 void Script::play(const QString &slide) {
@@ -243,6 +309,7 @@ void Script::play(const QString &slide) {
     cancelled_once();
     clustered();
     session.labels().save(folder_.filePath("labels.png"));
+    see_report("map_report");
     zoomed("far");
     wheel(6, QPointF(window_.view()->viewport()->width() * 0.45, window_.view()->viewport()->height() * 0.55));
     zoomed("near");
@@ -250,12 +317,14 @@ void Script::play(const QString &slide) {
     out_["cell_px"] = session.cell_px();
     out_["legend"] = legend();
     in_view_by_atlas();
+    in_drawn_region();
     click("doctor");
     wait("the doctor", [&] { return !session.busy(); });
     auto *doctor = box<QMessageBox>("the doctor");
     doctor->grab().save(folder_.filePath("doctor.png"));
     doctor->button(QMessageBox::Ok)->click();
     out_["shots"] = shots_;
+    out_["reports"] = reports_;
     out_["messages"] = messages_;
     out_["times"] = times_;
     out_["overlay_cost"] = costs_;
@@ -272,3 +341,5 @@ void play(Window &window, const QString &slide, const QString &folder) {
 }
 
 }  // namespace histoloom
+
+#include "script.moc"

@@ -1,0 +1,138 @@
+// Parts of the viewers alone: what the doctor found as text, what a failed read leads to, how long a step takes.
+//
+//     widgets-test SLIDE
+//
+// SLIDE is a copy, which is broken and mended. Needs no library. Exit code 0: all as it should be.
+
+#include "doctor_text.h"
+#include "openslide_source.h"
+#include "panel.h"
+#include "tiled_item.h"
+
+#include <QApplication>
+#include <QElapsedTimer>
+#include <QFile>
+#include <QGraphicsScene>
+#include <QGraphicsView>
+#include <QJsonDocument>
+#include <QLabel>
+#include <QThread>
+
+#include <cstdio>
+#include <stdexcept>
+#include <string>
+
+using namespace histoloom;
+
+namespace {
+
+constexpr int PATIENCE_MS = 20'000;
+
+void check(bool holds, const std::string &what) {
+    if (!holds) throw std::runtime_error(what);
+}
+
+void wait(const char *what, const std::function<bool()> &there) {
+    QElapsedTimer time;
+    time.start();
+    while (!there()) {
+        check(!time.hasExpired(PATIENCE_MS), what);
+        QApplication::processEvents();
+        QThread::msleep(5);
+    }
+}
+
+// The library and its version, devices and why not, models, atlas, calibration, ops, and what is missing with its remedy.
+void the_doctor_tells_all() {
+    const QJsonObject found = QJsonDocument::fromJson(R"({
+        "build": {"version": "1.2.3", "abi": "1.7"}, "library": {"path": "/opt/lib/libhistoloom.so"},
+        "device": {"name": "Fast <GPU>", "kind": "gpu", "refused": ["Old card: too little memory"]},
+        "devices": {"adapters": [{"name": "Fast <GPU>", "chosen_by_auto": true, "why_not": null},
+                                 {"name": "llvmpipe", "chosen_by_auto": false, "why_not": "a software renderer"}], "cpu": {}},
+        "weights": [{"network": "encoder", "ok": true, "sha256": "aa"}, {"network": "denoiser", "ok": false, "sha256": null}],
+        "atlas": {"ok": true, "sha256": "0123456789abcdef", "types": 16},
+        "flags": {"calibration": {"sha256": "fedcba9876543210"}},
+        "ops": {"ops": [{"name": "blur", "version": "0.3.0"}, {"name": "stain", "version": 4}], "refused": []},
+        "missing": ["denoiser: no such file; install the archive anew"], "ok": false})").object();
+    const auto holds = [](const QString &text, const QStringList &promised) {
+        for (const QString &each : promised) check(text.contains(each), (each + " is not in " + text).toStdString());
+    };
+    holds(doctor_text(found, "/my/models", "/my/models/he_atlas.json"),
+          {"Histoloom 1.2.3", "ABI 1.7", "/opt/lib/libhistoloom.so", "Fast &lt;GPU&gt;", "Old card: too little memory", "llvmpipe: a software renderer",
+           "/my/models", "encoder loads", "denoiser does not load", "16 types", "01234567", "fedcba98", "blur&nbsp;0.3.0", "stain&nbsp;4",
+           "denoiser: no such file; install the archive anew"});
+    const QJsonObject nothing = QJsonDocument::fromJson(R"({
+        "build": {"version": "1.2.3", "abi": "1.7"}, "library": {"path": null}, "device": null, "devices": {"adapters": [], "cpu": {}},
+        "weights": [], "atlas": null, "flags": {"calibration": {"missing": "no file he_calibration.json"}}, "ops": null,
+        "missing": [], "ok": true})").object();
+    holds(doctor_text(nothing, "", ""), {"its file is not known", "came with the library", "none found", "no file he_calibration.json",
+                                         "every tile is flagged", "Nothing is missing"});
+    check(!doctor_text(found, "", "").contains('{'), "JSON is shown to a user");
+}
+
+// A tile that could not be read is asked for again, at longer and longer intervals, and drawn once it comes.
+void a_failed_read_is_tried_again() {
+    QGraphicsScene scene;
+    QGraphicsView view(&scene);
+    TiledItem item(200, 200, TiledItem::Pixels::Crisp);
+    std::atomic<int> reads{0};
+    scene.addItem(&item);
+    item.show([&reads](qint64, qint64, double, int width, int height) {
+        if (++reads < 3) throw std::runtime_error("on purpose");
+        QImage out(width, height, QImage::Format_ARGB32_Premultiplied);
+        out.fill(Qt::red);
+        return out;
+    });
+    view.show();
+    QElapsedTimer time;
+    time.start();
+    const auto red = [&view] { return view.grab().toImage().pixelColor(view.width() / 2, view.height() / 2) == QColor(Qt::red); };
+    wait("the tile", red);
+    check(reads == 3 && time.elapsed() >= 2500, "3 reads, after 1 s and 2 s more: " + std::to_string(reads) + " in " + std::to_string(time.elapsed()) + " ms");
+    scene.removeItem(&item);
+}
+
+// OpenSlide reads nothing more after an error; the source does, once the file is whole again.
+void a_slide_that_comes_back_is_read(const QString &file) {
+    QFile slide(file);
+    check(slide.open(QFile::ReadWrite), "the slide cannot be written");
+    const QByteArray whole = slide.readAll();
+    const OpenSlideSource source(file);
+    const auto reads = [&source](int at) {
+        try {
+            return !source.region(at, at, 1.0, 300, 300).isNull();
+        } catch (const std::exception &) {
+            return false;
+        }
+    };
+    check(slide.resize(4096) && !reads(1000) && !reads(1000), "a file that ends early was read");
+    slide.seek(0);
+    check(slide.write(whole) == whole.size() && slide.flush() && reads(1000), "the file is whole again and was not read");
+}
+
+void a_step_tells_how_long_it_takes() {
+    Session session({});
+    Panel panel(&session);
+    const auto *status = panel.findChild<QLabel *>("status");
+    emit session.progressed("embed", 0.4, 11.2);
+    check(status->text() == "embed, 40 %, about 12 s left in this step", status->text().toStdString());
+    emit session.progressed("embed", 0.4, 130);
+    check(status->text() == "embed, 40 %, about 3 min left in this step", status->text().toStdString());
+}
+
+}  // namespace
+
+int main(int argc, char **argv) {
+    QApplication app(argc, argv);
+    if (argc != 2) return std::fprintf(stderr, "usage: %s SLIDE\n", argv[0]), 2;
+    try {
+        the_doctor_tells_all();
+        a_failed_read_is_tried_again();
+        a_slide_that_comes_back_is_read(QString::fromLocal8Bit(argv[1]));
+        a_step_tells_how_long_it_takes();
+        return 0;
+    } catch (const std::exception &error) {
+        std::fprintf(stderr, "widgets-test: %s\n", error.what());
+        return 1;
+    }
+}
