@@ -67,7 +67,7 @@ class Error(Exception):
     """A call or a job that failed: `code`, a `Code` where this module knows it, and `text`, which says what to try."""
 
     def __init__(self, code: int, text: str) -> None:
-        self.code = Code(code) if code in iter(Code) else code
+        self.code = Code(code) if code in [*Code] else code
         self.text = text
         super().__init__(f"{f'HL_E_{self.code.name}' if isinstance(self.code, Code) else code}: {text}")
 
@@ -476,7 +476,8 @@ class Context:
         else:
             # napari's multi-scale data is a Sequence, arrays are none
             levels: list[Picture] = list(pixels) if isinstance(pixels, Sequence) else [pixels]
-            for level in levels or [None]:
+            looked_at: list[Any] = [*levels] or [None]
+            for level in looked_at:
                 kind = f"{level.dtype} {tuple(level.shape)}" if hasattr(level, "dtype") and hasattr(level, "shape") else type(level).__name__
                 if not kind.startswith("uint8 ") or level.ndim != 3 or level.shape[2] not in (3, 4):
                     raise ValueError(f"pixels are {kind}, an array [h, w, 3 or 4] of uint8 is needed, levels of it, or a function that reads")

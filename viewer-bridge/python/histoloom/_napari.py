@@ -1,12 +1,17 @@
 """The dock widget of napari: a tissue map of an image layer as a Labels layer, and synthetic tiles of the map. napari.yaml names it.
 
-In: 2-D RGB u8 image layers, one array or a pyramid, numpy or dask. Out: layers, and what went wrong as text in the widget. Jobs run on threads of
-the library; a timer asks how far they are, so the window never waits.
+In: 2-D RGB u8 image layers, one array or a pyramid, numpy or dask. Out: layers, files with a report in a folder a run, and what went wrong as text
+in the widget. Jobs run on threads of the library; a timer asks how far they are, so the window never waits.
 """
 from __future__ import annotations
 
 import html
+import itertools
+import os
+import tempfile
+import webbrowser
 from functools import partial
+from pathlib import Path
 from typing import Any, Callable, Mapping, Optional
 
 import napari
@@ -18,8 +23,8 @@ from napari.utils.colormaps import DirectLabelColormap
 from qtpy.QtCore import QSize, Qt, QTimer
 from qtpy.QtGui import QIcon, QImage, QPixmap
 from qtpy.QtWidgets import (
-    QComboBox, QDoubleSpinBox, QFormLayout, QHBoxLayout, QLabel, QListWidget, QListWidgetItem, QProgressBar, QPushButton, QSpinBox, QVBoxLayout,
-    QWidget,
+    QComboBox, QDoubleSpinBox, QFileDialog, QFormLayout, QHBoxLayout, QLabel, QLineEdit, QListWidget, QListWidgetItem, QProgressBar, QPushButton,
+    QScrollArea, QSpinBox, QVBoxLayout, QWidget,
 )
 
 import histoloom
@@ -114,13 +119,20 @@ def flags_in_words(told: dict[str, Any]) -> str:
     return "flagged. " + " ".join(reason + (f" ({n} cell{'s'[: n > 1]})" if n else "") for reason, n in cells.items())
 
 
-def diagnosis(told: dict[str, Any]) -> str:
-    """What the user of `Doctor` wants to know, a line each."""
-    build, device = told["build"], told["device"]
-    lines = [f"Histoloom {build['version']}, ABI {build['abi']}", f"device: {device['name'] if device else 'none'}"]
+def diagnosis(told: dict[str, Any], loaded: str) -> str:
+    """What the user of `Doctor` wants to know, a line each: `told` by the library that was loaded from a file."""
+    build, device, atlas = told["build"], told["device"], told.get("atlas")
+    file = (told.get("library") or {}).get("path") or loaded
+    lines = ["missing: " + ("; ".join(told["missing"]) or "nothing")]
+    lines += [f"Histoloom {build['version']}, ABI {build['abi']}, {file}", f"device: {device['name'] if device else 'none'}"]
     lines += [f"not used: {a['device']} {a['name']}: {a['why_not']}" for a in told["devices"]["adapters"] if a["why_not"]]
-    lines += ["models: " + ", ".join(w["network"] + ("" if w["ok"] else " MISSING") for w in told["weights"])]
-    return "\n".join(lines + ["missing: " + ("; ".join(told["missing"]) or "nothing")])
+    lines += ["models: " + (", ".join(w["network"] + ("" if w["ok"] else " MISSING") for w in told["weights"]) or "none could be tried")]
+    lines += ["atlas: " + (f"{atlas['types']} types of tissue ({atlas['sha256'][:8]}...)" if atlas and atlas["ok"] else "none that can be used")]
+    calibration = (told["flags"] or {}).get("calibration") or {}
+    sha256, why = calibration.get("sha256"), calibration.get("missing")
+    lines += ["calibration of the flags: " + (f"{sha256[:8]}..." if sha256 else f"none, so every tile is flagged{f': {why}' if why else ''}")]
+    lines += ["image operations: " + (", ".join(f"{op['name']} {op['version']}" for op in (told["ops"] or {}).get("ops", [])) or "none")]
+    return "\n".join(lines)
 
 
 def in_words(e: BaseException) -> str:
@@ -145,6 +157,7 @@ class Panel(QWidget):  # type: ignore[misc, unused-ignore] # where no Qt binding
         self._finish: Callable[[histoloom.Result], None] = lambda result: None
         self._map: Optional[tuple[Image, histoloom.Result]] = None
         self._tiles: tuple[Optional[Image], list[str]] = (None, [])  # the layer, and each tile's flags in words
+        self._temporary = tempfile.TemporaryDirectory(prefix="histoloom-")  # of runs without a folder of the user's
         self._worker: Any = None
         self._build()
         self.destroyed.connect(partial(_end, vars(self)))
@@ -168,6 +181,14 @@ class Panel(QWidget):  # type: ignore[misc, unused-ignore] # where no Qt binding
         self.n, self.size_px, self.steps = _spin(1, 64, 4), _spin(128, 4096, 256, 32), _spin(1, 1000, 6)
         self.run, self.synthesise = QPushButton("Run"), QPushButton("Synthesise")
         self.cancel, self.doctor = QPushButton("Cancel"), QPushButton("Doctor")
+        self.folder, choose = QLineEdit(), QPushButton("...")
+        self.folder.setPlaceholderText("temporary")
+        self.folder.setToolTip("Every run makes a folder in it: report, pictures, tables. Without one they go when napari is closed")
+        choose.clicked.connect(lambda: self.folder.setText(QFileDialog.getExistingDirectory(self, "Folder for the files") or self.folder.text()))
+        self.map_report, self.tiles_report = QPushButton("Open report"), QPushButton("Open report")
+        for report, what in ((self.map_report, "map"), (self.tiles_report, "tiles")):
+            report.setToolTip(f"The {what} on one page, in your browser")
+            report.clicked.connect(lambda _=False, report=report: self._try(lambda: _show_page(report.property("page"))))
         self.run.clicked.connect(lambda: self._try(self._start_map))
         self.synthesise.clicked.connect(lambda: self._try(self._start_tiles))
         self.doctor.clicked.connect(self._start_doctor)
@@ -183,11 +204,16 @@ class Panel(QWidget):  # type: ignore[misc, unused-ignore] # where no Qt binding
         self.gallery.currentRowChanged.connect(self._show_flags)
         self.gallery.itemClicked.connect(self._go_to_tile)
 
-        form, tiles, box = QFormLayout(), QFormLayout(), QVBoxLayout(self)
+        scroll, content = QScrollArea(), QWidget()  # what is told may be longer than a small screen is high
+        scroll.setWidget(content)
+        scroll.setWidgetResizable(True)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        QVBoxLayout(self).addWidget(scroll)
+        form, tiles, box = QFormLayout(), QFormLayout(), QVBoxLayout(content)
         for to, rows in (
             (form, {
                 "Slide": self.layer, "Region": self.region, "Micrometres a pixel": self.mpp, "Classes": self.k, "Seed": self.seed,
-                "Device": self.device,
+                "Device": self.device, "Folder": _row(self.folder, choose),
             }),
             (tiles, {"Tiles": self.n, "Side in pixels": self.size_px, "Steps": self.steps}),
         ):
@@ -195,12 +221,15 @@ class Panel(QWidget):  # type: ignore[misc, unused-ignore] # where no Qt binding
                 to.addRow(name, widget)
         box.addLayout(form)
         box.addLayout(_row(self.run, self.cancel, self.doctor))
-        for part in (self.progress, self.said, self.legend):
+        for part in (self.progress, self.said, self.legend, self.map_report):
             box.addWidget(part)
         box.addLayout(tiles)
         box.addWidget(self.synthesise)
-        box.addWidget(self.gallery, 1)
-        box.addWidget(self.flags)
+        for part in (self.gallery, self.flags, self.tiles_report):
+            box.addWidget(part)
+        for part in (self.map_report, self.gallery, self.flags, self.tiles_report):
+            part.setVisible(False)  # until there is something to see
+        box.addStretch(1)
         self._busy(False)
 
     # What the user chose
@@ -248,12 +277,13 @@ class Panel(QWidget):  # type: ignore[misc, unused-ignore] # where no Qt binding
         if not MPP_RANGE[0] <= mpp <= MPP_RANGE[1]:
             raise Trouble(f'"{layer.name}" has {mpp:g} micrometres a pixel; it must be {MPP_RANGE[0]} to {MPP_RANGE[1]}. Correct its scale or units.')
         shapes = self.region.currentData()
-        region = {} if shapes is None else {"roi": areas_of(shapes, layer)}
+        region: dict[str, Any] = {} if shapes is None else {"roi": areas_of(shapes, layer)}
         self._context = self._context or histoloom.Context()
         self._slide = self._context.open(pixels, mpp, name=layer.name, id=layer.source.path)
         try:
             job = self._context.start(
-                "cluster", self._slide, k=self.k.value(), seed=self.seed.value(), device=self.device.currentText(), **region
+                "cluster", self._slide, k=self.k.value(), seed=self.seed.value(), device=self.device.currentText(),
+                out_dir=self._folder("map"), **region,
             )
         except Exception:
             self._slide.close()
@@ -266,16 +296,26 @@ class Panel(QWidget):  # type: ignore[misc, unused-ignore] # where no Qt binding
         layer, tissue = self._map
         job = self._context.start(
             "synth", None, tissue, n=self.n.value(), size_px=self.size_px.value(), steps=self.steps.value(), seed=self.seed.value(),
-            device=self.device.currentText(),
+            device=self.device.currentText(), out_dir=self._folder("tiles"),
         )
         self._follow(job, lambda result: self._show_tiles(layer, result))
 
+    def _folder(self, kind: str) -> Path:
+        """A new one for a run: maps and tiles are never written over others."""
+        root = Path(self.folder.text().strip() or self._temporary.name).expanduser()
+        return next(path for n in itertools.count(1) if not (path := root / f"{kind}-{n}").exists())
+
     def _start_doctor(self) -> None:
         device = self.device.currentText()
+
+        def look() -> str:
+            context = histoloom.Context(device=device)
+            return diagnosis(context.doctor(), context._lib._name)
+
         self.said.setText("Looking at device and models...")
         self.doctor.setEnabled(False)
-        self._worker = thread_worker(lambda: histoloom.Context(device=device).doctor())()
-        self._worker.returned.connect(lambda told: self.said.setText(diagnosis(told)))
+        self._worker = thread_worker(look)()
+        self._worker.returned.connect(self.said.setText)
         self._worker.errored.connect(lambda e: self.said.setText(in_words(e)))
         self._worker.finished.connect(lambda: self.doctor.setEnabled(True))
         self._worker.start()
@@ -313,7 +353,7 @@ class Panel(QWidget):  # type: ignore[misc, unused-ignore] # where no Qt binding
         told = job.poll()
         if told["state"] <= RUNNING:
             self.progress.setValue(int(1000 * told["fraction"]))
-            left = f", {told['eta_s']:.0f} s left" if told["eta_s"] > 0 else ""
+            left = f", about {told['eta_s']:.0f} s left in this step" if told["eta_s"] > 0 else ""
             if told["stage"]:
                 self.said.setText(f"{told['stage']}: {told['done']} of {told['total']}{left}")
             return
@@ -336,6 +376,7 @@ class Panel(QWidget):  # type: ignore[misc, unused-ignore] # where no Qt binding
             metadata={"histoloom": summary}, **placement(layer, told["cell_px"]),
         )
         self.legend.setText(legend(classes))
+        self._offer_report(self.map_report, summary)
         self.said.setText("\n".join([f"{len(classes)} classes: {summary['k']['why']}", *summary["notes"]]))
 
     def _show_tiles(self, layer: Image, result: histoloom.Result) -> None:
@@ -362,7 +403,16 @@ class Panel(QWidget):  # type: ignore[misc, unused-ignore] # where no Qt binding
         for i, (rgb, of, flags) in enumerate(tiles):
             self.gallery.addItem(QListWidgetItem(_icon(np.hstack([rgb, colors[of]])), f"Tile {i + 1}: {'' if flags['flags'] else 'not '}flagged"))
         self.gallery.setCurrentRow(0)
-        self.said.setText("\n".join([f"{len(tiles)} synthetic tile{'s'[: len(tiles) > 1]}, beside the slide", *summary["notes"]]))
+        self.gallery.setVisible(True)
+        self.flags.setVisible(True)
+        self._offer_report(self.tiles_report, summary)
+        made, folder = len(summary["tiles"]), summary["parameters"]["out_dir"]
+        shown_of = f" are shown of {made}; all lie in {folder}" if len(tiles) < made else ", beside the slide"
+        self.said.setText("\n".join([f"{len(tiles)} synthetic tile{'s'[: len(tiles) > 1]}{shown_of}", *summary["notes"]]))
+
+    def _offer_report(self, button: QPushButton, summary: dict[str, Any]) -> None:
+        button.setProperty("page", os.path.join(summary["parameters"]["out_dir"], "report.html"))
+        button.setVisible(True)
 
     def _show_flags(self, row: int) -> None:
         self.flags.setText(f"Tile {row + 1}: {self._tiles[1][row]}" if row >= 0 else "")
@@ -379,6 +429,13 @@ def _end(panel: Mapping[str, Any], *_: Any) -> None:
     """Cancels the job of a panel that Qt has deleted, whose methods are not called any more."""
     if panel["_job"] is not None:
         panel["_job"].cancel()
+
+
+def _show_page(page: str) -> None:
+    if not Path(page).is_file():
+        raise Trouble(f"{page} is not there any more. Run it again.")
+    if not webbrowser.open(Path(page).resolve().as_uri()):
+        raise Trouble(f"No browser could be opened. The report is {page}.")
 
 
 def _spin(least: int, most: int, value: int, step: int = 1) -> QSpinBox:

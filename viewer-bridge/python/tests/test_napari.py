@@ -2,13 +2,15 @@
 
     python3 test_napari.py SLIDE OUT_DIR
 
-Needs a display with OpenGL (`xvfb-run -a` has one) and openslide-python. Prints a line; OUT_DIR gets window.png.
+Needs a display with OpenGL (`xvfb-run -a` has one) and openslide-python. Prints a line; OUT_DIR gets window.png, doctor.png and the files of a run.
 """
 import os
 import sys
 import tempfile
 import time
 import traceback
+import webbrowser
+from pathlib import Path
 
 import dask.array
 import napari
@@ -74,6 +76,41 @@ def check_messages(viewer, panel) -> None:
     del os.environ["HISTOLOOM_LIBRARY"]
 
 
+def check_doctor() -> None:
+    """Library and version, devices and why not, models, atlas, calibration, ops, and what is missing with its remedy."""
+    adapters = [
+        {"device": "gpu:0", "name": "Fast GPU", "chosen_by_auto": True, "why_not": None},
+        {"device": "gpu:1", "name": "llvmpipe", "chosen_by_auto": False, "why_not": "a software renderer"},
+    ]
+    found = {
+        "build": {"version": "1.2.3", "abi": "1.7"}, "library": {"path": "/opt/lib/libhistoloom.so"}, "device": {"name": "Fast GPU"},
+        "devices": {"adapters": adapters}, "weights": [{"network": "encoder", "ok": True}, {"network": "denoiser", "ok": False}],
+        "atlas": {"ok": True, "sha256": "0123456789abcdef", "types": 16}, "flags": {"calibration": {"sha256": "fedcba9876543210"}},
+        "ops": {"ops": [{"name": "blur", "version": 3}]}, "missing": ["denoiser: no such file; install the archive anew"],
+    }
+    said = _napari.diagnosis(found, "/elsewhere.so")
+    for promised in (
+        "Histoloom 1.2.3, ABI 1.7, /opt/lib/libhistoloom.so", "device: Fast GPU", "llvmpipe: a software renderer", "encoder, denoiser MISSING",
+        "16 types of tissue (01234567...)", "flags: fedcba98...", "blur 3", "missing: denoiser: no such file; install the archive anew",
+    ):
+        assert promised in said, (promised, said)
+    nothing = {**found, "library": {"path": None}, "device": None, "weights": [], "atlas": None, "ops": None, "missing": []}
+    said = _napari.diagnosis({**nothing, "flags": {"calibration": {"missing": "no such file"}}}, "/elsewhere.so")
+    for promised in ("/elsewhere.so", "device: none", "none could be tried", "none that can be used", "flagged: no such file", "missing: nothing"):
+        assert promised in said, (promised, said)
+    assert "{" not in said
+
+
+def report(button) -> Path:
+    """The page that a button hands to the browser."""
+    pages: list = []
+    webbrowser.open = lambda url: pages.append(url) or True
+    button.click()
+    [page] = pages
+    assert page.startswith("file:///") and page.endswith("/report.html"), page
+    return Path(page[len("file://") :])
+
+
 def check_place(image, labels, cell: float) -> None:
     """The map's edges lie on the image's, whatever turns and shears it."""
     for corner in np.array([(0, 0), (0, labels.data.shape[1]), labels.data.shape]):
@@ -135,6 +172,8 @@ def main(path: str, out: str) -> None:
     viewer = napari.Viewer()
     _, panel = viewer.window.add_plugin_dock_widget("histoloom", "Tissue map and tiles")
     panel.device.setCurrentText("cpu")
+    check_doctor()
+    assert not panel.map_report.isVisible() and not panel.tiles_report.isVisible()
     assert panel.k.text() == "auto" and panel.mpp.text() == "not known"
     check_messages(viewer, panel)
 
@@ -156,14 +195,26 @@ def main(path: str, out: str) -> None:
     print(f"map in {turns[-1] - started:.1f} s, in which the window waited {waited:.2f} s at most")
     assert len(turns) > 20 and waited < 2, "jobs do not hold up the window"
     assert "3 classes" in finished(panel), panel.said.text()
+    page = report(panel.map_report)
+    assert page.is_file() and tempfile.gettempdir() in str(page), page
     check_map(viewer, panel, image, levels)
     check_region(viewer, panel, image, levels)
 
+    # more than fits into memory goes to files
+    panel.n.setValue(64)
+    panel.size_px.setValue(4096)
+    panel.synthesise.click()
+    assert panel.cancel.isEnabled(), panel.said.text()
+    panel.cancel.click()
+    assert "Cancelled" in finished(panel), panel.said.text()
+
+    panel.folder.setText(out)
     panel.n.setValue(1)
     panel.size_px.setValue(128)
     panel.steps.setValue(2)
     said = clicked(panel, panel.synthesise)
     assert "1 synthetic tile" in said, said
+    assert report(panel.tiles_report) == Path(out, "tiles-1/report.html") and Path(out, "tiles-1/manifest.json").is_file()
     tiles, labels = viewer.layers["SYNTHETIC tiles"], viewer.layers["labels of SYNTHETIC tiles"]
     assert tiles.data.shape == (1, 128, 128, 3) and labels.data.shape == (1, 128, 128) and tiles.metadata["synthetic"]
     assert set(np.unique(labels.data)) <= {0, 1, 2, 3} and np.allclose(tiles.extent.world, labels.extent.world)
@@ -180,7 +231,10 @@ def main(path: str, out: str) -> None:
 
     panel.doctor.click()
     pump(60, lambda: "ABI" in panel.said.text())
-    assert "ABI 1." in panel.said.text() and "missing: nothing" in panel.said.text(), panel.said.text()
+    told = panel.said.text()
+    assert "ABI 1." in told and "missing: nothing" in told and "libhistoloom" in told and "calibration of the flags: none" not in told, told
+    pump(1)
+    viewer.screenshot(os.path.join(out, "doctor.png"), canvas_only=False, flash=False)
     # a window that is closed while a job runs ends it
     panel.run.click()
     job = panel._job
