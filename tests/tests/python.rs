@@ -61,7 +61,8 @@ fn what_pip_installs_from_the_archive_works_without_it_alone_and_in_napari() {
         return;
     }
     let mut c = script(dir.path(), &["xvfb-run", "-a", python()], "test_napari.py", &[&site, &napari]);
-    run(c.arg(dir.path()).env("QT_QPA_PLATFORM", "xcb").env("LIBGL_ALWAYS_SOFTWARE", "1").env("HOME", dir.path()));
+    let said = run(c.arg(dir.path()).env("QT_QPA_PLATFORM", "xcb").env("LIBGL_ALWAYS_SOFTWARE", "1").env("HOME", dir.path()));
+    eprint!("{}", String::from_utf8_lossy(&said.stdout)); // how long the window waited, for `cargo test --test python -- --nocapture`
     let picture = image::open(dir.path().join("window.png")).expect("a picture of the window").into_rgb8();
     for color in [[230_u8, 159, 0], [86, 180, 233], [0, 158, 115]] {
         assert!(picture.pixels().any(|p| p.0 == color), "the legend shows {color:?}");

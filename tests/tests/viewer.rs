@@ -3,7 +3,7 @@
 #![allow(clippy::expect_used, reason = "a test says what it expected")]
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 use histoloom_tests::{library_dir, root, run, sample, tiled_tiff};
@@ -37,6 +37,11 @@ fn check_pictures() -> Command {
     c
 }
 
+/// What was measured on the way, for `cargo test --test viewer -- --nocapture`.
+fn figures(out: &Output) {
+    eprint!("{}", String::from_utf8_lossy(&out.stdout));
+}
+
 /// The doctor's text, reads that fail and come back, and how long a step takes, without the library.
 #[test]
 fn the_widgets_keep_what_they_promise_each_alone() {
@@ -52,7 +57,7 @@ fn the_widgets_keep_what_they_promise_each_alone() {
 fn a_viewer_in_qt_draws_the_overlay_on_the_tissue() {
     let dir = tempfile::tempdir().expect("a folder");
     run(displayed("110", "histoloom-viewer", dir.path()).args(["--device", "cpu", "--script"]).arg(dir.path()).arg(sample()));
-    run(check_pictures().arg(dir.path()));
+    figures(&run(check_pictures().arg(dir.path())));
 }
 
 /// No library, no models and no tissue are told apart.
@@ -89,5 +94,5 @@ fn the_plugin_for_asap_reads_its_slide_and_leaves_the_map_beside_it() {
     run(displayed("150", "plugin/plugin-test", dir.path()).arg(built().join("plugin/libHistoloomPlugin.so")).arg(&slide).arg(dir.path()));
     let map = dir.path().join("slide_likelihood_map.tif");
     assert!(std::fs::read(&map).expect("the map").starts_with(b"II\x2b\0"), "a BigTIFF");
-    run(check_pictures().arg(dir.path()).arg(&map));
+    figures(&run(check_pictures().arg(dir.path()).arg(&map)));
 }
