@@ -393,7 +393,9 @@ void Session::take_map(Result result) {
 void Session::take_tiles(const Result &result) {
     tile_files_ = std::move(out_);
     gallery_.clear();
-    const int kept = object(result.json())["kept"].toInt();
+    const QJsonObject made = object(result.json());
+    const int kept = made["kept"].toInt();
+    tiles_not_shown_ = static_cast<int>(made["tiles"].toArray().size()) - kept;
     for (int i = 0; i < kept; i++) gallery_.push_back(tile_of(result, static_cast<uint32_t>(i)));
     emit gallery_changed();
 }

@@ -87,6 +87,8 @@ public:
     bool has_map() const { return map_ != nullptr; }
     const std::vector<TissueClass> &legend() const { return legend_; }
     const std::vector<SyntheticTile> &gallery() const { return gallery_; }
+    // Tiles that lie in the files alone, for want of memory.
+    int tiles_not_shown() const { return tiles_not_shown_; }
     // Null while there is no overlay.
     const OverlayReader &overlay() const { return overlay_; }
     // One byte a cell, 0 = background, and level-0 pixels a cell.
@@ -134,6 +136,7 @@ private:
     std::vector<uint8_t> partial_;
     std::vector<TissueClass> legend_;
     std::vector<SyntheticTile> gallery_;
+    int tiles_not_shown_ = 0;
     OverlayReader overlay_;
     double cell_px_ = 0;
     std::unique_ptr<Folder> out_, map_files_, tile_files_;  // files of the job that runs, of the map and of the gallery

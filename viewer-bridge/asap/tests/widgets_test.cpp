@@ -1,4 +1,5 @@
-// Parts of the viewers alone: what the doctor found as text, what a failed read leads to, how long a step takes.
+// Parts of the viewers alone: what the doctor found as text, what a failed read leads to, a region whose slide
+// goes, how long a step takes.
 //
 //     widgets-test SLIDE
 //
@@ -7,6 +8,7 @@
 #include "doctor_text.h"
 #include "openslide_source.h"
 #include "panel.h"
+#include "region_tool.h"
 #include "tiled_item.h"
 
 #include <QApplication>
@@ -16,6 +18,7 @@
 #include <QGraphicsView>
 #include <QJsonDocument>
 #include <QLabel>
+#include <QMouseEvent>
 #include <QThread>
 
 #include <cstdio>
@@ -110,6 +113,27 @@ void a_slide_that_comes_back_is_read(const QString &file) {
     check(slide.write(whole) == whole.size() && slide.flush() && reads(1000), "the file is whole again and was not read");
 }
 
+// A viewer may clear its scene while a region is drawn or shown.
+void a_region_goes_with_its_slide() {
+    QGraphicsScene scene;
+    QGraphicsView view(&scene);
+    RegionTool tool(nullptr);
+    const auto send = [&view](QEvent::Type type, const QPointF &at) {
+        QMouseEvent event(type, at, view.viewport()->mapToGlobal(at), Qt::LeftButton, Qt::LeftButton, Qt::NoModifier);
+        QApplication::sendEvent(view.viewport(), &event);
+    };
+    auto *slide = new TiledItem(200, 200, TiledItem::Pixels::Crisp);
+    scene.addItem(slide);
+    tool.start(&view, slide);
+    send(QEvent::MouseButtonPress, {10, 10});
+    for (const QPointF &at : {QPointF(50, 10), QPointF(50, 50)}) send(QEvent::MouseMove, at);
+    check(tool.region().size() == 3, "a point of the outline is missing");
+    scene.clear();
+    send(QEvent::MouseMove, {10, 50});
+    tool.forget();
+    check(tool.region().isEmpty(), "a region without a slide");
+}
+
 void a_step_tells_how_long_it_takes() {
     Session session({});
     Panel panel(&session);
@@ -129,6 +153,7 @@ int main(int argc, char **argv) {
         the_doctor_tells_all();
         a_failed_read_is_tried_again();
         a_slide_that_comes_back_is_read(QString::fromLocal8Bit(argv[1]));
+        a_region_goes_with_its_slide();
         a_step_tells_how_long_it_takes();
         return 0;
     } catch (const std::exception &error) {

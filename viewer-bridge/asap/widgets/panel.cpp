@@ -235,7 +235,9 @@ void Panel::show_gallery() {
     }
     tiles_->setVisible(number > 0);
     tiles_report_->setEnabled(!session_->tiles_report().isEmpty());
-    gallery_title_->setText(tr("Synthetic tiles: %1, flagged: %2").arg(number).arg(flagged));
+    const int more = session_->tiles_not_shown();
+    const QString rest = more > 0 ? tr("; %1 more in the files").arg(more) : QString();
+    gallery_title_->setText(tr("Synthetic tiles: %1, flagged: %2").arg(number).arg(flagged) + rest);
 }
 
 void Panel::enlarge(int index) {

@@ -13,8 +13,9 @@ constexpr double WIDTH_PX = 2.5;
 
 }  // namespace
 
-void RegionTool::start(QGraphicsView *view, QGraphicsItem *slide) {
+void RegionTool::start(QGraphicsView *view, QGraphicsObject *slide) {
     forget();
+    slide_ = slide;
     outline_ = new QGraphicsPathItem(slide);
     outline_->setFlag(QGraphicsItem::ItemIgnoresParentOpacity);
     QPen pen(Qt::black, WIDTH_PX, Qt::DashLine);
@@ -27,7 +28,8 @@ void RegionTool::start(QGraphicsView *view, QGraphicsItem *slide) {
 
 void RegionTool::forget() {
     stop();
-    delete outline_;
+    if (slide_) delete outline_;
+    slide_ = nullptr;
     outline_ = nullptr;
     region_.clear();
 }
@@ -42,6 +44,7 @@ void RegionTool::stop() {
 }
 
 bool RegionTool::eventFilter(QObject *, QEvent *event) {
+    if (!slide_) return false;
     const QEvent::Type type = event->type();
     if (type != QEvent::MouseButtonPress && type != QEvent::MouseMove && type != QEvent::MouseButtonRelease) return false;
     const auto *mouse = static_cast<QMouseEvent *>(event);

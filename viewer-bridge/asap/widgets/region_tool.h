@@ -2,6 +2,7 @@
 // whose coordinates are level-0 pixels. Out: the outline, shown until it is drawn anew or forgotten.
 #pragma once
 
+#include <QGraphicsObject>
 #include <QGraphicsPathItem>
 #include <QGraphicsView>
 #include <QObject>
@@ -17,8 +18,7 @@ public:
     explicit RegionTool(QObject *parent) : QObject(parent) {}
 
     // The next drag over the view is an outline; a mere click takes away the one that is there.
-    void start(QGraphicsView *view, QGraphicsItem *slide);
-    // Also before the slide's item goes.
+    void start(QGraphicsView *view, QGraphicsObject *slide);
     void forget();
     // Level-0 pixels; empty while there is none.
     const QPolygonF &region() const { return region_; }
@@ -34,7 +34,8 @@ private:
     void stop();
 
     QPointer<QGraphicsView> view_;
-    QGraphicsPathItem *outline_ = nullptr;  // the slide's item owns it
+    QPointer<QGraphicsObject> slide_;
+    QGraphicsPathItem *outline_ = nullptr;  // the slide's item owns it, and takes it along where the viewer clears its scene
     QPolygonF region_;
     bool drawing_ = false;
 };
