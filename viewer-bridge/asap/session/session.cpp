@@ -146,11 +146,13 @@ void Session::no_slide() {
 
 void Session::set_up(const Setup &setup) {
     const auto slide = source_;
+    const QString refused = refused_;
     open(nullptr);
     for (QThread *doctor : std::as_const(doctors_)) doctor->wait();
     context_.reset();
     setup_ = setup;
-    open(slide);
+    if (refused.isEmpty()) open(slide);
+    else refuse(refused);
 }
 
 Context &Session::context() {
@@ -249,7 +251,7 @@ void Session::synthesise(const QJsonObject &parameters) {
 void Session::generate(const QJsonObject &parameters) {
     if (!source_) return no_slide();
     QJsonObject map, tiles = parameters;
-    for (const char *name : {"annotations", "mpp", "viewport"})
+    for (const char *name : {"annotations", "mpp"})
         if (const QJsonValue value = tiles.take(QLatin1String(name)); !value.isUndefined()) map[QLatin1String(name)] = value;
     map["seed"] = tiles["seed"].toInt(1);
     if (const QString folder = tiles["out_dir"].toString(); !folder.isEmpty()) {  // as the command `generate` names them

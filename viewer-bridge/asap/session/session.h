@@ -66,7 +66,7 @@ public:
     // Each run leaves its files in `out_dir`; without one in a temporary folder, which stays as long as its result is shown.
     void cluster(const QJsonObject &parameters);
     void synthesise(const QJsonObject &parameters);
-    // Both in one go, from the `annotations` in a file: parameters of synth, and `mpp` and `viewport` of cluster. Into `map` and `tiles` of `out_dir`.
+    // Both in one go, from the `annotations` in a file: parameters of synth, and `mpp` of cluster. Into `map` and `tiles` of `out_dir`.
     void generate(const QJsonObject &parameters);
     // The pages to look at in a browser, of the map and of the tiles; "" while there is none.
     QString map_report() const { return page_of(map_files_); }
