@@ -70,17 +70,20 @@ public final class LogicTest {
         final LogicTest t = new LogicTest(args);
         t.json();
         t.outlines();
+        ReportTest.frames();
         t.settingsThatAreWrong();
         try (Session session = new Session(t.settings(args[0], args[1]), line -> {})) {
-            t.doctor(session);
+            ReportTest.doctor(session);
             t.forms(session);
             t.nothingThere(session);
             final TissueMap map = t.cluster(session);
             t.regions(map);
+            t.painter(map);
             final TissueMap part = t.selection(session);
             t.drawingOnAnOlderMap(session, map);
             t.otherSlides(session);
             t.goneWithItsLastUser(session);
+            t.tilesGoneToo(session);
             t.cancel(session);
             t.again(session, part);
             t.synthesis(session);
@@ -134,18 +137,14 @@ public final class LogicTest {
         fails(Trouble.Kind.NO_MODEL, () -> new Session(settings(args[0], "/nowhere"), l -> {}).close(), "/nowhere", "manifest.json");
     }
 
-    private void doctor(Session session) throws Trouble {
-        must(Json.write(session.doctor()).contains("denoiser"), "doctor lists the networks: " + session.doctor());
-        must(Json.list(session.ops().get("ops")).size() >= 8, "ops");
-        must(Json.write(session.inspect(session.modelsDir())).contains("Apache-2.0"), "models with licences");
-    }
-
     private void forms(Session session) throws Trouble {
         for (Object kind : Json.list(session.buildInfo().get("kinds"))) {
             final Form form = session.form((String) kind);
             must(!form.fields().isEmpty() && form.json().equals("{}"), kind + " begins with its defaults: " + form.json());
             for (Form.Field f : form.fields()) {
-                form.set(f.name, f.text());
+                if (f.type != Form.Type.OTHER) {
+                    form.set(f.name, f.text());
+                }
                 must(!f.title.isEmpty() && !f.description.isEmpty(), kind + "." + f.name + " is explained");
             }
             must(form.json().equals("{}"), kind + " accepts its defaults: " + form.json());
@@ -155,60 +154,19 @@ public final class LogicTest {
         form.set("normalise", "macenko");
         form.set("mpp", "0.5");
         must(form.json().equals("{\"k\": 5, \"mpp\": 0.5, \"normalise\": \"macenko\"}"), form.json());
-        must(form.field("min_region_um2").title.equals("Min region (\u00b5m\u00b2)") && form.field("k").range().equals("0 to 100"), "titles");
+        must(form.field("min_region_um2").title.equals("Smallest region (\u00b5m\u00b2)") && form.field("k").range().equals("0 to 100"), "titles");
         fails(Trouble.Kind.PARAMETER, () -> form.set("k", "101"), "Classes (k)", "0 to 100", "101");
         fails(Trouble.Kind.PARAMETER, () -> form.set("k", "2.5"), "whole number");
         fails(Trouble.Kind.PARAMETER, () -> form.set("seed", ""), "Seed");
         fails(Trouble.Kind.PARAMETER, () -> form.set("normalise", "other"), "none, macenko");
-        fails(Trouble.Kind.PARAMETER, () -> form.set("roi", "[[1"), "JSON");
         must(form.json().contains("\"k\": 5"), "what is refused changes nothing");
         form.set("mpp", "");
         must(form.json().equals("{\"k\": 5, \"normalise\": \"macenko\"}"), "an empty field is the default");
-    }
-
-    private static final class Glass implements RegionReader {
-        @Override
-        public BufferedImage read(long x, long y, double downsample, int width, int height) {
-            final BufferedImage out = new BufferedImage(width, height, BufferedImage.TYPE_INT_ARGB);
-            out.setRGB(0, 0, width, height, filled(width * height, 0xFFF4F4F4), 0, width);
-            return out;
-        }
-
-        private static int[] filled(int n, int value) {
-            final int[] out = new int[n];
-            Arrays.fill(out, value);
-            return out;
-        }
-
-        @Override
-        public long width() {
-            return 2000;
-        }
-
-        @Override
-        public long height() {
-            return 2000;
-        }
-
-        @Override
-        public double[] downsamples() {
-            return new double[] {1};
-        }
-
-        @Override
-        public double mpp() {
-            return 0.5;
-        }
-
-        @Override
-        public String name() {
-            return "empty glass";
-        }
-
-        @Override
-        public String id() {
-            return "glass";
-        }
+        final Form calibrate = session.form("flags_calibrate");
+        calibrate.set("test", " /a b\n\n/c,d \n");
+        must(calibrate.json().equals("{\"test\": [\"/a b\", \"/c,d\"]}") && calibrate.field("test").text().equals("/a b\n/c,d"), calibrate.json());
+        final Form.Field ops = session.form("op").field("ops");
+        must(ops.choices.size() >= 8 && ops.choices.containsAll(ops.lines()), "ops to tick: " + ops.choices);
     }
 
     private void nothingThere(Session session) {
@@ -234,7 +192,7 @@ public final class LogicTest {
                 if (stages.isEmpty() || !stages.get(stages.size() - 1).equals(p.stage())) {
                     stages.add(p.stage());
                 }
-                eta[0] |= p.etaSeconds() >= 0 && p.line().endsWith("left");
+                eta[0] |= p.etaSeconds() >= 0 && p.line().endsWith(" left in this step");
             }
 
             @Override
@@ -331,7 +289,12 @@ public final class LogicTest {
         must(session.map(slide) != map && session.map(slide).classes.size() == 3, "a newer map");
         final Synthesis s = tile(session, map, "128");
         s.fill(4);
-        must(made(session, s).script().contains("labels"), "a tile of class 4");
+        final Session.Outcome older = made(session, s);
+        must(older.script().contains(".tiles('") && older.script().contains("labels"), "a tile of class 4 by a line of its own: " + older.script());
+        final TissueMap newest = session.map(slide);
+        final Session.Outcome again = session.tiles(Json.object(map.params), Json.object(older.params()), slide, QUIET);
+        must(Arrays.equals(pixels(Synthesis.tiles(again).tiles().get(0).image), pixels(s.gallery().get(0).image)), "which makes the same tile");
+        must(again.script().equals(older.script()) && session.map(slide) == newest, "and leaves the newest map: " + again.script());
     }
 
     /** The slide as another one; with what is set. */
@@ -426,6 +389,16 @@ public final class LogicTest {
         }
     }
 
+    /** So are the tiles that nobody looks at any more. */
+    private void tilesGoneToo(Session session) throws Trouble {
+        final Path folder = session.run("synth", Map.of("n", 1L, "size_px", 128L, "steps", 1L), slide, QUIET).folder();
+        final long began = System.nanoTime();
+        while (Files.exists(folder)) {
+            must(System.nanoTime() - began < 20e9, "tiles of an earlier run are held for ever");
+            System.gc();
+        }
+    }
+
     private void cancel(Session session) throws Trouble {
         final TissueMap before = session.map(slide);
         final boolean[] stop = new boolean[1];
@@ -433,7 +406,7 @@ public final class LogicTest {
         fails(Trouble.Kind.CANCELLED, () -> session.run("cluster", Map.of("seed", 9L), slide, new Session.Watcher() {
             @Override
             public void progress(Progress p) {
-                if (p.stage().equals("looking at the tissue") && !stop[0]) {
+                if (p.done() > 0 && !stop[0]) {
                     stop[0] = true;
                     asked[0] = System.nanoTime();
                 }
@@ -460,7 +433,7 @@ public final class LogicTest {
         changed.put("k", 4L);
         final TissueMap other = session.run("cluster", changed, slide, QUIET).map();
         must(!Arrays.equals(other.labels().data, map.labels().data), "other parameters make another");
-        must(Script.line("synth", "{\"labels\": \"it's \\\\\"}").endsWith("\"it\\'s \\\\\\\\\"}''')"), "quotes and backslashes: " + Script.line("synth", "\\"));
+        must(Script.line("cluster", "{\"labels\": \"it's \\\\\"}").endsWith("\"it\\'s \\\\\\\\\"}''')"), "quotes and backslashes: " + Script.line("cluster", "\\"));
     }
 
     private void atlas(Session session) throws Trouble {
@@ -477,17 +450,7 @@ public final class LogicTest {
         must(synthesis.gallery().size() == 2 && outcome.script().contains("'synth'"), "two tiles");
         final Tile tile = synthesis.gallery().get(0);
         must(tile.image.getWidth() == 128 && tile.accepted == tile.flags.isEmpty(), "flagged tiles are out at first");
-        int framed = 0;
-        for (Tile t : synthesis.gallery()) {
-            for (Tile.Flag f : t.flags) {
-                if (f.cell() != null) {
-                    framed++;
-                    must((t.drawn().getRGB(f.cell()[1] * 32 + 1, f.cell()[0] * 32 + 16) & 0xFFFFFF) == 0xD55E00, "a frame at " + Arrays.toString(f.cell()));
-                }
-            }
-            must(!t.reasons().isEmpty(), "reasons");
-        }
-        System.out.println("framed cells: " + framed + "; " + tile.reasons());
+        must(synthesis.report() != null && session.map(slide).report() != null, "pages to look at");
         ImageIO.write(tile.drawn(), "png", new File(args[3], "tile.png"));
         tile.accepted = true;
         synthesis.gallery().get(1).accepted = false;
@@ -499,11 +462,20 @@ public final class LogicTest {
         listed.addAll(Json.list(manifest.get("flagged")));
         must(listed.size() == 1 && Boolean.TRUE.equals(manifest.get("synthetic")), "the manifest lists it");
         final Path png = to.resolve((String) Json.object(listed.get(0)).get("image"));
-        must(Json.write(session.inspect(png.toString())).contains("synthetic"), "the file says that it is synthetic");
+        ReportTest.plain(session.told(png), "A synthetic tile, not real tissue.", "The flags are calibrated.", "Seed 1, 3 steps", "Made by histoloom ");
+        ReportTest.plain(session.told(to.resolve("manifest.json")), "1 synthetic tile, ");
+        ReportTest.plain(Report.summary(outcome.summary()), "2 synthetic tiles, ", "The flags are calibrated.");
         final Map<String, Object> repeat = Json.object(outcome.params());
         try (Histoloom.Result result = session.run("synth", repeat, slide, QUIET).result()) {
             must(Arrays.equals(pixels(result.tile(0)), pixels(tile.image)), "the script line makes the same tile");
         }
+    }
+
+    /** What a viewer shows of the map, and no more, is read. */
+    private void painter(TissueMap map) {
+        final Rectangle cells = MapPainter.seen(new Rectangle(900, 1200, 600, 600), map, map.cellPx);
+        must(cells.width * map.cellPx < 600 + 2 * map.cellPx, "no more is read than is seen: " + cells);
+        must(MapPainter.seen(new Rectangle(-50, -50, 40, 40), map, 1).isEmpty(), "nothing beside the slide");
     }
 
     /** From annotations with classes to tiles of them; a hole belongs to the other tissue. */
@@ -512,10 +484,10 @@ public final class LogicTest {
         other.id = "annotated";
         final Area ring = new Area(new Rectangle(700, 1300, 450, 500));
         ring.subtract(new Area(new Rectangle(850, 1450, 150, 150)));
-        final List<Outlines.Annotated> drawn = List.of(new Outlines.Annotated("Dermis", 0x0040C8, ring),
-            new Outlines.Annotated("Epidermis", null, new Ellipse2D.Double(1250, 900, 350, 500)));
+        final List<Outlines.Annotated> drawn = List.of(new Outlines.Annotated("Dermis", 0x0040C8, ring, null),
+            new Outlines.Annotated("Epidermis", null, new Ellipse2D.Double(1250, 900, 350, 500), "mine"));
         must(!Outlines.geojson(drawn).contains("pseudo-semantic")
-            && Outlines.geojson(List.of(new Outlines.Annotated("Tissue 1", null, ring, false))).contains("pseudo-semantic"), "who made an annotation");
+            && Outlines.geojson(List.of(new Outlines.Annotated("Tissue 1", null, ring, Outlines.OF_A_MAP))).contains("pseudo-semantic"), "who made an annotation");
         final Session.Outcome outcome = session.generate(drawn, Map.of("n", 1L, "size_px", 128L, "steps", 2L), other, QUIET);
         final TissueMap map = outcome.map();
         final List<String> names = new ArrayList<>();
@@ -532,6 +504,23 @@ public final class LogicTest {
         must(Synthesis.tiles(outcome).tiles().size() == 1, "a tile");
         outcome.result().close();
         fails(Trouble.Kind.PARAMETER, () -> session.generate(List.of(), Map.of(), other, QUIET), "no region");
+        final boolean[] ofTiles = new boolean[1];
+        fails(Trouble.Kind.CANCELLED, () -> session.generate(drawn, Map.of("n", 50L), other, new Session.Watcher() {
+            @Override
+            public void progress(Progress p) {
+                ofTiles[0] |= p.total() >= 300 && p.total() % 50 == 0; // steps of the tiles
+            }
+
+            @Override
+            public boolean cancelled() {
+                return ofTiles[0];
+            }
+        }), "Nothing was changed");
+        fails(Trouble.Kind.PARAMETER, () -> session.generate(drawn, Map.of("n", 0L), other, QUIET), "n");
+        must(session.map(other) == map, "which is so: the newest map is the one before");
+        ReportTest.plain(Report.summary(Json.object(map.summary())), "A map of 3 classes:", "Dermis, ");
+        final TissueMap repeated = session.run("cluster", Json.object(map.params), other, QUIET).map();
+        must(Arrays.equals(repeated.labels().data, labels.data), "what was drawn is kept, so that its line makes the map again");
     }
 
     private static int[] pixels(BufferedImage image) {
@@ -539,7 +528,7 @@ public final class LogicTest {
     }
 
     private Synthesis tile(Session session, TissueMap map, String side) throws Trouble {
-        final Synthesis s = new Synthesis(map, session.form("synth"), Path.of(args[3], "drawings"));
+        final Synthesis s = new Synthesis(map, session.form("synth"), session.drawings());
         s.form.set("n", "1");
         s.form.set("size_px", side);
         s.form.set("steps", "2");
@@ -569,7 +558,7 @@ public final class LogicTest {
         s.annotations(List.of(new Synthesis.Area(other, low)));
         must(at(s, 90, 90) == other && at(s, 70, 90) != other, "an annotation lies where it lies on the map");
         s.fill(1);
-        s.annotations(List.of(new Synthesis.Area(s.label(s.map.classes.get(1).name()), low)));
+        s.annotations(List.of(s.area(s.map.classes.get(1).name(), 1, low)));
         must(at(s, 10, 10) == 2 && at(s, 40, 40) == 1, "without a place it lies in the corner");
         s.fill(1);
         s.brush(2, 40, 40, 40, 40, 20);
@@ -577,7 +566,15 @@ public final class LogicTest {
         s.brush(2, 20, 100, 100, 100, 4);
         must(at(s, 60, 100) == 2 && at(s, 60, 106) == 1, "a stroke of the brush has no gaps");
         must((s.drawn().getRGB(40, 40) & 0xFFFFFF) == s.map.classes.get(1).rgb(), "legend colours");
-        must(s.label("no such class") == 0, "an unknown class is background");
+        must(s.area("no such class", 1, low).label() == 1 && s.area(null, 2, low).label() == 2, "else the class that is chosen");
+        s.noDrawing();
+        s.brushShown(256, 2, 100, 100, 100, 100, 20);
+        must(at(s, 50, 50) == 2 && at(s, 58, 50) == 2 && at(s, 62, 50) == 0, "where it is shown at twice its size");
+        final double half = 64 * scale;
+        s.fromMapAround(900 + half, 1200 + half);
+        must(at(s, 64, 64) == (there.data[64 * 128 + 64] & 255), "the map around a place");
+        s.fill(1);
+        s.brush(2, 40, 40, 40, 40, 20);
         final List<TissueMap.Crop> crops = s.map.classes.get(1).crops();
         crops.forEach(c -> must(Files.isRegularFile(c.file()), "a picture of each crop: " + c));
         for (TissueMap.Crop c : crops.subList(0, 3)) {

@@ -7,10 +7,14 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Set;
+import java.util.stream.Collectors;
 
 /** The parameters of a job kind as a form: what a dialog shows, checks and hands over as JSON. From the schema the library gives. */
 public final class Form {
-    public enum Type { BOOLEAN, INTEGER, NUMBER, CHOICE, TEXT, JSON }
+    /** PATHS and NAMES are lists of texts, a line each; what is OTHER nobody can type, and dialogs leave it out. */
+    public enum Type { BOOLEAN, INTEGER, NUMBER, CHOICE, TEXT, PATHS, NAMES, OTHER }
+
+    private static final Map<String, Type> LISTS = Map.of("ops", Type.NAMES, "calibrate", Type.PATHS, "test", Type.PATHS);
 
     /** Shown at once, in this order; the rest is folded away. */
     private static final Map<String, List<String>> FIRST = Map.of(
@@ -18,11 +22,19 @@ public final class Form {
         "synth", List.of("n", "size_px", "seed", "steps", "guidance", "keep_flagged", "out_dir"),
         "eval", List.of("from", "n", "out_dir"),
         "flags_plant", List.of("from", "n", "out_dir", "seed"),
-        "flags_index", List.of("file", "add_to"));
+        "flags_index", List.of("file", "add_to"),
+        "flags_calibrate", List.of("calibrate", "test", "alpha", "out_dir"),
+        "op", List.of("tile", "ops", "out_dir"));
 
     /** Where the name alone says little. */
-    private static final Map<String, String> TITLES = Map.of("k", "Classes (k)", "n", "Number of tiles", "mpp", "Micrometres per pixel", "out_dir",
-        "Output folder", "roi", "Regions of interest", "from", "Folder of the map", "ops_dir", "Folder of ops", "cache_dir", "Cache folder");
+    private static final Map<String, String> TITLES = Map.ofEntries(Map.entry("k", "Classes (k)"), Map.entry("n", "Number of tiles"),
+        Map.entry("mpp", "Micrometres per pixel"), Map.entry("out_dir", "Output folder"), Map.entry("roi", "Regions of interest"),
+        Map.entry("from", "Folder of the map"), Map.entry("ops_dir", "Folder of ops"), Map.entry("cache_dir", "Cache folder"),
+        Map.entry("calibrate", "Folders to calibrate from"), Map.entry("test", "Folders to test on"), Map.entry("artefacts", "Leave out artefacts"),
+        Map.entry("force", "Go on with any stain"), Map.entry("seeds", "Seeds that must agree"), Map.entry("keep_flagged", "Keep flagged tiles"),
+        Map.entry("alpha", "Faults that may pass"), Map.entry("add_to", "Index to add to"), Map.entry("real", "Real tiles"),
+        Map.entry("ordinary", "Ordinary tiles"), Map.entry("init", "Picture to begin from"),
+        Map.entry("min_region_um2", "Smallest region (\u00b5m\u00b2)"));
 
     /** One parameter; text is what the user typed. */
     public static final class Field {
@@ -46,7 +58,7 @@ public final class Form {
             for (Object choice : schema.containsKey("enum") ? Json.list(schema.get("enum")) : List.of()) {
                 choices.add((String) choice);
             }
-            this.type = !choices.isEmpty() ? Type.CHOICE : typed((String) types.get(0));
+            this.type = LISTS.getOrDefault(name, !choices.isEmpty() ? Type.CHOICE : typed((String) types.get(0)));
             minimum = schema.containsKey("minimum") ? Json.number(schema.get("minimum")) : Double.NEGATIVE_INFINITY;
             maximum = schema.containsKey("maximum") ? Json.number(schema.get("maximum")) : Double.POSITIVE_INFINITY;
             defaultValue = schema.get("default");
@@ -64,7 +76,7 @@ public final class Form {
                 case "string":
                     return Type.TEXT;
                 default:
-                    return Type.JSON;
+                    return Type.OTHER;
             }
         }
 
@@ -83,7 +95,17 @@ public final class Form {
 
         /** As a text field shows it; empty for null. */
         public String text() {
+            if (type == Type.PATHS || type == Type.NAMES) {
+                return String.join("\n", lines());
+            }
             return value == null ? "" : value instanceof String ? (String) value : Json.write(value);
+        }
+
+        /** Of a list. */
+        public List<String> lines() {
+            final List<String> out = new ArrayList<>();
+            Json.list(value).forEach(each -> out.add((String) each));
+            return out;
         }
 
         /** For instance "0 to 100"; empty where anything goes. */
@@ -114,9 +136,12 @@ public final class Form {
                 case TEXT:
                     value = s;
                     break;
-                case JSON:
-                    value = parsed(s, "JSON" + (defaultValue == null ? "" : ", for instance " + Json.write(defaultValue)));
+                case PATHS:
+                case NAMES:
+                    value = s.isEmpty() ? List.of() : s.lines().map(String::strip).filter(l -> !l.isEmpty()).collect(Collectors.toList());
                     break;
+                case OTHER:
+                    throw new IllegalArgumentException(name + " is not typed, but put");
                 default:
                     number(s);
             }
@@ -184,15 +209,6 @@ public final class Form {
         field(name).value = value;
     }
 
-    /** Takes over what an earlier run was given; names the library does not know any more are left out. */
-    public void fill(Map<String, Object> params) {
-        params.forEach((name, value) -> {
-            if (fields.containsKey(name)) {
-                put(name, value);
-            }
-        });
-    }
-
     /** What differs from the defaults. */
     public Map<String, Object> values() {
         final Map<String, Object> out = new LinkedHashMap<>();
@@ -201,13 +217,6 @@ public final class Form {
                 out.put(f.name, f.value);
             }
         }
-        return out;
-    }
-
-    /** All, as a job reports them. */
-    public Map<String, Object> all() {
-        final Map<String, Object> out = new LinkedHashMap<>();
-        fields.values().forEach(f -> out.put(f.name, f.value));
         return out;
     }
 

@@ -11,10 +11,14 @@ import java.util.Map;
 public final class Outlines {
     private static final double FLATNESS_PX = 0.5;
 
-    /** An annotation with its class; rgb may be null. One of an earlier map was found by clustering and not made by hand. */
-    public record Annotated(String name, Integer rgb, Shape shape, boolean byHand) {
-        public Annotated(String name, Integer rgb, Shape shape) {
-            this(name, rgb, shape, true);
+    /** The name of the annotation under which a map's lie. */
+    public static final String OF_A_MAP = "Histoloom map";
+
+    /** An annotation with its class and the name of the one it lies under; rgb and under may be null. */
+    public record Annotated(String name, Integer rgb, Shape shape, String under) {
+        /** One of an earlier map was found by clustering. */
+        boolean byHand() {
+            return !OF_A_MAP.equals(under);
         }
     }
 

@@ -13,7 +13,7 @@ public record Progress(String stage, double fraction, double itemsPerSecond, dou
         return new Progress(stage, p.fraction, p.items_per_s, p.eta_s, p.done, p.total);
     }
 
-    /** For instance "embed: 12 of 40, 3.1 a second, 9 s left". */
+    /** For instance "embed: 12 of 40, 3.1 a second, about 9 s left in this step"; how many steps follow, nobody knows. */
     public String line() {
         final StringBuilder out = new StringBuilder(stage);
         if (total > 0) {
@@ -24,7 +24,7 @@ public record Progress(String stage, double fraction, double itemsPerSecond, dou
         }
         if (etaSeconds >= 0) {
             final long s = Math.round(etaSeconds);
-            out.append(s < 100 ? ", " + s + " s left" : ", " + (s + 30) / 60 + " min left");
+            out.append(", about ").append(s < 100 ? s + " s" : (s + 30) / 60 + " min").append(" left in this step");
         }
         return out.toString();
     }

@@ -7,7 +7,18 @@ public final class Script {
     private Script() {}
 
     public static String line(String kind, String params) {
-        return CLASS + ".run('" + kind + "', " + quoted(params) + ")";
+        return unkept(kind, params) + CLASS + ".run('" + kind + "', " + quoted(params) + ")";
+    }
+
+    /** Tiles of a map that is not the newest: it is made again, by its parameters. */
+    public static String tiles(String ofMap, String params) {
+        return unkept("synth", params) + CLASS + ".tiles(" + quoted(ofMap) + ", " + quoted(params) + ")";
+    }
+
+    /** A window shows tiles that are in no folder of the user's, a script does not. */
+    private static String unkept(String kind, String params) {
+        final boolean gone = kind.equals("synth") && Json.object(params).get("out_dir") == null;
+        return gone ? "// These tiles are kept nowhere: give a folder as \"out_dir\".\n" : "";
     }
 
     /** Tiles of the classes that are annotated when it runs. */

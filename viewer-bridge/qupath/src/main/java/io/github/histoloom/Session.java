@@ -3,6 +3,7 @@ package io.github.histoloom;
 import java.awt.image.BufferedImage;
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Collection;
@@ -35,11 +36,21 @@ public final class Session implements AutoCloseable {
 
     /** A run that ended well: what it made, its summary, and the script line that repeats it. map or result is null. */
     public record Outcome(String kind, Map<String, Object> summary, String params, String script, TissueMap map, Histoloom.Result result,
-        Path folder) {}
+        Path folder) {
+        Outcome as(String name, String line, TissueMap from) {
+            return new Outcome(name, summary, params, line, from, result, folder);
+        }
+
+        /** The page to look at, null where the run made none. */
+        public Path report() {
+            return Session.report(folder);
+        }
+    }
 
     private final Histoloom library;
     private final String modelsDir;
     private final Path work;
+    private final Drawings drawings;
     private final AtomicInteger runs = new AtomicInteger();
     private final Map<String, TissueMap> maps = new LinkedHashMap<>();
 
@@ -47,6 +58,7 @@ public final class Session implements AutoCloseable {
         final ClassLoader jar = Session.class.getClassLoader();
         modelsDir = settings.models(jar);
         final String path = settings.library(jar);
+        drawings = new Drawings(settings.workDir().resolve("drawings"));
         try {
             work = Files.createTempDirectory("histoloom");
         } catch (IOException e) {
@@ -63,9 +75,16 @@ public final class Session implements AutoCloseable {
         }
     }
 
+    /** The parameters of a job kind; where it takes ops, those that ship are offered. */
     public Form form(String kind) throws Trouble {
         try {
-            return new Form(kind, library.schema(kind));
+            final Form form = new Form(kind, library.schema(kind));
+            for (Form.Field f : form.fields()) {
+                if (f.type == Form.Type.NAMES) {
+                    Json.list(ops().get("ops")).forEach(op -> f.choices.add((String) Json.object(op).get("name")));
+                }
+            }
+            return form;
         } catch (Histoloom.Failure e) {
             throw Trouble.of(e, null);
         }
@@ -103,6 +122,57 @@ public final class Session implements AutoCloseable {
 
     /** The same from a map that need not be the newest. */
     public Outcome run(String kind, Map<String, Object> params, RegionReader slide, TissueMap map, Watcher watcher) throws Trouble {
+        final Outcome made = made(kind, params, slide, map, watcher);
+        if (made.map() != null) {
+            keep(made.map());
+        }
+        return owning(map == null || isNewest(map) ? made : made.as(kind, Script.tiles(again(map.params), made.params()), null));
+    }
+
+    /** Tiles of the map that these parameters of "cluster" make; the newest map stays what it was. */
+    public Outcome tiles(Map<String, Object> ofMap, Map<String, Object> params, RegionReader slide, Watcher watcher) throws Trouble {
+        final Outcome made = mapAndTiles(ofMap, params, slide, watcher);
+        return owning(made.as("synth", Script.tiles(again(made.map().params), made.params()), made.map()));
+    }
+
+    private Outcome mapAndTiles(Map<String, Object> ofMap, Map<String, Object> params, RegionReader slide, Watcher watcher) throws Trouble {
+        final TissueMap map = made("cluster", ofMap, slide, null, watcher).map();
+        final Outcome tiles = made("synth", params, slide, map, watcher);
+        return tiles.as("synth", tiles.script(), map);
+    }
+
+    /** Makes a map of the classes that were annotated, then tiles from it; params are those of "synth". The outcome holds both. */
+    public Outcome generate(Collection<Outlines.Annotated> drawn, Map<String, Object> params, RegionReader slide, Watcher watcher) throws Trouble {
+        final Path file = drawings.keep("annotations", "geojson", Outlines.geojson(drawn).getBytes(StandardCharsets.UTF_8));
+        final Outcome made = mapAndTiles(Map.of("annotations", file.toString()), params, slide, watcher);
+        keep(made.map()); // not before there are tiles: who cancels keeps the map that was there
+        return owning(made.as("generate", Script.generate(made.params()), made.map()));
+    }
+
+    /** What makes a map again, but not in its folder, where it lies. */
+    private static String again(String params) {
+        final Map<String, Object> out = Json.object(params);
+        out.put("out_dir", null);
+        return Json.write(out);
+    }
+
+    private boolean isNewest(TissueMap map) {
+        synchronized (maps) {
+            return maps.get(map.slideId) == map;
+        }
+    }
+
+    /** Tiles in a folder of ours go once nobody refers to the outcome; a map's files go with the map. */
+    private Outcome owning(Outcome outcome) {
+        final Path folder = outcome.folder();
+        if (outcome.result() != null && folder != null && folder.startsWith(work)) {
+            Histoloom.CLEANER.register(outcome, () -> delete(folder));
+        }
+        return outcome;
+    }
+
+    /** Runs a job; a map it makes is not kept. */
+    private Outcome made(String kind, Map<String, Object> params, RegionReader slide, TissueMap map, Watcher watcher) throws Trouble {
         final String name = slide == null ? null : slide.name();
         final Map<String, Object> given = new LinkedHashMap<>(params);
         final boolean ours = given.get("out_dir") == null && Set.of("cluster", "edit", "synth").contains(kind);
@@ -128,21 +198,6 @@ public final class Session implements AutoCloseable {
             if (ours && outcome == null) {
                 delete(folder);
             }
-        }
-    }
-
-    /** Makes a map of the classes that were annotated, then tiles from it; params are those of "synth". The outcome holds both. */
-    public Outcome generate(Collection<Outlines.Annotated> drawn, Map<String, Object> params, RegionReader slide, Watcher watcher) throws Trouble {
-        final Path file = work.resolve("annotations" + runs.incrementAndGet() + ".geojson");
-        try {
-            Files.writeString(file, Outlines.geojson(drawn));
-            final Outcome mapped = run("cluster", Map.of("annotations", file.toString()), slide, watcher);
-            final Outcome made = run("synth", params, slide, mapped.map(), watcher);
-            return new Outcome("generate", made.summary(), made.params(), Script.generate(made.params()), mapped.map(), made.result(), made.folder());
-        } catch (IOException e) {
-            throw Trouble.file("The annotations could not be handed over", e);
-        } finally {
-            delete(file);
         }
     }
 
@@ -191,7 +246,6 @@ public final class Session implements AutoCloseable {
         TissueMap made = null;
         if ((kind.equals("cluster") || kind.equals("edit")) && slide != null) {
             made = new TissueMap(slide, result, text, folder, ours);
-            keep(made);
         }
         return new Outcome(kind, summary, text, Script.line(kind, text), made, made == null ? result : null, folder);
     }
@@ -231,6 +285,27 @@ public final class Session implements AutoCloseable {
         } catch (Histoloom.Failure e) {
             throw Trouble.of(e, path);
         }
+    }
+
+    /** Flags and origin of a tile's picture, in sentences; of another file what it is. */
+    public String told(Path file) throws Trouble {
+        final Map<String, Object> said = inspect(file.toString());
+        if (!file.getFileName().toString().endsWith(".png")) {
+            return Report.summary(said);
+        }
+        final Path flags = file.resolveSibling(file.getFileName().toString().replaceFirst("\\.png$", "_flags.json"));
+        return Report.tile(said, Files.isRegularFile(flags) ? inspect(flags.toString()) : Map.of());
+    }
+
+    /** Where drawings are kept. */
+    public Drawings drawings() {
+        return drawings;
+    }
+
+    /** The page that the library writes into a folder, null where there is none. */
+    static Path report(Path folder) {
+        final Path page = folder == null ? null : folder.resolve("report.html");
+        return page != null && Files.isRegularFile(page) ? page : null;
     }
 
     /** The models folder in use, null where it is the library's own. */

@@ -9,6 +9,7 @@ import java.awt.geom.Point2D;
 import java.awt.geom.Rectangle2D;
 import java.awt.image.BufferedImage;
 import java.awt.image.DataBufferByte;
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -17,10 +18,8 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Locale;
 import java.util.Map;
 import java.util.TreeMap;
-import java.util.zip.CRC32;
 import javax.imageio.ImageIO;
 
 /** Making tiles: the label map drawn so far, the parameters, the gallery, and what the user keeps of it. */
@@ -31,19 +30,18 @@ public final class Synthesis {
     /** A region of one class, in level-0 pixels. */
     public record Area(int label, Shape shape) {}
 
-    /** What a run made: tiles, and the folder where the library wrote them. */
-    public record Gallery(List<Tile> tiles, Path folder) {}
+    /** What a run made: tiles, and the run, whose folder is there as long as somebody refers to it. */
+    public record Gallery(List<Tile> tiles, Session.Outcome run) {}
 
     public final TissueMap map;
     public final Form form;
-    private final Path drawings;
+    private final Drawings drawings;
     private final Map<Integer, List<Object>> crops = new TreeMap<>();
     private BufferedImage canvas;
     private Point2D corner;
     private Gallery gallery = new Gallery(List.of(), null);
 
-    /** drawings: where drawn label maps are kept, since scripts name them. */
-    public Synthesis(TissueMap map, Form form, Path drawings) {
+    public Synthesis(TissueMap map, Form form, Drawings drawings) {
         this.map = map;
         this.form = form;
         this.drawings = drawings;
@@ -61,6 +59,11 @@ public final class Synthesis {
 
     public void show(Gallery made) {
         gallery = made;
+    }
+
+    /** The page of the tiles shown, null where there is none. */
+    public Path report() {
+        return gallery.run() == null ? null : gallery.run().report();
     }
 
     /** The crops chosen for a class: indices of the map's, or files; none where the library chooses. */
@@ -96,6 +99,12 @@ public final class Synthesis {
         corner = new Point2D.Double(x, y);
     }
 
+    /** The same with the place in the middle, as a viewer shows it. */
+    public void fromMapAround(double x, double y) {
+        final double half = Json.number(form.field("size_px").value()) * map.downsample / 2;
+        fromMap(Math.max(0, Math.round(x - half)), Math.max(0, Math.round(y - half)));
+    }
+
     /** Lets the library choose places again. */
     public void noDrawing() {
         canvas = null;
@@ -105,6 +114,15 @@ public final class Synthesis {
     public void brush(int label, double x0, double y0, double x, double y, double radius) {
         final BasicStroke round = new BasicStroke((float) (2 * radius), BasicStroke.CAP_ROUND, BasicStroke.JOIN_ROUND);
         paint(label, round.createStrokedShape(new Line2D.Double(x0, y0, x, y)));
+    }
+
+    /** The same where the drawing is shown with that side, in pixels of what is shown; without a drawing one begins. */
+    public void brushShown(double side, int label, double x0, double y0, double x, double y, double radius) {
+        if (canvas == null) {
+            fill(0);
+        }
+        final double scale = canvas.getWidth() / side;
+        brush(label, x0 * scale, y0 * scale, x * scale, y * scale, radius * scale);
     }
 
     /** Annotations: where the drawing lies on the slide since it began with the map there, else with their upper left corner in its own. */
@@ -138,18 +156,20 @@ public final class Synthesis {
     /** The drawing in legend colours. */
     public BufferedImage drawn() {
         final BufferedImage out = new BufferedImage(canvas.getWidth(), canvas.getHeight(), BufferedImage.TYPE_INT_RGB);
+        final int[] colours = new int[256];
+        Arrays.fill(colours, 0xFFFFFF);
+        map.classes.forEach(c -> colours[c.label()] = c.rgb());
         final byte[] from = pixels();
         for (int i = 0; i < from.length; i++) {
-            final int label = from[i] & 255;
-            final int rgb = map.classes.stream().filter(c -> c.label() == label).mapToInt(TissueMap.TissueClass::rgb).findFirst().orElse(0xFFFFFF);
-            out.setRGB(i % out.getWidth(), i / out.getWidth(), rgb);
+            out.setRGB(i % out.getWidth(), i / out.getWidth(), colours[from[i] & 255]);
         }
         return out;
     }
 
-    /** The class that an annotation's class means: the one of that name, else 0. */
-    public int label(String name) {
-        return map.classes.stream().filter(c -> c.name().equals(name)).mapToInt(TissueMap.TissueClass::label).findFirst().orElse(0);
+    /** An annotation: its class is the map's of that name, or the one chosen where none has it; name may be null. */
+    public Area area(String name, int chosen, Shape shape) {
+        final int label = map.classes.stream().filter(c -> c.name().equals(name)).mapToInt(TissueMap.TissueClass::label).findFirst().orElse(chosen);
+        return new Area(label, shape);
     }
 
     /** The parameters with the drawing. */
@@ -170,16 +190,13 @@ public final class Synthesis {
     }
 
     private Path saved() throws Trouble {
-        final CRC32 sum = new CRC32();
-        sum.update(pixels());
-        final Path file = drawings.resolve(String.format(Locale.ROOT, "labels-%dpx-%08x.png", canvas.getWidth(), sum.getValue()));
+        final ByteArrayOutputStream png = new ByteArrayOutputStream();
         try {
-            Files.createDirectories(drawings);
-            ImageIO.write(canvas, "png", file.toFile());
+            ImageIO.write(canvas, "png", png);
         } catch (IOException e) {
-            throw Trouble.file("The drawn label map could not be written to " + file, e);
+            throw Trouble.file("The drawn label map could not be written", e);
         }
-        return file;
+        return drawings.keep("labels-" + canvas.getWidth() + "px", "png", png.toByteArray());
     }
 
     /** The tiles of a run that made some; on any thread, {@link #show} then on that of the windows. */
@@ -190,7 +207,7 @@ public final class Synthesis {
                 out.add(new Tile(result.tile(i), result.tileJson(i)));
             }
         }
-        return new Gallery(out, outcome.folder());
+        return new Gallery(out, outcome);
     }
 
     /** Copies the accepted tiles as the library wrote them (marked as synthetic, with label maps, flags and seeds), flagged ones apart. */
@@ -200,7 +217,7 @@ public final class Synthesis {
             throw Trouble.parameter(to + " holds tiles already, which would be lost. Choose another folder.");
         }
         try {
-            final Map<String, Object> manifest = Json.object(Files.readString(gallery.folder().resolve("manifest.json")));
+            final Map<String, Object> manifest = Json.object(Files.readString(gallery.run().folder().resolve("manifest.json")));
             for (String list : List.of("tiles", "flagged")) {
                 final List<Object> kept = new ArrayList<>();
                 for (Object each : Json.list(manifest.get(list))) {
@@ -226,7 +243,7 @@ public final class Synthesis {
 
     private void copy(Map<String, Object> entry, Path to) throws IOException {
         for (Object value : entry.values()) {
-            final Path folder = gallery.folder();
+            final Path folder = gallery.run().folder();
             if (value instanceof String && Files.isRegularFile(folder.resolve((String) value))) {
                 final Path target = to.resolve((String) value);
                 Files.createDirectories(target.getParent());

@@ -12,7 +12,9 @@ import java.util.Set;
 
 /** A synthetic tile of the gallery with its flags. Not flagged is never verified. */
 public final class Tile {
-    private static final int CELL_PX = 32;
+    private static final int CELL_PX = 32, FRAME_RGB = 0xD55E00;
+    private static final BasicStroke CELL = new BasicStroke(2);
+    private static final BasicStroke WHOLE = new BasicStroke(4, BasicStroke.CAP_BUTT, BasicStroke.JOIN_MITER, 10, new float[] {8}, 0);
 
     /** cell is {row, column} of cells of 32 px, or null where the whole tile is meant. */
     public record Flag(String code, String reason, int[] cell) {}
@@ -38,15 +40,18 @@ public final class Tile {
         accepted = flags.isEmpty();
     }
 
-    /** The tile with its flagged cells framed. */
+    /** The tile with its flagged cells framed, and a dashed frame around it where a flag means all of it. */
     public BufferedImage drawn() {
-        final BufferedImage out = new BufferedImage(image.getWidth(), image.getHeight(), BufferedImage.TYPE_INT_RGB);
+        final int w = image.getWidth(), h = image.getHeight();
+        final BufferedImage out = new BufferedImage(w, h, BufferedImage.TYPE_INT_RGB);
         final Graphics2D g = out.createGraphics();
         g.drawImage(image, 0, 0, null);
-        g.setColor(new Color(0xD55E00));
-        g.setStroke(new BasicStroke(2));
+        g.setColor(new Color(FRAME_RGB));
         for (Flag f : flags) {
-            if (f.cell() != null) {
+            g.setStroke(f.cell() == null ? WHOLE : CELL);
+            if (f.cell() == null) {
+                g.drawRect(2, 2, w - 4, h - 4);
+            } else {
                 g.drawRect(f.cell()[1] * CELL_PX + 1, f.cell()[0] * CELL_PX + 1, CELL_PX - 3, CELL_PX - 3);
             }
         }
@@ -54,12 +59,13 @@ public final class Tile {
         return out;
     }
 
-    /** A line a kind of flag. */
+    /** Why it is flagged, a sentence a kind of flag; first, whether anybody knows how much the flags miss. */
     public Set<String> reasons() {
         final Set<String> out = new LinkedHashSet<>();
-        flags.forEach(f -> out.add(f.code() + ": " + f.reason()));
-        if (out.isEmpty()) {
-            out.add("not flagged, which is not verified");
+        out.add(Report.calibrated(calibrated));
+        flags.forEach(f -> out.add(f.reason()));
+        if (flags.isEmpty()) {
+            out.add("Not flagged, which is not verified.");
         }
         return out;
     }

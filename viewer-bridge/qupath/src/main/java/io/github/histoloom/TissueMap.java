@@ -23,6 +23,7 @@ public final class TissueMap {
     public final double cellPx, downsample;
     public final List<TissueClass> classes = new ArrayList<>();
     final Histoloom.Result result;
+    private final Path folder;
 
     /** folder: where its files are; temporary where the map is the only one to use them. */
     TissueMap(RegionReader slide, Histoloom.Result result, String params, Path folder, boolean temporary) throws IOException {
@@ -32,6 +33,7 @@ public final class TissueMap {
         height = slide.height();
         this.result = result;
         this.params = params;
+        this.folder = folder;
         final Map<String, Object> map = Json.object(Json.object(result.json()).get("map"));
         cellPx = Json.number(map.get("cell_px"));
         final double mpp = Json.number(map.get("mpp"));
@@ -82,6 +84,11 @@ public final class TissueMap {
     /** A region a class, for annotations. */
     public List<MapRegion> regions() {
         return MapRegion.parse(result.geojson());
+    }
+
+    /** The page to look at, null where it is not there any more. */
+    public Path report() {
+        return Session.report(folder);
     }
 
     public String summary() {

@@ -1,5 +1,7 @@
 package io.github.histoloom;
 
+import java.nio.file.Path;
+
 /** Why something cannot be done, for the user: what, which, what to try. */
 public final class Trouble extends Exception {
     private static final long serialVersionUID = 1L;
@@ -34,7 +36,7 @@ public final class Trouble extends Exception {
 
     public static Trouble noMap(String slide) {
         return new Trouble(Kind.NO_MAP, "There is no map of \"" + slide + "\" yet, and tiles are made from one. Run Extensions > Histoloom > "
-            + "Cluster slide... first, or give the folder of a map as \"from\".", null);
+            + "Cluster slide... first, or give the folder of a map.", null);
     }
 
     public static Trouble noLibrary(String where, Throwable cause) {
@@ -45,6 +47,15 @@ public final class Trouble extends Exception {
     public static Trouble noModel(String where, Throwable cause) {
         return new Trouble(Kind.NO_MODEL, "The models are missing or damaged: " + where + ". Choose the folder with manifest.json in Extensions > "
             + "Histoloom > Manage models and ops..., or install Histoloom again.", cause);
+    }
+
+    public static Trouble noReport() {
+        return new Trouble(Kind.OTHER, "There is no report. It is made with a map or with tiles, and lies in their folder as long as that is there; "
+            + "run again to have one.", null);
+    }
+
+    public static Trouble noBrowser(Path page) {
+        return new Trouble(Kind.OTHER, "No browser could be opened. The report is " + page + "; open it by hand.", null);
     }
 
     public static Trouble parameter(String message) {

@@ -26,15 +26,27 @@ import qupath.lib.gui.QuPathGUI;
 import qupath.lib.images.ImageData;
 import qupath.lib.plugins.workflow.DefaultScriptableWorkflowStep;
 
-/** What the menu items do. Runs go on in the background; all else is on the thread of the windows. */
+/** What the menu items do. Whatever takes time goes on in the background; all else is on the thread of the windows. */
 final class Commands {
     static final String TITLE = "Histoloom";
     /** Filled by the viewer, or of no use in a dialog. */
-    private static final Set<String> BY_THE_VIEWER = Set.of("roi", "viewport", "skip_done", "edits", "at", "labels", "regions", "first");
+    private static final Set<String> BY_THE_VIEWER = Set.of("roi", "viewport", "skip_done", "edits", "at", "labels", "regions", "first", "annotations");
+    /** Those of the windows that are there; null without windows. */
+    private static volatile Commands installed;
 
     /** Something that may have to say why it cannot be done. */
     interface Command {
         void run() throws Trouble;
+    }
+
+    /** The same with the session and the form of a job kind. */
+    interface Opened {
+        void run(Session session, Form form) throws Trouble;
+    }
+
+    /** What gives something after a while, on a background thread. */
+    interface Slow<T> {
+        T get(Session session) throws Trouble;
     }
 
     /** What makes an outcome, on a background thread. */
@@ -48,24 +60,68 @@ final class Commands {
 
     Commands(QuPathGUI qupath) {
         this.qupath = qupath;
+        installed = this;
     }
 
     static void orSay(Command command) {
         try {
             command.run();
-        } catch (Trouble t) {
-            say(t);
-        } catch (Histoloom.Failure e) { // a map of a session that was closed
-            say(Trouble.of(e, null));
+        } catch (Trouble | Histoloom.Failure e) {
+            say(e);
         }
     }
 
-    private static void say(Trouble t) {
-        if (t.kind == Trouble.Kind.CANCELLED) {
-            Dialogs.showInfoNotification(TITLE, t.getMessage());
+    private static void say(Throwable e) {
+        if (e instanceof Histoloom.Failure) { // a map of a session that was closed
+            say(Trouble.of((Histoloom.Failure) e, null));
+        } else if (!(e instanceof Trouble)) {
+            Dialogs.showErrorMessage(TITLE, e);
+        } else if (((Trouble) e).kind == Trouble.Kind.CANCELLED) {
+            Dialogs.showInfoNotification(TITLE, e.getMessage());
         } else {
-            Dialogs.showErrorMessage(TITLE, t.getMessage());
+            Dialogs.showErrorMessage(TITLE, e.getMessage());
         }
+    }
+
+    /** On a thread of its own; what goes wrong is said, after failed has run. */
+    private static void background(String name, Command command, Runnable failed) {
+        final Thread thread = new Thread(() -> {
+            try {
+                command.run();
+            } catch (Throwable e) { // whatever it is, the user is told
+                Platform.runLater(() -> {
+                    failed.run();
+                    say(e);
+                });
+            }
+        }, "histoloom-" + name);
+        thread.setDaemon(true);
+        thread.start();
+    }
+
+    /** Gets something in the background, and goes on with it on the windows' thread. */
+    static <T> void later(Slow<T> slow, Consumer<T> then) {
+        background("ask", () -> {
+            final T got = slow.get(Preferences.session());
+            Platform.runLater(() -> then.accept(got));
+        }, () -> {});
+    }
+
+    /**
+     * Goes on with the session and a form. The session is opened in the background: the first time models are unpacked, and another may be
+     * closing.
+     */
+    private static void opened(String kind, Opened then) {
+        background("open", () -> {
+            final Session session = Preferences.session();
+            final Form form = session.form(kind);
+            Platform.runLater(() -> orSay(() -> then.run(session, form)));
+        }, () -> {});
+    }
+
+    /** Says what was found in a window. */
+    void tell(String title, Slow<String> text) {
+        later(text, said -> Pages.text(window(), "Histoloom: " + title, said));
     }
 
     Window window() {
@@ -73,26 +129,27 @@ final class Commands {
     }
 
     /** The open image; the trouble says that none is. */
-    ImageData<BufferedImage> image() throws Trouble {
+    private ImageData<BufferedImage> image() throws Trouble {
         ServerReader.of(qupath.getImageData());
         return qupath.getImageData();
     }
 
     void cluster() throws Trouble {
-        map("Cluster slide", Preferences.session().form("cluster"), Set.of("atlas", "encoder"));
+        final ImageData<BufferedImage> image = image();
+        opened("cluster", (session, form) -> map("Cluster slide", image, form, Set.of("atlas", "encoder")));
     }
 
     void atlas() throws Trouble {
-        final Session session = Preferences.session();
-        final Form form = session.form("cluster");
-        final File shipped = new File(session.modelsDir() == null ? "" : session.modelsDir(), "he_atlas.json");
-        form.put("atlas", shipped.isFile() ? shipped.getPath() : null);
-        form.field("k").set("0");
-        map("Apply atlas", form, Set.of());
+        final ImageData<BufferedImage> image = image();
+        opened("cluster", (session, form) -> {
+            final File shipped = new File(session.modelsDir() == null ? "" : session.modelsDir(), "he_atlas.json");
+            form.put("atlas", shipped.isFile() ? shipped.getPath() : null);
+            form.field("k").set("0");
+            map("Apply atlas", image, form, Set.of());
+        });
     }
 
-    private void map(String title, Form form, Set<String> leftOut) throws Trouble {
-        final ImageData<BufferedImage> image = image();
+    private void map(String title, ImageData<BufferedImage> image, Form form, Set<String> leftOut) throws Trouble {
         final CheckBox selected = new CheckBox("Only the selected annotations");
         final boolean any = !Objects.shapes(image.getHierarchy().getSelectionModel().getSelectedObjects()).isEmpty();
         selected.setSelected(any);
@@ -112,14 +169,40 @@ final class Commands {
             params.remove("k");
         }
         final MapOverlay overlay = overlay(ServerReader.of(image).id());
-        run(title, image, overlay, (session, slide, watcher) -> session.run("cluster", params, slide, watcher), outcome -> {
-            LegendWindow.show(window(), outcome.map(), overlay, detections -> orSay(() -> add(image, outcome.map(), detections)));
-        });
+        run(title, image, overlay, (session, slide, watcher) -> session.run("cluster", params, slide, watcher),
+            outcome -> legend(image, outcome.map(), overlay));
     }
 
-    private static void add(ImageData<BufferedImage> image, TissueMap map, boolean detections) {
-        Objects.add(image, map, detections);
-        image.getHistoryWorkflow().addStep(new DefaultScriptableWorkflowStep("Histoloom: map as objects", Script.objects(detections)));
+    private void legend(ImageData<BufferedImage> image, TissueMap map, MapOverlay overlay) {
+        LegendWindow.show(window(), map, overlay, detections -> background("objects", () -> {
+            Objects.add(image, map, detections);
+            final String step = "Histoloom: map as objects", line = Script.objects(detections);
+            Platform.runLater(() -> image.getHistoryWorkflow().addStep(new DefaultScriptableWorkflowStep(step, line)));
+        }, () -> {}));
+    }
+
+    /** The legend of the slide's newest map once more, and the overlay with it. */
+    void legend() throws Trouble {
+        final ImageData<BufferedImage> image = image();
+        later(session -> session.map(ServerReader.of(image)), map -> legend(image, map, shown(map)));
+    }
+
+    /** A map that a script made is shown where its slide is open. */
+    static void scripted(ImageData<BufferedImage> image, TissueMap map) {
+        final Commands windows = installed;
+        if (windows != null && map != null) {
+            Platform.runLater(() -> {
+                if (windows.qupath.getImageData() == image) {
+                    windows.shown(map);
+                }
+            });
+        }
+    }
+
+    private MapOverlay shown(TissueMap map) {
+        final MapOverlay overlay = overlay(map.slideId);
+        overlay.ended(null, map);
+        return overlay;
     }
 
     /** The overlay of a slide in the viewer that is used; those of slides whose maps are not kept any more go. */
@@ -146,7 +229,6 @@ final class Commands {
 
     /** over shows what the run has so far, and the map it makes; null where it makes none. */
     private void run(String title, ImageData<BufferedImage> image, MapOverlay over, Work work, Consumer<Session.Outcome> then) throws Trouble {
-        final Session session = Preferences.session();
         final ServerReader slide = image == null ? null : ServerReader.of(image);
         final ProgressWindow progress = new ProgressWindow(window(), title);
         final Session.Watcher watcher = new Session.Watcher() {
@@ -167,31 +249,17 @@ final class Commands {
                 return progress.cancelled();
             }
         };
-        final Thread thread = new Thread(() -> {
-            try {
-                final Session.Outcome outcome = work.run(session, slide, watcher);
-                Platform.runLater(() -> {
-                    ended(progress, over, outcome.map());
-                    if (image != null) {
-                        final String step = "Histoloom: " + outcome.kind();
-                        image.getHistoryWorkflow().addStep(new DefaultScriptableWorkflowStep(step, outcome.script()));
-                    }
-                    then.accept(outcome);
-                });
-            } catch (Trouble t) {
-                Platform.runLater(() -> {
-                    ended(progress, over, null);
-                    say(t);
-                });
-            } catch (RuntimeException | Error e) {
-                Platform.runLater(() -> {
-                    ended(progress, over, null);
-                    Dialogs.showErrorMessage(TITLE, e);
-                });
-            }
-        }, "histoloom-run");
-        thread.setDaemon(true);
-        thread.start();
+        background("run", () -> {
+            final Session.Outcome outcome = work.run(Preferences.session(), slide, watcher);
+            Platform.runLater(() -> {
+                ended(progress, over, outcome.map());
+                if (image != null) {
+                    final String step = "Histoloom: " + outcome.kind();
+                    image.getHistoryWorkflow().addStep(new DefaultScriptableWorkflowStep(step, outcome.script()));
+                }
+                then.accept(outcome);
+            });
+        }, () -> ended(progress, over, null));
     }
 
     /** The window stands for its run. */
@@ -202,53 +270,58 @@ final class Commands {
         }
     }
 
-    /** The newest map of the open slide. */
-    private TissueMap newest() throws Trouble {
-        return Preferences.session().map(ServerReader.of(qupath.getImageData()));
-    }
-
     void tile() throws Trouble {
         final ImageData<BufferedImage> image = image();
-        final Form form = Preferences.session().form("synth");
-        new SynthesisWindow(this, image, new Synthesis(newest(), form, Preferences.work().resolve("drawings"))).show();
+        opened("synth", (session, form) -> {
+            final Synthesis state = new Synthesis(session.map(ServerReader.of(image)), form, session.drawings());
+            new SynthesisWindow(this, image, state).show();
+        });
     }
 
     void dataSet() throws Trouble {
         final ImageData<BufferedImage> image = image();
-        final Form form = Preferences.session().form("synth");
-        form.set("n", "100");
-        if (!FormDialog.show(window(), "Synthesise data set", form, null, BY_THE_VIEWER)) {
-            return;
-        }
-        if (form.field("from").value() == null) {
-            newest();
-        }
-        if (form.field("out_dir").value() == null) {
-            throw Trouble.parameter("No folder for the tiles is given. Choose one as \"Output folder\".");
-        }
-        run("Synthesise data set", image, (session, slide, watcher) -> session.run("synth", form.values(), slide, watcher), this::summary);
+        opened("synth", (session, form) -> {
+            if (!manyTiles("Synthesise data set", form, BY_THE_VIEWER)) {
+                return;
+            }
+            if (form.field("from").value() == null) {
+                session.map(ServerReader.of(image));
+            }
+            run("Synthesise data set", image, (own, slide, watcher) -> own.run("synth", form.values(), slide, watcher), this::summary);
+        });
     }
 
     void generate() throws Trouble {
         final ImageData<BufferedImage> image = image();
         final ServerReader open = ServerReader.of(image);
         final List<Outlines.Annotated> drawn = Objects.classed(image.getHierarchy().getAnnotationObjects(), open.name());
-        final Form form = Preferences.session().form("synth");
-        form.set("n", "100");
         final Set<String> hidden = new HashSet<>(BY_THE_VIEWER);
         hidden.add("from");
-        if (!FormDialog.show(window(), "Generate from annotations", form, null, hidden)) {
-            return;
+        opened("synth", (session, form) -> {
+            if (!manyTiles("Generate from annotations", form, hidden)) {
+                return;
+            }
+            final MapOverlay overlay = overlay(open.id());
+            run("Generate from annotations", image, overlay, (own, slide, watcher) -> own.generate(drawn, form.values(), slide, watcher), outcome -> {
+                legend(image, outcome.map(), overlay);
+                summary(outcome);
+            });
+        });
+    }
+
+    /** Asks how to make a data set; whether the user wants it. */
+    private boolean manyTiles(String title, Form form, Set<String> hidden) throws Trouble {
+        form.set("n", "100");
+        if (!FormDialog.show(window(), title, form, null, hidden)) {
+            return false;
         }
         if (form.field("out_dir").value() == null) {
             throw Trouble.parameter("No folder for the tiles is given. Choose one as \"Output folder\".");
         }
-        final Map<String, Object> params = form.values();
-        run("Generate from annotations", image, overlay(open.id()),
-            (session, slide, watcher) -> session.generate(drawn, params, slide, watcher), this::summary);
+        return true;
     }
 
-    void summary(Session.Outcome outcome) {
+    private void summary(Session.Outcome outcome) {
         Pages.text(window(), "Histoloom: " + outcome.kind(), Report.summary(outcome.summary()));
         if (outcome.result() != null) {
             outcome.result().close();
@@ -264,11 +337,12 @@ final class Commands {
         if (Session.needsSlide(kind)) {
             ServerReader.of(image);
         }
-        final Form form = Preferences.session().form(kind);
-        if (FormDialog.show(window(), title, form, null, BY_THE_VIEWER)) {
-            final ImageData<BufferedImage> on = Session.needsSlide(kind) ? image : null;
-            run(title, on, (session, slide, watcher) -> session.run(kind, form.values(), slide, watcher), this::summary);
-        }
+        opened(kind, (session, form) -> {
+            if (FormDialog.show(window(), title, form, null, kind.equals("op") ? Set.of() : BY_THE_VIEWER)) {
+                final ImageData<BufferedImage> on = Session.needsSlide(kind) ? image : null;
+                run(title, on, (own, slide, watcher) -> own.run(kind, form.values(), slide, watcher), this::summary);
+            }
+        });
     }
 
     void models() throws Trouble {
@@ -276,29 +350,16 @@ final class Commands {
     }
 
     void doctor() {
-        final Thread thread = new Thread(() -> orSayLater(() -> {
-            final Session session = Preferences.session();
-            final String text = Report.doctor(session.doctor(), session.modelsDir());
-            Platform.runLater(() -> Pages.text(window(), "Histoloom: doctor", text));
-        }), "histoloom-doctor");
-        thread.setDaemon(true);
-        thread.start();
+        tell("doctor", session -> Report.doctor(session.doctor(), session.modelsDir()));
     }
 
-    private static void orSayLater(Command command) {
-        try {
-            command.run();
-        } catch (Trouble t) {
-            Platform.runLater(() -> say(t));
-        } catch (RuntimeException | Error e) {
-            Platform.runLater(() -> Dialogs.showErrorMessage(TITLE, e));
-        }
-    }
-
-    /** After the settings changed. */
+    /** After the settings changed. Runs that still go on are waited for, so in the background. */
     void reopen() {
         overlays.values().forEach(MapOverlay::remove);
         overlays.clear();
-        Preferences.reopen();
+        background("settings", () -> {
+            Preferences.reopen();
+            Preferences.session();
+        }, () -> {});
     }
 }

@@ -1,6 +1,5 @@
 package io.github.histoloom.qupath;
 
-import io.github.histoloom.Report;
 import java.awt.image.BufferedImage;
 import java.io.File;
 import javafx.geometry.Insets;
@@ -20,7 +19,7 @@ final class FlagsWindow {
         add(box, "Flags and origin of a tile...", () -> {
             final File tile = FileChoosers.promptForFile("A tile (PNG) or a folder's manifest.json");
             if (tile != null) {
-                Pages.text(commands.window(), tile.getName(), Report.summary(Preferences.session().inspect(tile.getPath())));
+                commands.tell(tile.getName(), session -> session.told(tile.toPath()));
             }
         });
         add(box, "Plant faults in this slide, for a calibration...", () -> commands.job("Plant faults", "flags_plant", image));

@@ -14,6 +14,7 @@ public final class HistoloomExtension implements QuPathExtension {
         final Menu menu = qupath.getMenu("Extensions>Histoloom", true);
         add(menu, "Cluster slide...", c::cluster);
         add(menu, "Apply atlas...", c::atlas);
+        add(menu, "Legend...", c::legend);
         add(menu, "Synthesise tile...", c::tile);
         add(menu, "Synthesise data set...", c::dataSet);
         add(menu, "Generate from annotations...", c::generate);

@@ -22,7 +22,9 @@ public final class HistoloomScripts {
 
     /** Runs a job; params is its JSON, as recorded in the workflow. Returns the summary of the result as JSON. */
     public static String run(String kind, String params) throws Trouble {
-        return Json.write(outcome(kind, Json.object(params)).summary());
+        final ImageData<BufferedImage> image = QP.getCurrentImageData();
+        final ServerReader slide = image == null && !Session.needsSlide(kind) ? null : ServerReader.of(image);
+        return said(image, Json.object(params), Preferences.session().run(kind, Json.object(params), slide, new Told(kind)));
     }
 
     /** The same with parameters as a Groovy map. */
@@ -35,20 +37,27 @@ public final class HistoloomScripts {
         final ImageData<BufferedImage> image = QP.getCurrentImageData();
         final ServerReader slide = ServerReader.of(image);
         final var drawn = Objects.classed(image.getHierarchy().getAnnotationObjects(), slide.name());
-        return Json.write(closed(Preferences.session().generate(drawn, Json.object(params), slide, new Told("generate"))).summary());
+        return said(image, Json.object(params), Preferences.session().generate(drawn, Json.object(params), slide, new Told("generate")));
     }
 
-    private static Session.Outcome outcome(String kind, Map<String, Object> params) throws Trouble {
-        final ImageData<BufferedImage> image = QP.getCurrentImageData();
-        final ServerReader slide = image == null && !Session.needsSlide(kind) ? null : ServerReader.of(image);
-        return closed(Preferences.session().run(kind, params, slide, new Told(kind)));
+    /** Tiles of the map that these parameters of "cluster" make, which need not be the newest and does not become it. */
+    public static String tiles(String ofMap, String params) throws Trouble {
+        final ServerReader slide = ServerReader.of(QP.getCurrentImageData());
+        return said(null, Json.object(params), Preferences.session().tiles(Json.object(ofMap), Json.object(params), slide, new Told("tiles")));
     }
 
-    private static Session.Outcome closed(Session.Outcome outcome) {
+    /** The summary as JSON. The map is shown where image is open; null where none of its maps changed. */
+    private static String said(ImageData<BufferedImage> image, Map<String, Object> given, Session.Outcome outcome) {
+        if (image != null) {
+            Commands.scripted(image, outcome.map());
+        }
         if (outcome.result() != null) {
             outcome.result().close();
+            if (given.get("out_dir") == null) {
+                LOG.info("Histoloom: no files were kept, since no folder is given as \"out_dir\"");
+            }
         }
-        return outcome;
+        return Json.write(outcome.summary());
     }
 
     /** Says each stage in the log; an interrupt cancels. */

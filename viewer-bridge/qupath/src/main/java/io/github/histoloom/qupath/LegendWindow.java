@@ -8,6 +8,7 @@ import javafx.scene.Scene;
 import javafx.scene.control.Button;
 import javafx.scene.control.CheckBox;
 import javafx.scene.control.Label;
+import javafx.scene.control.ScrollPane;
 import javafx.scene.control.Slider;
 import javafx.scene.image.ImageView;
 import javafx.scene.layout.GridPane;
@@ -20,13 +21,14 @@ import javafx.stage.Window;
 
 /** Names, colours, shares and exemplar crops of the classes; opacity of the overlay; the map as objects. */
 final class LegendWindow {
-    private static final int CROPS = 3, CROP_PX = 64;
+    private static final int CROPS = 3, CROP_PX = 64, SWATCH_PX = 26, LIST_WIDTH_PX = 420, LIST_HEIGHT_PX = 560;
 
     private LegendWindow() {}
 
     /** objects is given whether detections rather than annotations are wanted. */
     static void show(Window owner, TissueMap map, MapOverlay overlay, Consumer<Boolean> objects) {
         final GridPane classes = new GridPane();
+        classes.setPadding(new Insets(4));
         classes.setHgap(8);
         classes.setVgap(6);
         for (TissueMap.TissueClass c : map.classes) {
@@ -39,15 +41,21 @@ final class LegendWindow {
             overlay.setOpacity(now.doubleValue());
             overlay.repaint();
         });
-        final Button annotations = new Button("Add annotations"), detections = new Button("Add detections");
+        final Button annotations = new Button("Add annotations"), detections = new Button("Add detections"), report = new Button("Open report");
         final CheckBox shown = new CheckBox("Overlay");
         shown.setSelected(overlay.isVisible());
         shown.setOnAction(e -> overlay.show(shown.isSelected()));
         annotations.setOnAction(e -> objects.accept(false));
         detections.setOnAction(e -> objects.accept(true));
+        report.setOnAction(e -> Commands.orSay(() -> Pages.browse(map.report())));
         final Label notes = new Label(String.join("\n", map.notes()));
         notes.setWrapText(true);
-        final VBox all = new VBox(10, classes, new HBox(8, shown, new Label("Opacity"), opacity), new HBox(8, annotations, detections), notes);
+        notes.setMaxWidth(LIST_WIDTH_PX);
+        final ScrollPane list = new ScrollPane(classes);
+        list.setFitToWidth(true);
+        list.setMinViewportWidth(LIST_WIDTH_PX);
+        list.setPrefViewportHeight(Math.min(LIST_HEIGHT_PX, map.classes.size() * (CROP_PX + 6) + 4)); // an atlas has dozens
+        final VBox all = new VBox(10, list, new HBox(8, shown, new Label("Opacity"), opacity), new HBox(8, annotations, detections, report), notes);
         all.setPadding(new Insets(12));
         open(owner, "Histoloom: classes of " + map.slide, new Scene(all));
     }
@@ -70,6 +78,8 @@ final class LegendWindow {
     }
 
     static Rectangle swatch(int rgb) {
-        return new Rectangle(16, 16, Color.rgb(rgb >> 16 & 255, rgb >> 8 & 255, rgb & 255));
+        final Rectangle out = new Rectangle(SWATCH_PX, SWATCH_PX, Color.rgb(rgb >> 16 & 255, rgb >> 8 & 255, rgb & 255));
+        out.setStroke(Color.GRAY);
+        return out;
     }
 }

@@ -1,13 +1,11 @@
 package io.github.histoloom.qupath;
 
 import io.github.histoloom.Histoloom;
+import io.github.histoloom.MapPainter;
 import io.github.histoloom.TissueMap;
 import java.awt.AlphaComposite;
 import java.awt.Graphics2D;
-import java.awt.Rectangle;
 import java.awt.RenderingHints;
-import java.awt.Shape;
-import java.awt.geom.AffineTransform;
 import java.awt.image.BufferedImage;
 import qupath.lib.gui.viewer.QuPathViewer;
 import qupath.lib.gui.viewer.overlays.AbstractOverlay;
@@ -21,14 +19,11 @@ import qupath.lib.regions.ImageRegion;
 final class MapOverlay extends AbstractOverlay {
     private record SoFar(Object run, BufferedImage picture) {}
 
-    /** Cells (or pixels, where those are larger) as they were drawn last. */
-    private record Drawn(TissueMap map, Rectangle cells, double scale, BufferedImage picture) {}
-
     private final QuPathViewer viewer;
     private final String slideId;
+    private final MapPainter painter = new MapPainter();
     private volatile SoFar soFar;
     private volatile TissueMap map;
-    private volatile Drawn last;
     private volatile boolean hidden;
 
     MapOverlay(QuPathViewer viewer, String slideId) {
@@ -94,7 +89,7 @@ final class MapOverlay extends AbstractOverlay {
     void remove() {
         map = null;
         soFar = null;
-        last = null;
+        painter.forget();
         viewer.getCustomOverlayLayers().remove(this);
         viewer.repaint();
     }
@@ -113,39 +108,12 @@ final class MapOverlay extends AbstractOverlay {
         if (now != null) {
             own.drawImage(now.picture(), 0, 0, data.getServer().getWidth(), data.getServer().getHeight(), null);
         } else if (drawn != null) {
-            draw(own, drawn, downsample);
+            try {
+                painter.paint(own, drawn, downsample);
+            } catch (Histoloom.Failure e) {
+                // the settings were applied anew this very moment; nothing is drawn
+            }
         }
         own.dispose();
-    }
-
-    /** Zoomed in, one pixel a cell is read and magnified as it is drawn: cells are squares, and few are seen. */
-    private void draw(Graphics2D g, TissueMap drawn, double downsample) {
-        final double scale = Math.max(downsample, drawn.cellPx);
-        final Rectangle cells = seen(g.getClip(), drawn, scale);
-        if (cells.isEmpty()) {
-            return;
-        }
-        Drawn d = last;
-        if (d == null || d.map() != drawn || d.scale() != scale || !d.cells().equals(cells)) {
-            try {
-                final long x = Math.round(cells.x * scale), y = Math.round(cells.y * scale);
-                d = new Drawn(drawn, cells, scale, drawn.overlay(x, y, scale, cells.width, cells.height));
-            } catch (Histoloom.Failure e) { // the settings were applied anew this very moment
-                return;
-            }
-            last = d;
-        }
-        final AffineTransform to = AffineTransform.getScaleInstance(scale, scale);
-        to.translate(cells.x, cells.y);
-        g.drawImage(d.picture(), to, null);
-    }
-
-    /** What of the map is seen, in squares of a side of scale level-0 pixels. */
-    static Rectangle seen(Shape clip, TissueMap map, double scale) {
-        final Rectangle whole = new Rectangle(0, 0, (int) map.width, (int) map.height);
-        final Rectangle part = clip == null ? whole : clip.getBounds().intersection(whole);
-        final int x = (int) Math.floor(part.x / scale), y = (int) Math.floor(part.y / scale);
-        final int right = (int) Math.ceil((part.x + part.width) / scale), bottom = (int) Math.ceil((part.y + part.height) / scale);
-        return part.isEmpty() ? new Rectangle() : new Rectangle(x, y, right - x, bottom - y);
     }
 }

@@ -1,7 +1,6 @@
 package io.github.histoloom.qupath;
 
 import io.github.histoloom.Report;
-import io.github.histoloom.Session;
 import java.io.File;
 import javafx.beans.property.StringProperty;
 import javafx.geometry.Insets;
@@ -33,25 +32,26 @@ final class ModelsWindow {
             Preferences.MODELS.set(models.getText());
             Preferences.DEVICE.set(device.getText());
             commands.reopen();
-            Preferences.session();
         }));
-        final VBox box = new VBox(10, new Label("Empty directories: the library and models in the extension. Applying forgets the maps made so far."), settings, apply);
-        FlagsWindow.add(box, "List models", () -> {
-            final Session session = Preferences.session();
+        final VBox box = new VBox(10, new Label("Empty directories: the library and models in the extension. Applying forgets the maps made so far."),
+            settings, apply);
+        FlagsWindow.add(box, "List models", () -> commands.tell("models", session -> {
             final String dir = session.modelsDir();
-            Pages.text(commands.window(), "Models", dir == null ? Report.doctor(session.doctor(), null) : Report.models(session.inspect(dir)));
-        });
-        FlagsWindow.add(box, "List ops", () -> Pages.text(commands.window(), "Ops", Report.ops(Preferences.session().ops())));
-        FlagsWindow.add(box, "Check an op or a folder of ops...", () -> {
-            final File op = FileChoosers.promptForFile("An op (.wasm)");
-            if (op != null) {
-                Pages.text(commands.window(), op.getName(), Report.summary(Preferences.session().checkOp(op.getPath())));
-            }
-        });
+            return dir == null ? Report.doctor(session.doctor(), null) : Report.models(session.inspect(dir));
+        }));
+        FlagsWindow.add(box, "List ops", () -> commands.tell("ops", session -> Report.ops(session.ops())));
+        FlagsWindow.add(box, "Check an op...", () -> check(FileChoosers.promptForFile("An op (.wasm)")));
+        FlagsWindow.add(box, "Check a folder of ops...", () -> check(FileChoosers.promptForDirectory("A folder of ops", null)));
         FlagsWindow.add(box, "Run ops on a picture...", () -> commands.job("Run ops", "op", null));
         FlagsWindow.add(box, "Import a model or encoder...", () -> commands.job("Import a model", "import", null));
         box.setPadding(new Insets(12));
         LegendWindow.open(commands.window(), "Histoloom: models and ops", new Scene(box));
+    }
+
+    private void check(File op) {
+        if (op != null) {
+            commands.tell(op.getName(), session -> Report.op(session.checkOp(op.getPath())));
+        }
     }
 
     private TextField row(String title, StringProperty preference, boolean folder) {

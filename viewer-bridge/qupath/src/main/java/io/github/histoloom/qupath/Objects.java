@@ -18,15 +18,13 @@ import qupath.lib.roi.ROIs;
 
 /** Maps to annotations, and annotations to regions of interest. */
 final class Objects {
-    private static final String OURS = "Histoloom map";
-
     private Objects() {}
 
-    /** One parent with a child a class, so that one deletion takes all back. */
+    /** One parent with a child a class, so that one deletion takes all back. Outlining a large map takes seconds. */
     static PathObject add(ImageData<BufferedImage> image, TissueMap map, boolean detections) {
         final ImagePlane plane = ImagePlane.getDefaultPlane();
         final PathObject parent = PathObjects.createAnnotationObject(ROIs.createRectangleROI(0, 0, map.width, map.height, plane));
-        parent.setName(OURS);
+        parent.setName(Outlines.OF_A_MAP);
         for (MapRegion region : map.regions()) {
             final PathClass is = PathClass.fromString(region.name(), region.rgb());
             final var roi = ROIs.createAreaROI(region.shape(), plane);
@@ -40,10 +38,14 @@ final class Objects {
         return parent;
     }
 
+    private static boolean isArea(PathObject o) {
+        return o.isAnnotation() && o.getROI() != null && o.getROI().isArea();
+    }
+
     static List<Shape> shapes(Collection<? extends PathObject> objects) {
         final List<Shape> out = new ArrayList<>();
         for (PathObject o : objects) {
-            if (o.isAnnotation() && o.getROI() != null && o.getROI().isArea()) {
+            if (isArea(o)) {
                 out.add(o.getROI().getShape());
             }
         }
@@ -55,9 +57,9 @@ final class Objects {
         final List<Outlines.Annotated> out = new ArrayList<>();
         for (PathObject o : objects) {
             final PathClass is = o.getPathClass();
-            if (is != null && o.isAnnotation() && o.getROI() != null && o.getROI().isArea()) {
-                final boolean byHand = o.getParent() == null || !OURS.equals(o.getParent().getName());
-                out.add(new Outlines.Annotated(is.toString(), is.getColor(), o.getROI().getShape(), byHand));
+            if (is != null && isArea(o)) {
+                final String under = o.getParent() == null ? null : o.getParent().getName();
+                out.add(new Outlines.Annotated(is.toString(), is.getColor(), o.getROI().getShape(), under));
             }
         }
         if (out.isEmpty()) {

@@ -1,13 +1,16 @@
 package io.github.histoloom.qupath;
 
-import javafx.scene.image.Image;
-import javafx.embed.swing.SwingFXUtils;
+import io.github.histoloom.Trouble;
 import java.awt.image.BufferedImage;
+import java.nio.file.Path;
+import javafx.embed.swing.SwingFXUtils;
+import javafx.scene.image.Image;
 import javafx.stage.Modality;
 import javafx.stage.Window;
 import qupath.fx.dialogs.Dialogs;
+import qupath.lib.gui.tools.GuiTools;
 
-/** Texts and pictures in windows. */
+/** Texts, pictures and pages to look at. */
 final class Pages {
     private Pages() {}
 
@@ -17,5 +20,15 @@ final class Pages {
 
     static Image picture(BufferedImage image) {
         return SwingFXUtils.toFXImage(image, null);
+    }
+
+    /** Opens the page of a run in the desktop's browser; null where there is none. */
+    static void browse(Path page) throws Trouble {
+        if (page == null) {
+            throw Trouble.noReport();
+        }
+        if (!GuiTools.browseURI(page.toUri())) {
+            throw Trouble.noBrowser(page);
+        }
     }
 }

@@ -40,7 +40,7 @@ import qupath.lib.roi.interfaces.ROI;
 
 /** Classes with their crops, a label map to draw with a brush or from annotations, parameters, and the gallery. */
 final class SynthesisWindow {
-    private static final int VIEW_PX = 256, CROP_PX = 48, CROPS_WIDTH_PX = 220, LEFT_PX = 400;
+    private static final int VIEW_PX = 256, CROP_PX = 48, CROPS_WIDTH_PX = 220, LEFT_PX = 410;
     private static final BufferedImage BLANK = new BufferedImage(1, 1, BufferedImage.TYPE_INT_RGB);
 
     static {
@@ -75,27 +75,30 @@ final class SynthesisWindow {
         canvas.setOnMouseDragged(e -> stroke(e.getX(), e.getY()));
         gallery.setPrefWrapLength(2 * VIEW_PX + 20);
         final Node parameters = FormDialog.embed(state.form, Set.of("labels", "at", "regions", "first", "from", "crops"), form);
-        final Button make = new Button("Synthesise"), export = new Button("Export accepted...");
+        final Button make = new Button("Synthesise"), export = new Button("Export accepted..."), report = new Button("Open report");
         make.setOnAction(e -> Commands.orSay(this::make));
         export.setOnAction(e -> Commands.orSay(this::export));
+        report.setOnAction(e -> Commands.orSay(() -> Pages.browse(state.report())));
         final Label about = new Label("Classes; choose one to draw with. Click up to two crops that its tissue shall look like.");
         about.setWrapText(true);
         about.setPrefWidth(LEFT_PX);
         final ScrollPane list = new ScrollPane(classes());
-        list.setPrefViewportHeight(300);
+        list.setPrefViewportHeight(240);
         list.setPrefViewportWidth(LEFT_PX);
         final VBox left = new VBox(10, about, list, drawing(), canvas);
-        final VBox right = new VBox(10, parameters, new HBox(8, make, export), new Label("Tiles are synthetic; not flagged is not verified."), gallery);
+        final VBox right = new VBox(10, parameters, new HBox(8, make, export, report),
+            new Label("Tiles are synthetic; not flagged is not verified."), gallery);
         left.setPadding(new Insets(12));
         right.setPadding(new Insets(12));
         final ScrollPane scroll = new ScrollPane(new HBox(left, right));
-        scroll.setPrefSize(1010, 720);
+        scroll.setPrefSize(1040, 760);
         redraw();
         LegendWindow.open(commands.window(), "Histoloom: synthesise from " + state.map.slide, new Scene(scroll));
     }
 
     private Node classes() {
         final GridPane out = new GridPane();
+        out.setPadding(new Insets(4));
         out.setHgap(6);
         out.setVgap(4);
         final ToggleGroup group = new ToggleGroup();
@@ -174,8 +177,7 @@ final class SynthesisWindow {
         if (viewer.getImageData() == null || !viewer.getImageData().getServer().getPath().equals(state.map.slideId)) {
             throw Trouble.parameter("The viewer shows another slide than \"" + state.map.slide + "\", whose map this is. Show that one first.");
         }
-        final double half = ((Number) state.form.field("size_px").value()).doubleValue() * state.map.downsample / 2;
-        state.fromMap(Math.max(0, Math.round(viewer.getCenterPixelX() - half)), Math.max(0, Math.round(viewer.getCenterPixelY() - half)));
+        state.fromMapAround(viewer.getCenterPixelX(), viewer.getCenterPixelY());
     }
 
     /** Selected annotations: those whose class is one of the map's get its label, others the one chosen. */
@@ -184,8 +186,7 @@ final class SynthesisWindow {
         for (PathObject o : image.getHierarchy().getSelectionModel().getSelectedObjects()) {
             final ROI roi = o.getROI();
             if (roi != null && roi.isArea() && !roi.getShape().getBounds2D().isEmpty()) {
-                final int named = o.getPathClass() == null ? 0 : state.label(o.getPathClass().toString());
-                areas.add(new Synthesis.Area(named == 0 ? label : named, roi.getShape()));
+                areas.add(state.area(o.getPathClass() == null ? null : o.getPathClass().toString(), label, roi.getShape()));
             }
         }
         if (areas.isEmpty()) {
@@ -196,17 +197,12 @@ final class SynthesisWindow {
 
     /** From where the brush was. */
     private void stroke(double x, double y) {
-        if (!take()) {
-            return;
+        if (take()) {
+            state.brushShown(VIEW_PX, label, brushX, brushY, x, y, brush.getValue());
+            brushX = x;
+            brushY = y;
+            redraw();
         }
-        if (state.canvas() == null) {
-            state.fill(0);
-        }
-        final double scale = state.canvas().getWidth() / (double) VIEW_PX;
-        state.brush(label, brushX * scale, brushY * scale, x * scale, y * scale, brush.getValue() * scale);
-        brushX = x;
-        brushY = y;
-        redraw();
     }
 
     private void redraw() {
