@@ -34,6 +34,16 @@ fn its_scripts_and_overlay_work_on_stubs_of_qupath() {
     run(make(dir.path()).arg("thin"));
 }
 
+/// Menu items fired, dialogs filled, a slide clustered and a tile made in real windows on a virtual display.
+#[test]
+fn its_windows_do_what_their_menu_says() {
+    let dir = tempfile::tempdir().expect("a folder");
+    run(make(dir.path()).arg("windows"));
+    let pictures = std::fs::read_dir(dir.path().join("windows")).expect("pictures").flatten();
+    let shown = pictures.filter(|p| p.path().extension().is_some_and(|e| e == "png")).count();
+    assert!(shown >= 12, "{shown} pictures of windows");
+}
+
 /// Loaded as QuPath loads it, by the installed Java and by 25 where `./x test` found its package.
 #[test]
 fn its_jar_brings_the_library_and_the_models() {
