@@ -8,7 +8,8 @@ plugins {
 qupathExtension {
     name = "qupath-extension-histoloom"
     group = "io.github.histoloom"
-    version = "0.1.0"
+    // the version stands in Cargo.toml alone, where the Makefile takes it from too
+    version = Regex("""\[workspace\.package\]\s[^\[]*?version = .([^"]+)""").find(file("../../Cargo.toml").readText())!!.groupValues[1]
     description = "Pseudo-semantic maps of slides, and synthetic tiles made from them"
     automaticModule = "io.github.histoloom"
 }

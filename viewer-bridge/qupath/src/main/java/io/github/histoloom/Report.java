@@ -1,5 +1,6 @@
 package io.github.histoloom;
 
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -148,7 +149,8 @@ public final class Report {
         list(summary.get("notes")).forEach(n -> out.add(String.valueOf(n)));
         final List<Object> files = list(summary.get("files"));
         if (!files.isEmpty()) {
-            out.add(files.size() == 1 ? "File: " + files.get(0) : files.size() + " files, the last is " + files.get(files.size() - 1));
+            final Path last = Path.of((String) files.get(files.size() - 1));
+            out.add(files.size() == 1 ? "File: " + last : files.size() + " files in " + last.getParent());
         }
         return String.join("\n", out);
     }

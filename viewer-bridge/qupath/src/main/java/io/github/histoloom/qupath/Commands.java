@@ -254,8 +254,7 @@ final class Commands {
             Platform.runLater(() -> {
                 ended(progress, over, outcome.map());
                 if (image != null) {
-                    final String step = "Histoloom: " + outcome.kind();
-                    image.getHistoryWorkflow().addStep(new DefaultScriptableWorkflowStep(step, outcome.script()));
+                    image.getHistoryWorkflow().addStep(new DefaultScriptableWorkflowStep("Histoloom: " + title, outcome.script()));
                 }
                 then.accept(outcome);
             });
@@ -287,7 +286,8 @@ final class Commands {
             if (form.field("from").value() == null) {
                 session.map(ServerReader.of(image));
             }
-            run("Synthesise data set", image, (own, slide, watcher) -> own.run("synth", form.values(), slide, watcher), this::summary);
+            run("Synthesise data set", image, (own, slide, watcher) -> own.run("synth", form.values(), slide, watcher),
+                outcome -> summary("data set", outcome));
         });
     }
 
@@ -304,7 +304,7 @@ final class Commands {
             final MapOverlay overlay = overlay(open.id());
             run("Generate from annotations", image, overlay, (own, slide, watcher) -> own.generate(drawn, form.values(), slide, watcher), outcome -> {
                 legend(image, outcome.map(), overlay);
-                summary(outcome);
+                summary("data set", outcome);
             });
         });
     }
@@ -321,8 +321,8 @@ final class Commands {
         return true;
     }
 
-    private void summary(Session.Outcome outcome) {
-        Pages.text(window(), "Histoloom: " + outcome.kind(), Report.summary(outcome.summary()));
+    private void summary(String title, Session.Outcome outcome) {
+        Pages.text(window(), "Histoloom: " + title, Report.summary(outcome.summary()));
         if (outcome.result() != null) {
             outcome.result().close();
         }
@@ -340,7 +340,7 @@ final class Commands {
         opened(kind, (session, form) -> {
             if (FormDialog.show(window(), title, form, null, kind.equals("op") ? Set.of() : BY_THE_VIEWER)) {
                 final ImageData<BufferedImage> on = Session.needsSlide(kind) ? image : null;
-                run(title, on, (own, slide, watcher) -> own.run(kind, form.values(), slide, watcher), this::summary);
+                run(title, on, (own, slide, watcher) -> own.run(kind, form.values(), slide, watcher), outcome -> summary(title, outcome));
             }
         });
     }
