@@ -84,6 +84,7 @@ public final class WindowTest {
             t.nothingYet();
             t.cluster();
             t.legend();
+            t.cancelled();
             t.scripted();
             t.tile();
             t.manyTiles();
@@ -311,6 +312,24 @@ public final class WindowTest {
         must(Files.readString(Path.of(page)).contains("<html"), "a page: " + page);
     }
 
+    /** A run that is cancelled leaves the map, its overlay and the workflow. */
+    private void cancelled() throws Exception {
+        final var before = Preferences.session().map(ServerReader.of(image));
+        final int pixel = pixel();
+        final String step = step();
+        fire("Cluster slide...");
+        final Stage dialog = window("Cluster slide");
+        fx(() -> {
+            all(dialog.getScene().getRoot(), CheckBox.class).get(0).setSelected(false);
+            return null;
+        });
+        press(dialog, "OK");
+        final Stage progress = window("Cluster slide");
+        press(progress, "Cancel");
+        said("Cancelled. Nothing was changed");
+        must(!progress.isShowing() && Preferences.session().map(ServerReader.of(image)) == before && pixel() == pixel && step().equals(step), "as it was");
+    }
+
     /** A map made by a script is shown as well. */
     private void scripted() throws Exception {
         QP.setDefaultImageData(image);
@@ -438,7 +457,7 @@ public final class WindowTest {
         press(importing, "Cancel");
         press(window, "Apply");
         fire("Legend...");
-        said("There is no map of");
+        said("Cluster slide..."); // no map yet, or the settings were applied this very moment: both name the remedy
         close(window);
     }
 

@@ -103,7 +103,7 @@ final class Commands {
     static <T> void later(Slow<T> slow, Consumer<T> then) {
         background("ask", () -> {
             final T got = slow.get(Preferences.session());
-            Platform.runLater(() -> then.accept(got));
+            Platform.runLater(() -> orSay(() -> then.accept(got)));
         }, () -> {});
     }
 
@@ -256,7 +256,7 @@ final class Commands {
                 if (image != null) {
                     image.getHistoryWorkflow().addStep(new DefaultScriptableWorkflowStep("Histoloom: " + title, outcome.script()));
                 }
-                then.accept(outcome);
+                orSay(() -> then.accept(outcome));
             });
         }, () -> ended(progress, over, null));
     }
