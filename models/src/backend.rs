@@ -82,7 +82,8 @@ pub(crate) fn open(device: &str) -> Result<(Place, DeviceReport)> {
 }
 
 fn cpu_report(refused: Vec<String>) -> DeviceReport {
-    DeviceReport { name: format!("CPU, {} floats a register", histoloom_core::simd::lanes()), kind: "cpu", refused }
+    let bits = 32 * histoloom_core::simd::lanes();
+    DeviceReport { name: format!("CPU, {bits}-bit instructions"), kind: "cpu", refused }
 }
 
 fn cores() -> usize {

@@ -138,10 +138,10 @@ void a_step_tells_how_long_it_takes() {
     Session session({});
     Panel panel(&session);
     const auto *status = panel.findChild<QLabel *>("status");
-    emit session.progressed("embed", 0.4, 11.2);
-    check(status->text() == "embed, 40 %, about 12 s left in this step", status->text().toStdString());
-    emit session.progressed("embed", 0.4, 130);
-    check(status->text() == "embed, 40 %, about 3 min left in this step", status->text().toStdString());
+    emit session.progressed("looking at the tissue", 0.4, 11.2);
+    check(status->text() == "looking at the tissue, 40 %, about 12 s left in this step", status->text().toStdString());
+    emit session.progressed("looking at the tissue", 0.4, 130);
+    check(status->text() == "looking at the tissue, 40 %, about 3 min left in this step", status->text().toStdString());
 }
 
 }  // namespace
