@@ -1,6 +1,6 @@
 //! The Python package as users install it: by pip from the archive, after which nothing but the installed folder is there; its functions, and
 //! its widget in napari. `./x test` installs what they need.
-#![allow(clippy::expect_used, reason = "a test says what it expected")]
+#![allow(clippy::expect_used, clippy::print_stderr, reason = "a test says what it expected, and what it measured")]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,6 +1,6 @@
 //! Viewers in Qt: the small one, played by its script under a virtual display and held against its pictures, and ASAP's plugin in a program
 //! that plays ASAP. `./x test` installs what they need from Debian.
-#![allow(clippy::expect_used, reason = "a test says what it expected")]
+#![allow(clippy::expect_used, clippy::print_stderr, reason = "a test says what it expected, and what it measured")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
