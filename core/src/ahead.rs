@@ -7,16 +7,19 @@ use std::thread;
 use crate::{Error, Result};
 
 /// Items that each thread may have made before they are taken.
-const AHEAD: usize = 2;
+const AHEAD: usize = 1;
 
-/// Makes items 0 to `count` on `threads` threads of their own and hands each to `take` on this one.
+/// Makes items 0 to `count` on `threads` threads of their own and hands each to `take` on this one; of one thread, this one makes them itself.
 pub fn in_order<T: Send>(
     threads: usize,
     count: usize,
     make: impl Fn(usize) -> Result<T> + Sync,
     mut take: impl FnMut(usize, T) -> Result<()>,
 ) -> Result<()> {
-    let (threads, make) = (threads.clamp(1, count.max(1)), &make);
+    let (threads, make) = (threads.min(count), &make);
+    if threads <= 1 {
+        return (0..count).try_for_each(|i| take(i, make(i)?));
+    }
     thread::scope(|scope| {
         let mut lanes = Vec::with_capacity(threads);
         for first in 0..threads {
@@ -81,7 +84,7 @@ mod tests {
     fn the_next_items_are_made_while_one_is_in_use() {
         let (tell, told) = mpsc::sync_channel(64);
         let make = |i: usize| tell.send(i).map_err(|_| Error::internal("nobody listens"));
-        in_order(1, 3, make, |i, ()| {
+        in_order(2, 3, make, |i, ()| {
             while i < 2 && told.recv_timeout(Duration::from_secs(20)).expect("the next one is made meanwhile") <= i {}
             Ok(())
         })

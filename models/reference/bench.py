@@ -1,7 +1,7 @@
 """Times the shipped networks in PyTorch, onnxruntime and OpenVINO (where they are installed) beside our runner, in one run, on the same
 weights and shapes; and our k-means beside faiss.
 
-    python bench.py --runner target/debug/examples/bench [--threads 2] [--rounds 5] [--published --command target/debug/histoloom]
+    python bench.py --runner target/debug/examples/bench [--threads 2] [--rounds 5] [--networks] [--published --command target/debug/histoloom]
 
 --growth times `cluster` instead on slides of 5120 to 20480 px a side (needs openslide and Pillow, 2 GB of memory, minutes).
 --published times HTD-LDM instead, at full width with made-up weights (1.1 GB twice in the folder for temporary files, minutes).
@@ -340,6 +340,7 @@ def main():
     p.add_argument("--rounds", type=int, default=5)
     p.add_argument("--command", help="the histoloom command; adds whole-job rows")
     p.add_argument("--published", action="store_true")
+    p.add_argument("--networks", action="store_true", help="the shipped networks alone, without k-means and whole jobs")
     p.add_argument("--growth", action="store_true", help="instead: one job on slides that grow to 20480 px a side")
     p.add_argument("--shared", help="folder with more slides, used where it is there")
     p.add_argument("--json", help="file for every row of the tables and the machine")
@@ -384,6 +385,8 @@ def measure(a):
         compare(a, theirs, [])
         if theirs:
             errors(a)
+    if a.networks:
+        return
     for channels, k in ((32, 16), (384, 100)):
         compare_kmeans(a, channels, k)
     print("A 320 px window of the encoder is a 256 px tile and its margins: windows a second are tiles a second.")

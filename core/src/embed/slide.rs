@@ -1,4 +1,5 @@
-//! Windows of a slide into rows. The next windows are read while the encoder is busy; only a few are held beside the rows.
+//! Windows of a slide into rows. The next windows are read while the encoder is busy, where the host reads more than one region at once; only
+//! a few are held beside the rows.
 
 use image::{RgbImage, imageops};
 
@@ -132,6 +133,10 @@ mod tests {
         fn read(&self, r: &Region) -> Result<RgbImage> {
             self.reads.fetch_add(1, Ordering::SeqCst);
             Ok(RgbImage::from_pixel(r.width_px, r.height_px, image::Rgb([255; 3])))
+        }
+
+        fn concurrent_reads(&self) -> usize {
+            2
         }
     }
 

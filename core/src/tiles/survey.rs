@@ -74,12 +74,13 @@ pub fn survey(source: &dyn TileSource, grid: &Grid, glass: &Glass, wanted: &Want
         let keep = kept.is_none() && cache.kept();
         Ok((kept.map_or_else(|| look(source, grid, glass, blocks[i]), Ok)?, keep.then_some(number)))
     };
-    ahead::in_order(rayon::current_num_threads().min(source.concurrent_reads()), blocks.len(), seen, |i, (seen, keep)| {
+    let take = |i: usize, (seen, keep): (Vec<u8>, Option<u32>)| {
         keep.map_or(Ok(()), |number| cache.put(Kind::Survey, number, &seen))?;
         out.take(grid, blocks[i], &seen, looks.as_mut());
         job.advance(1);
         Ok(())
-    })?;
+    };
+    ahead::in_order(rayon::current_num_threads().min(source.concurrent_reads()), blocks.len(), seen, take)?;
     let any = out.tissue.contains(&true);
     mask::clean(&mut out.tissue, grid.columns, wanted.island_cells, HOLE_CELLS);
     if any && !out.tissue.contains(&true) {
@@ -136,22 +137,28 @@ fn blocks(grid: &Grid, inside: Option<&[bool]>) -> Vec<[usize; 4]> {
 /// the numbers of the [`Look`] of each cell of tissue.
 fn look(source: &dyn TileSource, grid: &Grid, glass: &Glass, [row, column, rows, columns]: [usize; 4]) -> Result<Vec<u8>> {
     let picture = read_inside(source, &grid.region(row as i64, column as i64, rows, columns, PIXELS))?;
-    let od: Vec<[f32; 3]> = picture.pixels().map(|p| glass.od(p.0)).collect();
-    let (side, width) = (PIXELS as usize, picture.width() as usize);
+    let (side, width, height) = (PIXELS as usize, picture.width() as usize, picture.height() as usize);
     let (mut out, mut looks) = (Vec::with_capacity(4 * rows * columns), Vec::new());
+    // optical densities of a row of cells with a row of pixels above and below, the first of which is row `top` of the picture
+    let (mut od, mut top): (Vec<[f32; 3]>, usize) = (Vec::new(), 0);
     for r in 0..rows {
+        let from = (r * side).saturating_sub(1);
+        od.drain(..(from - top) * width);
+        top = from;
+        let (ready, end) = (top + od.len() / width, ((r + 1) * side + 1).min(height));
+        od.extend(picture.rows().skip(ready).take(end - ready).flatten().map(|p| glass.od(p.0)));
         for c in 0..columns {
             let (mut sum, mut stained) = ([0u32; 3], 0u32);
             for i in 0..PIXELS * PIXELS {
                 let (x, y) = (c as u32 * PIXELS + i % PIXELS, r as u32 * PIXELS + i / PIXELS);
                 let p = picture.get_pixel(x, y).0;
                 (0..3).for_each(|k| sum[k] += u32::from(p[k]));
-                stained += u32::from(is_stained(od[y as usize * width + x as usize]));
+                stained += u32::from(is_stained(od[(y as usize - top) * width + x as usize]));
             }
             out.extend(sum.map(|s| (s / (PIXELS * PIXELS)) as u8));
             let mut flags = 0;
             if stained as f32 > TISSUE_SHARE * (PIXELS * PIXELS) as f32 {
-                let look = Look::new(0, &od, width, [c * side, r * side], side, &is_stained);
+                let look = Look::new(0, &od, width, [c * side, r * side - top], side, &is_stained);
                 flags = TISSUE | if look.ink { INK } else { 0 };
                 let [h, e] = look.stain;
                 [h, e, look.fine].iter().for_each(|v| looks.extend(v.to_le_bytes()));
@@ -168,7 +175,12 @@ impl Survey {
     /// Takes over what [`look`] saw of a block.
     fn take(&mut self, grid: &Grid, [row, column, rows, columns]: [usize; 4], seen: &[u8], mut looks: Option<&mut Vec<Look>>) {
         let (cells, numbers) = seen.split_at((4 * rows * columns).min(seen.len()));
-        let mut numbers = numbers.as_chunks::<LOOK_BYTES>().0.iter();
+        let numbers = numbers.as_chunks::<LOOK_BYTES>().0;
+        // by a quarter at most: doubled, they would be what takes most memory on a large slide
+        if let Some(looks) = looks.as_mut().filter(|looks| looks.capacity() - looks.len() < numbers.len()) {
+            looks.reserve_exact(numbers.len().max(looks.len() / 4));
+        }
+        let mut numbers = numbers.iter();
         for (i, cell) in cells.as_chunks::<4>().0.iter().enumerate() {
             let at = (row + i / columns) * grid.columns + column + i % columns;
             let [r, g, b, flags] = *cell;
