@@ -84,8 +84,11 @@ mod tests {
     fn the_next_items_are_made_while_one_is_in_use() {
         let (tell, told) = mpsc::sync_channel(64);
         let make = |i: usize| tell.send(i).map_err(|_| Error::internal("nobody listens"));
+        let mut newest = 0;
         in_order(2, 3, make, |i, ()| {
-            while i < 2 && told.recv_timeout(Duration::from_secs(20)).expect("the next one is made meanwhile") <= i {}
+            while i < 2 && newest <= i {
+                newest = newest.max(told.recv_timeout(Duration::from_secs(20)).expect("the next one is made meanwhile"));
+            }
             Ok(())
         })
         .unwrap();
