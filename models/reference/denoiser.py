@@ -22,7 +22,7 @@ def scalar_features(x, dim):
     """[b] -> [b, dim]: cosines then sines of x at dim/2 geometric frequencies from 1 down to 1e-4."""
     f = torch.exp(-math.log(10000.0) * torch.arange(dim // 2, dtype=torch.float32, device=x.device) / (dim // 2))
     a = x.float()[:, None] * f[None]
-    return torch.cat([a.cos(), a.sin()], 1)
+    return torch.cat([a.cos(), a.sin()], 1).to(x.dtype)
 
 
 class Res(nn.Module):
