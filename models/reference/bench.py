@@ -325,7 +325,8 @@ def growth(a, slide, sides=(5120, 10240, 20480)):
             alone = encoder_s(a)
             out = subprocess.run([sys.executable, "-c", LAUNCH, *argv, "--preview", f"{d}/preview.png"], check=True, capture_output=True, text=True)
             whole, kb, cpu, first = (float(v) for v in out.stdout.split()[-4:])
-            least = windows_in(f"{d}/map") * (alone + encoder_s(a)) / 2
+            # windows of 36 x 36 cells, the margins included, against those of 20 x 20 that were timed
+            least = windows_in(f"{d}/map") * (36 / 20) ** 2 * (alone + encoder_s(a)) / 2
         power = "-" if before is None else f"{math.log(cpu / before, 4):.2f}"
         row = {"first_map_s": first, "s": whole, "least_s": least, "processor_s": cpu, "rss_mib": kb / 1024}
         MADE.append({"work": f"cluster, {side} px a side", "by": "ours", "threads": a.threads, **row})
