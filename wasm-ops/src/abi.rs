@@ -7,7 +7,7 @@ use std::fmt;
 use histoloom_core::ops::{OpFlag, OpInput, OpOutput, RealClass, foreign};
 use histoloom_core::{Error, Result};
 use wasmparser::ValType;
-use wasmtime::{Caller, Extern, Linker};
+use wasmtime::{Caller, Linker, Memory};
 
 use crate::sandbox::Guarded;
 
@@ -230,6 +230,8 @@ pub struct Outbox {
     flags: Vec<OpFlag>,
     dropped: u64,
     metrics: Vec<(String, f64)>,
+    /// The memory of the instance that speaks, set once it is made.
+    pub memory: Option<Memory>,
 }
 
 impl Outbox {
@@ -257,7 +259,7 @@ impl Outbox {
             _ => return Err(Fault(format!("it flagged the cell ({row}, {column}) of a raster of {} x {}", self.rows, self.columns))),
         };
         let reason = sanitise(&String::from_utf8_lossy(reason), REASON_BYTES);
-        self.flags.push(OpFlag { code, reason, cell });
+        self.flags.push(OpFlag { code: code.to_owned(), reason, cell });
         Ok(())
     }
 
@@ -267,10 +269,10 @@ impl Outbox {
         if !value.is_finite() {
             return Err(Fault(format!("its metric `{name}` is not a finite number")));
         }
-        if let Some(known) = self.metrics.iter_mut().find(|(n, _)| *n == name) {
+        if let Some(known) = self.metrics.iter_mut().find(|(n, _)| n == name) {
             known.1 = value;
         } else if self.metrics.len() < METRICS {
-            self.metrics.push((name, value));
+            self.metrics.push((name.to_owned(), value));
         } else {
             return Err(Fault(format!("it reports more than {METRICS} metrics")));
         }
@@ -278,9 +280,9 @@ impl Outbox {
     }
 }
 
-fn name(bytes: &[u8], good: impl Fn(&u8) -> bool) -> Option<String> {
+fn name(bytes: &[u8], good: impl Fn(&u8) -> bool) -> Option<&str> {
     let fits = (1..=NAME_BYTES).contains(&bytes.len()) && bytes.iter().all(good);
-    fits.then(|| String::from_utf8_lossy(bytes).into_owned())
+    std::str::from_utf8(bytes).ok().filter(|_| fits)
 }
 
 /// Text that can go into XML, HTML, CSV, a terminal or a log: control, bidirectional and invisible characters become spaces, the
@@ -305,13 +307,19 @@ pub fn sanitise(text: &str, limit: usize) -> String {
 
 type Store<'a> = Caller<'a, Guarded<Outbox>>;
 
+/// The op's memory and what it has said so far, both borrowed: a word is read where it lies.
+fn open<'a>(caller: &'a mut Store<'_>) -> wasmtime::Result<(&'a [u8], &'a mut Outbox)> {
+    let memory = caller.data().inner.memory.ok_or_else(|| Fault("it exports no memory".into()))?;
+    let (bytes, guarded) = memory.data_and_store_mut(caller);
+    Ok((bytes, &mut guarded.inner))
+}
+
 /// The bytes at `pointer` of the op's memory, at most `most`.
-fn read(caller: &mut Store<'_>, what: &str, pointer: i32, length: i32, most: usize) -> wasmtime::Result<Vec<u8>> {
+fn read<'m>(memory: &'m [u8], what: &str, pointer: i32, length: i32, most: usize) -> wasmtime::Result<&'m [u8]> {
     let (pointer, length) = (pointer as u32 as usize, length as u32 as usize);
-    let Some(Extern::Memory(memory)) = caller.get_export("memory") else { return Err(Fault("it exports no memory".into()).into()) };
-    let inside = pointer.checked_add(length).and_then(|end| memory.data(&*caller).get(pointer..end));
+    let inside = pointer.checked_add(length).and_then(|end| memory.get(pointer..end));
     let bytes = inside.ok_or_else(|| Fault(format!("its {what} at {pointer}, {length} bytes long, lies outside its memory")))?;
-    Ok(bytes.get(..length.min(most)).unwrap_or_default().to_vec())
+    Ok(bytes.get(..length.min(most)).unwrap_or_default())
 }
 
 /// Puts the imports into a linker.
@@ -320,18 +328,19 @@ pub fn link(linker: &mut Linker<Guarded<Outbox>>) -> wasmtime::Result<()> {
         MODULE,
         "flag",
         |mut caller: Store<'_>, code: i32, code_len: i32, reason: i32, reason_len: i32, row: i32, column: i32| -> wasmtime::Result<()> {
-            if caller.data().inner.flags.len() >= FLAGS {
-                caller.data_mut().inner.dropped += 1;
+            let (memory, outbox) = open(&mut caller)?;
+            if outbox.flags.len() >= FLAGS {
+                outbox.dropped += 1;
                 return Ok(());
             }
-            let code = read(&mut caller, "flag code", code, code_len, NAME_BYTES + 1)?;
-            let reason = read(&mut caller, "flag reason", reason, reason_len, REASON_BYTES)?;
-            Ok(caller.data_mut().inner.flag(&code, &reason, row, column)?)
+            let code = read(memory, "flag code", code, code_len, NAME_BYTES + 1)?;
+            let reason = read(memory, "flag reason", reason, reason_len, REASON_BYTES)?;
+            Ok(outbox.flag(code, reason, row, column)?)
         },
     )?;
     linker.func_wrap(MODULE, "metric", |mut caller: Store<'_>, name: i32, len: i32, value: f64| -> wasmtime::Result<()> {
-        let name = read(&mut caller, "metric name", name, len, NAME_BYTES + 1)?;
-        Ok(caller.data_mut().inner.metric(&name, value)?)
+        let (memory, outbox) = open(&mut caller)?;
+        Ok(outbox.metric(read(memory, "metric name", name, len, NAME_BYTES + 1)?, value)?)
     })?;
     Ok(())
 }

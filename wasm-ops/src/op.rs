@@ -167,6 +167,7 @@ impl SandboxedOp {
     fn begun(&self, store: &mut Store<Guarded<Outbox>>, ready: &InstancePre<Guarded<Outbox>>) -> Result<Instance> {
         let failed = |doing: &'static str| move |e: wasmtime::Error| self.failed(doing, &e);
         let instance = ready.instantiate(&mut *store).map_err(failed("starting it"))?;
+        store.data_mut().inner.memory = instance.get_memory(&mut *store, "memory");
         let abi_version = instance.get_typed_func::<(), i32>(&mut *store, "hl_op_abi").map_err(failed("hl_op_abi"))?;
         let version = abi_version.call(&mut *store, ()).map_err(failed("hl_op_abi"))?;
         if version != abi::VERSION {
@@ -188,7 +189,7 @@ impl SandboxedOp {
         let instance = self.begun(store, ready)?;
         let alloc = instance.get_typed_func::<i32, i32>(&mut *store, "hl_op_alloc").map_err(failed("hl_op_alloc"))?;
         let run = instance.get_typed_func::<i32, i32>(&mut *store, "hl_op_run").map_err(failed("hl_op_run"))?;
-        let memory = instance.get_memory(&mut *store, "memory").ok_or_else(|| self.fault("it exports no memory"))?;
+        let memory = store.data().inner.memory.ok_or_else(|| self.fault("it exports no memory"))?;
         let base = alloc.call(&mut *store, layout.bytes as i32).map_err(failed("hl_op_alloc"))?;
         let fault = |f: Fault| self.fault(format!("{f}; the tile stays as it was, tell the op's author"));
         layout.write(memory.data_mut(&mut *store), base as u32, input, params).map_err(fault)?;

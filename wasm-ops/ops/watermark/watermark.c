@@ -1,5 +1,7 @@
 /* watermark: writes SYNTHETIC into the lower right corner, so that a tile that lost its file name and its metadata (a screenshot, a
  * slide of a talk) still says what it is. The letters are mixed with the picture: dark on bright pixels, bright on dark ones. */
+#include <wasm_simd128.h>
+
 #include "histoloom_op.h"
 
 HL_OP_MANIFEST(
@@ -19,20 +21,22 @@ static const uint8_t FONT[LETTERS][7] = {
 };
 enum { COLUMNS = 6 * LETTERS - 1, ROWS = 7, MARGIN_PX = 3 };
 
-/* Loads and stores four bytes at once, the fourth as it is: the margin lies behind every pixel. */
-static void mix(uint8_t *p, int32_t strength_256) {
-    uint32_t v;
-    __builtin_memcpy(&v, p, 4);
-    int32_t r = v & 255, g = v >> 8 & 255, b = v >> 16 & 255, target = 77 * r + 150 * g + 29 * b >= 100 * 256 ? 0 : 255;
-    r += (target - r) * strength_256 / 256;
-    g += (target - g) * strength_256 / 256;
-    b += (target - b) * strength_256 / 256;
-    v = (v & 0xff000000) | (uint32_t)r | (uint32_t)g << 8 | (uint32_t)b << 16;
-    __builtin_memcpy(p, &v, 4);
+/* Loads and stores four bytes at once, the fourth as it is: the margin lies behind every pixel. The strength is 0 in the fourth lane. */
+static void mix(uint8_t *p, v128_t strength_256) {
+    const v128_t zero = wasm_i32x4_const_splat(0);
+    v128_t v = wasm_u32x4_extend_low_u16x8(wasm_u16x8_extend_low_u8x16(wasm_v128_load32_zero(p)));
+    v128_t grey = wasm_i32x4_mul(v, wasm_i32x4_const(77, 150, 29, 0));
+    int32_t bright = wasm_i32x4_extract_lane(grey, 0) + wasm_i32x4_extract_lane(grey, 1) + wasm_i32x4_extract_lane(grey, 2) >= 100 * 256;
+    v128_t way = wasm_i32x4_mul(wasm_i32x4_sub(wasm_i32x4_splat(bright ? 0 : 255), v), strength_256);
+    /* a quotient by 256 that rounds towards 0 */
+    way = wasm_i32x4_shr(wasm_i32x4_add(way, wasm_u32x4_shr(wasm_i32x4_shr(way, 31), 24)), 8);
+    v = wasm_i16x8_narrow_i32x4(wasm_i32x4_add(v, way), zero);
+    wasm_v128_store32_lane(p, wasm_u8x16_narrow_i16x8(v, zero), 0);
 }
 
 HL_OP_EXPORT(hl_op_run) int32_t hl_op_run(hl_op_input *in) {
     int32_t strength_256 = (int32_t)(in->params[0] * 256.0), written = 0;
+    v128_t strength = wasm_i32x4_make(strength_256, strength_256, strength_256, 0);
     uint32_t scale = (uint32_t)in->params[1];
     uint32_t width = COLUMNS * scale, height = ROWS * scale;
     if (width + 2 * MARGIN_PX > in->width || height + 2 * MARGIN_PX > in->height) {
@@ -40,15 +44,14 @@ HL_OP_EXPORT(hl_op_run) int32_t hl_op_run(hl_op_input *in) {
         return HL_OP_UNCHANGED;
     }
     uint32_t left = in->width - width - MARGIN_PX, top = in->height - height - MARGIN_PX;
-    for (uint32_t letter = 0; letter < LETTERS; letter++) {
-        for (uint32_t row = 0; row < ROWS; row++) {
-            uint8_t *dot = in->rgb + 3 * ((top + row * scale) * in->width + left + 6 * letter * scale);
-            for (uint32_t bits = FONT[letter][row]; bits & 31; bits <<= 1, dot += 3 * scale) {
-                if (!(bits & 16)) continue;
-                uint8_t *line = dot;
-                for (uint32_t y = 0; y < scale; y++, line += 3 * in->width)
-                    for (uint32_t x = 0; x < scale; x++) mix(line + 3 * x, strength_256);
-                written += (int32_t)(scale * scale);
+    for (uint32_t y = 0; y < height; y++) {
+        uint8_t *line = in->rgb + 3 * ((top + y) * in->width + left);
+        for (uint32_t letter = 0; letter < LETTERS; letter++, line += 18 * scale) {
+            for (uint32_t dots = FONT[letter][y / scale]; dots; dots &= dots - 1) {
+                uint8_t *dot = line + 3 * scale * (4 - (uint32_t)__builtin_ctz(dots)), *end = dot + 3 * scale;
+                do mix(dot, strength);
+                while ((dot += 3) < end);
+                written += (int32_t)scale;
             }
         }
     }
