@@ -1,7 +1,8 @@
 //! Times the shipped networks and a ViT-S/16 of made-up weights on one device: `bench [--device cpu] [--threads N] [--rounds N]`; with
-//! `--only TEXT` those with it in their names; with `--rows FILE --channels C --k K` k-means on the rows of that file instead, with `--published DIR` an imported network, with `--numbers FILE` no
-//! times but what the networks are given and make of it. One JSON object a line: wall and processor milliseconds. `reference/bench.py` runs it beside
-//! PyTorch on the same weights.
+//! `--only TEXT` those with it in their names; with `--serve` it tells their names as a JSON list and then runs whatever is named on a line of
+//! standard input, once unseen and once timed; with `--rows FILE --channels C --k K` k-means on the rows of that file instead, with
+//! `--published DIR` an imported network, with `--numbers FILE` no times but what the networks are given and make of it. One JSON object a
+//! line: wall and processor milliseconds. `reference/bench.py` runs it beside PyTorch on the same weights.
 #![allow(clippy::print_stdout, reason = "a command-line tool")]
 
 use std::path::Path;
@@ -105,40 +106,63 @@ fn main() -> Result<()> {
     if !numbers.is_empty() {
         return write_numbers(&engine, Path::new(&numbers));
     }
-    let (encoder, codec, denoiser) = (engine.encoder()?, engine.codec()?, engine.denoiser()?);
+    let (encoder, codec, denoiser, refiner) = (engine.encoder()?, engine.codec()?, engine.denoiser()?, engine.refiner()?);
     println!("{} ({}), medians of {rounds}", engine.device().name, engine.device().kind);
     let windows: Vec<RgbImage> = (0..8).map(|i| picture(320, i)).collect();
     let (x, c) = (vec![latents(1, denoiser.channels())?; 2], vec![latents(2, denoiser.condition_channels())?; 2]);
     let tile = [picture(256, 0)];
+    let small = vit_small(&engine)?;
+    let tiles: Vec<RgbImage> = (0..8).map(|i| picture(224, i)).collect();
+    // another condition each time, for what a condition says is kept; the tile has one for all its steps, as tiles do
+    let (mut other, mut another) = (c.clone(), c.clone());
+    let parts: Vec<Part<'_>> = vec![
+        ("encoder, one 320 px window", Box::new(|| encoder.embed(&windows[..1]).map(drop))),
+        ("encoder, eight 320 px windows", Box::new(|| encoder.embed(&windows).map(drop))),
+        (
+            "denoising step with guidance, 32 x 32 latents",
+            Box::new(|| {
+                other[0].data[0] += 1.0;
+                denoiser.velocity(&x, &other, 0.5, 0.0).map(drop)
+            }),
+        ),
+        ("encode, 256 px", Box::new(|| codec.encode(&tile).map(drop))),
+        ("decode, 256 px", Box::new(|| codec.decode(&x[..1]).map(drop))),
+        (
+            "tile of 256 px: 6 steps with guidance, 2 of the refiner, decode",
+            Box::new(|| {
+                another[0].data[0] += 1.0;
+                (0..6).try_for_each(|_| denoiser.velocity(&x, &another, 0.75, 0.0).map(drop))?;
+                (0..2).try_for_each(|_| refiner.velocity(&x[..1], &another[..1], 0.25, 0.0).map(drop))?;
+                codec.decode(&x[..1]).map(drop)
+            }),
+        ),
+        ("ViT-S/16, one 224 px tile", Box::new(|| small.embed(&tiles[..1]).map(drop))),
+        ("ViT-S/16, eight 224 px tiles", Box::new(|| small.embed(&tiles).map(drop))),
+    ];
+    run(parts, rounds)
+}
+
+/// Its name, and what runs it once.
+type Part<'a> = (&'a str, Box<dyn FnMut() -> Result<()> + 'a>);
+
+/// All that are asked for one after the other, or, with `--serve`, whatever standard input names.
+fn run(mut parts: Vec<Part<'_>>, rounds: usize) -> Result<()> {
     let only = option("--only", "");
-    let measure = |name: &str, f: &mut dyn FnMut() -> Result<()>| -> Result<()> {
-        if name.contains(&only) {
+    parts.retain(|(name, _)| name.contains(&only));
+    if !std::env::args().any(|a| a == "--serve") {
+        for (name, f) in &mut parts {
             show(name, &time(rounds, f)?);
         }
-        Ok(())
-    };
-    measure("encoder, one 320 px window", &mut || encoder.embed(&windows[..1]).map(drop))?;
-    measure("encoder, eight 320 px windows", &mut || encoder.embed(&windows).map(drop))?;
-    // another condition each time, for what a condition says is kept; the tile below has one for all its steps, as tiles do
-    let mut other = c.clone();
-    measure("denoising step with guidance, 32 x 32 latents", &mut || {
-        other[0].data[0] += 1.0;
-        denoiser.velocity(&x, &other, 0.5, 0.0).map(drop)
-    })?;
-    measure("encode, 256 px", &mut || codec.encode(&tile).map(drop))?;
-    measure("decode, 256 px", &mut || codec.decode(&x[..1]).map(drop))?;
-    let refiner = engine.refiner()?;
-    measure("tile of 256 px: 6 steps with guidance, 2 of the refiner, decode", &mut || {
-        other[0].data[0] += 1.0;
-        (0..6).try_for_each(|_| denoiser.velocity(&x, &other, 0.75, 0.0).map(drop))?;
-        (0..2).try_for_each(|_| refiner.velocity(&x[..1], &other[..1], 0.25, 0.0).map(drop))?;
-        codec.decode(&x[..1]).map(drop)
-    })?;
-    let small = vit_small(&engine)?;
-    let windows: Vec<RgbImage> = (0..8).map(|i| picture(224, i)).collect();
-    measure("ViT-S/16, one 224 px tile", &mut || small.embed(&windows[..1]).map(drop))?;
-    measure("ViT-S/16, eight 224 px tiles", &mut || small.embed(&windows).map(drop))?;
-    println!("peak memory {:.0} MB", peak_mb());
+        println!("peak memory {:.0} MB", peak_mb());
+        return Ok(());
+    }
+    println!("{}", serde_json::json!(parts.iter().map(|(name, _)| name).collect::<Vec<_>>()));
+    for line in std::io::stdin().lines() {
+        let asked = line.map_err(|e| Error::internal(e.to_string()))?;
+        if let Some((name, f)) = parts.iter_mut().find(|(name, _)| *name == asked) {
+            show(name, &time(1, f)?);
+        }
+    }
     Ok(())
 }
 
@@ -198,10 +222,11 @@ fn published_network(engine: &Engine, dir: &Path, rounds: usize) -> Result<()> {
     let net = engine.paper(dir)?;
     let made_up = |seed| Planes::new(3, 64, 64, rng::noise(seed, 0, 0, 3 * 4096));
     let (x, reduced) = ([made_up(1)?], [made_up(2)?]);
-    show("HTD-LDM, one step of a 256 px tile", &time(rounds, &mut || net.denoiser.eps(&x, &reduced, 500).map(drop))?);
-    show("HTD-LDM, decode 256 px", &time(rounds, &mut || net.codec.decode(&x).map(drop))?);
-    println!("peak memory {:.0} MB", peak_mb());
-    Ok(())
+    let parts: Vec<Part<'_>> = vec![
+        ("HTD-LDM, one step of a 256 px tile", Box::new(|| net.denoiser.eps(&x, &reduced, 500).map(drop))),
+        ("HTD-LDM, decode 256 px", Box::new(|| net.codec.decode(&x).map(drop))),
+    ];
+    run(parts, rounds)
 }
 
 /// One JSON object a line, as `reference/bench.py` reads them.

@@ -1,13 +1,13 @@
 """Times the shipped networks in PyTorch, onnxruntime and OpenVINO (where they are installed) beside our runner, in one run, on the same
 weights and shapes; and our k-means beside faiss.
 
-    python bench.py --runner target/debug/examples/bench [--threads 2] [--rounds 5] [--networks] [--published --command target/debug/histoloom]
+    python bench.py --runner target/debug/examples/bench [--threads 2] [--rounds 15] [--networks] [--published --command target/debug/histoloom]
 
 --growth times `cluster` instead on slides of 5120 to 20480 px a side (needs openslide and Pillow, 2 GB of memory, minutes).
 --published times HTD-LDM instead, at full width with made-up weights (1.1 GB twice in the folder for temporary files, minutes).
 
-The runner prints one JSON object a line: {"name": ..., "ms": ...}. Where torch (for the ViT, timm) is missing, only ours is printed.
-Rounds are interleaved; medians and ratios are reported, with the machine they were measured on.
+The runner is asked for one call after the other and answers {"name": ..., "ms": ...}. Where torch (for the ViT, timm) is missing, only ours is printed.
+Calls are interleaved; medians and ratios are reported, with the machine they were measured on.
 """
 import argparse
 import json
@@ -202,7 +202,8 @@ def compare_kmeans(a, channels, k):
             return float(km.index.search(x, 1)[0].sum(dtype="f8"))
 
         ms, cpu_ms, inertia = {}, {}, {}
-        for _ in range(a.rounds):
+        rounds = -(-a.rounds // 5)
+        for _ in range(rounds):
             argv = [a.runner, "--threads", str(a.threads), "--rounds", "1", "--rows", f"{folder}/rows.f32", "--channels", str(channels), "--k", str(k)]
             out = subprocess.run(argv, check=True, capture_output=True, text=True).stdout
             r = next(json.loads(line) for line in out.splitlines() if line.startswith("{"))
@@ -215,7 +216,7 @@ def compare_kmeans(a, channels, k):
                 ms.setdefault(name, []).append(1e3 * (time.perf_counter() - t0))
                 cpu_ms.setdefault(name, []).append(1e3 * (time.process_time() - used))
     best = min(inertia.values())
-    print(f"\n100 000 rows of {channels}, k = {k}, {a.threads} threads, {a.rounds} interleaved rounds, medians")
+    print(f"\n100 000 rows of {channels}, k = {k}, {a.threads} threads, {rounds} interleaved rounds, medians")
     print("\n| k-means | ms | processor ms | inertia / best |\n|---|---|---|---|")
     for name in ms:
         row = {"ms": statistics.median(ms[name]), "processor_ms": statistics.median(cpu_ms[name]), "inertia_over_best": inertia[name] / best}
@@ -297,7 +298,7 @@ def grown(path, slide, side):
 
 def encoder_s(a):
     """Seconds that the encoder takes for a window when it does nothing else."""
-    out = subprocess.run([a.runner, "--threads", str(a.threads), "--rounds", "3"], check=True, capture_output=True, text=True).stdout
+    out = subprocess.run([a.runner, "--threads", str(a.threads), "--rounds", "15", "--only", "eight 320"], check=True, capture_output=True, text=True).stdout
     return next(json.loads(line)["ms"] for line in out.splitlines() if "eight 320 px windows" in line) / 8e3
 
 
@@ -338,7 +339,7 @@ def main():
     p = argparse.ArgumentParser()
     p.add_argument("--runner", required=True)
     p.add_argument("--threads", type=int, default=os.cpu_count())
-    p.add_argument("--rounds", type=int, default=5)
+    p.add_argument("--rounds", type=int, default=15)
     p.add_argument("--command", help="the histoloom command; adds whole-job rows")
     p.add_argument("--published", action="store_true")
     p.add_argument("--networks", action="store_true", help="the shipped networks alone, without k-means and whole jobs")
@@ -379,7 +380,7 @@ def measure(a):
         return
     if a.published:
         with tempfile.TemporaryDirectory() as folder:
-            compare(a, published(a.command, folder, a.threads), ["--published", f"{folder}/htd", "--rounds", "1"])
+            compare(a, published(a.command, folder, a.threads), ["--published", f"{folder}/htd"])
         return
     with tempfile.TemporaryDirectory() as folder:
         theirs = peers(a.threads, folder)
@@ -403,35 +404,56 @@ def measure(a):
                 print(f"| {os.path.basename(slide)} | {name} | {seconds:.1f} | {rss:.0f} |")
 
 
+class Ours:
+    """Our runner, which times whatever it is asked for."""
+
+    def __init__(self, a, extra):
+        argv = [a.runner, "--serve", "--threads", str(a.threads), *extra]
+        self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.names = next(json.loads(line) for line in self.process.stdout if line.startswith("["))
+
+    def ms(self, name):
+        print(name, file=self.process.stdin, flush=True)
+        return json.loads(self.process.stdout.readline())["ms"]
+
+    def end(self):
+        self.process.stdin.close()
+        assert self.process.wait() == 0
+
+
+def visited(f):
+    """Milliseconds of a call, after one that is not looked at and once the threads of whoever ran before have gone to sleep."""
+    time.sleep(0.05)
+    f()
+    t0 = time.perf_counter()
+    f()
+    return 1e3 * (time.perf_counter() - t0)
+
+
 def compare(a, theirs, extra):
-    """Runs both, interleaved, and prints the table."""
-    ours_ms, theirs_ms = {}, {}
-    for _ in range(a.rounds):
-        out = subprocess.run([a.runner, "--threads", str(a.threads), *extra], check=True, capture_output=True, text=True).stdout
-        for line in out.splitlines():
-            if line.startswith("{"):
-                r = json.loads(line)
-                ours_ms.setdefault(r["name"], []).append(r["ms"])
-        for name, runs in theirs.items():
-            for peer, f in runs.items():
-                f()
-                times = []
-                for _ in range(3):
-                    t0 = time.perf_counter()
-                    f()
-                    times.append(1e3 * (time.perf_counter() - t0))
-                theirs_ms.setdefault(peer, {}).setdefault(name, []).append(statistics.median(times))
+    """Runs all, one call of each after the other, for a machine may be slower for some seconds; prints the table."""
+    ours, by = Ours(a, extra), list(dict.fromkeys(peer for runs in theirs.values() for peer in runs))
     told = machine()
     print("\n" + ", ".join(f"{k} {' '.join(v) if isinstance(v, list) else v}" for k, v in told.items()))
-    print(f"{a.threads} threads, {a.rounds} interleaved rounds, medians" + ("" if theirs else "; torch is not installed: ours alone"))
-    print("| work | ours ms | ours a second |" + "".join(f" {peer} ms | {peer} / ours |" for peer in theirs_ms))
-    print("|---|---|---|" + "---|---|" * len(theirs_ms))
-    for name, ms in ours_ms.items():
-        m = statistics.median(ms)
-        rate = (8 if "eight" in name else 1) * 1e3 / m
-        peers = [statistics.median(of[name]) if name in of else None for of in theirs_ms.values()]
-        MADE.extend({"work": name, "by": by, "threads": a.threads, "ms": v} for by, v in zip(["ours", *theirs_ms], [m, *peers]) if v)
-        print(f"| {name} | {m:.1f} | {rate:.1f} |" + "".join(f" {p:.1f} | {p / m:.2f} |" if p else " - | - |" for p in peers), flush=True)
+    print(f"{a.threads} threads, {a.rounds} rounds of one call each, medians of times and of the rounds' ratios" + ("" if theirs else "; torch is not installed: ours alone"))
+    print("| work | ours ms | ours a second |" + "".join(f" {peer} ms | {peer} / ours |" for peer in by))
+    print("|---|---|---|" + "---|---|" * len(by))
+    for name in ours.names:
+        ms, ratios = {}, {}
+        for _ in range(a.rounds):
+            time.sleep(0.05)
+            m = ours.ms(name)
+            ms.setdefault("ours", []).append(m)
+            for peer, f in theirs.get(name, {}).items():
+                theirs_ms = visited(f)
+                ms.setdefault(peer, []).append(theirs_ms)
+                ratios.setdefault(peer, []).append(theirs_ms / m)
+        ms, ratios = ({k: statistics.median(v) for k, v in of.items()} for of in (ms, ratios))
+        MADE.extend({"work": name, "by": k, "threads": a.threads, "ms": v} | ({"over_ours": ratios[k]} if k in ratios else {}) for k, v in ms.items())
+        rate = (8 if "eight" in name else 1) * 1e3 / ms["ours"]
+        cells = "".join(f" {ms[k]:.1f} | {ratios[k]:.2f} |" if k in ms else " - | - |" for k in by)
+        print(f"| {name} | {ms['ours']:.1f} | {rate:.1f} |{cells}", flush=True)
+    ours.end()
 
 
 if __name__ == "__main__":
