@@ -1,7 +1,7 @@
 """Times the shipped networks in PyTorch, onnxruntime and OpenVINO (where they are installed) beside our runner, in one run, on the same
 weights and shapes; and our k-means beside faiss.
 
-    python bench.py --runner target/debug/examples/bench [--threads 2] [--rounds 15] [--networks] [--published --command target/debug/histoloom]
+    python bench.py --runner target/debug/examples/bench [--threads 2] [--rounds 15] [--networks [--only TEXT]] [--published --command target/debug/histoloom]
 
 --growth times `cluster` instead on slides of 5120 to 20480 px a side (needs openslide and Pillow, 2 GB of memory, minutes).
 --published times HTD-LDM instead, at full width with made-up weights (1.1 GB twice in the folder for temporary files, minutes).
@@ -26,7 +26,7 @@ sys.path.insert(0, HERE)
 WEIGHTS = os.path.join(HERE, "..", "weights")
 
 
-def peers(threads, folder):
+def peers(threads, folder, only):
     """{name: {peer: callable}} on the same shapes as the runner's, or {} without torch."""
     try:
         import torch
@@ -61,7 +61,7 @@ def peers(threads, folder):
         vit, tiles = timm.create_model("vit_small_patch16_224", num_classes=0).eval(), torch.randn(8, 3, 224, 224)
         vit.forward = vit.forward_features
         parts |= {"ViT-S/16, one 224 px tile": (vit, (tiles[:1],)), "ViT-S/16, eight 224 px tiles": (vit, (tiles,))}
-    made = {name: runtimes(net, args, threads, f"{folder}/{n}.onnx") for n, (name, (net, args)) in enumerate(parts.items())}
+    made = {name: runtimes(net, args, threads, f"{folder}/{n}.onnx") for n, (name, (net, args)) in enumerate(parts.items()) if only in name}
     # the refiner is the same network with other numbers in it
     made["tile of 256 px: 6 steps with guidance, 2 of the refiner, decode"] = {"PyTorch": lambda: (
         [net(z, c, t, 0 * t) for _ in range(6)], [net(z[:1], c[:1], t[:1], 0 * t[:1]) for _ in range(2)], dec(z[:1]))}
@@ -343,6 +343,7 @@ def main():
     p.add_argument("--command", help="the histoloom command; adds whole-job rows")
     p.add_argument("--published", action="store_true")
     p.add_argument("--networks", action="store_true", help="the shipped networks alone, without k-means and whole jobs")
+    p.add_argument("--only", default="", help="those with it in their names")
     p.add_argument("--growth", action="store_true", help="instead: one job on slides that grow to 20480 px a side")
     p.add_argument("--shared", help="folder with more slides, used where it is there")
     p.add_argument("--json", help="file for every row of the tables and the machine")
@@ -383,7 +384,7 @@ def measure(a):
             compare(a, published(a.command, folder, a.threads), ["--published", f"{folder}/htd"])
         return
     with tempfile.TemporaryDirectory() as folder:
-        theirs = peers(a.threads, folder)
+        theirs = peers(a.threads, folder, a.only)
         compare(a, theirs, [])
         if theirs:
             errors(a)
@@ -408,7 +409,7 @@ class Ours:
     """Our runner, which times whatever it is asked for."""
 
     def __init__(self, a, extra):
-        argv = [a.runner, "--serve", "--threads", str(a.threads), *extra]
+        argv = [a.runner, "--serve", "--only", a.only, "--threads", str(a.threads), *extra]
         self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.names = next(json.loads(line) for line in self.process.stdout if line.startswith("["))
 
@@ -421,10 +422,15 @@ class Ours:
         assert self.process.wait() == 0
 
 
+WARM_S = 0.25  # as long as the runner does
+
+
 def visited(f):
-    """Milliseconds of a call, after one that is not looked at and once the threads of whoever ran before have gone to sleep."""
+    """Milliseconds of a call, once the threads of whoever ran before have gone to sleep and it has run for a while."""
     time.sleep(0.05)
-    f()
+    began = time.perf_counter()
+    while time.perf_counter() - began < WARM_S:
+        f()
     t0 = time.perf_counter()
     f()
     return 1e3 * (time.perf_counter() - t0)
@@ -448,6 +454,7 @@ def compare(a, theirs, extra):
                 theirs_ms = visited(f)
                 ms.setdefault(peer, []).append(theirs_ms)
                 ratios.setdefault(peer, []).append(theirs_ms / m)
+        print(name, {k: round(min(v), 1) for k, v in ms.items()}, file=sys.stderr)
         ms, ratios = ({k: statistics.median(v) for k, v in of.items()} for of in (ms, ratios))
         MADE.extend({"work": name, "by": k, "threads": a.threads, "ms": v} | ({"over_ours": ratios[k]} if k in ratios else {}) for k, v in ms.items())
         rate = (8 if "eight" in name else 1) * 1e3 / ms["ours"]
