@@ -318,7 +318,7 @@ int32_t hl_last_error(char *dst, uint64_t cap, uint64_t *needed);
 // Name, version, ABI, architecture, system and job kinds as JSON. [any thread] Errors: HL_E_ARGUMENT, HL_E_BUFFER.
 int32_t hl_build_info_json(char *dst, uint64_t cap, uint64_t *needed);
 
-// JSON schema (draft 2020-12) of the parameters of a job kind (hl_build_info_json lists them), for dialogs. [any thread]
+// JSON schema (draft 2020-12) of the parameters of a job kind (hl_build_info_json lists them), for dialogs, which show each title. [any thread]
 // Errors: HL_E_ARGUMENT, HL_E_UTF8, HL_E_UNSUPPORTED (kind), HL_E_BUFFER.
 int32_t hl_params_schema_json(const char *kind, char *dst, uint64_t cap, uint64_t *needed);
 

@@ -123,7 +123,7 @@ pub unsafe extern "C" fn hl_build_info_json(dst: *mut c_char, cap: u64, needed: 
     })
 }
 
-/// JSON schema (draft 2020-12) of the parameters of a job kind (hl_build_info_json lists them), for dialogs. [any thread]
+/// JSON schema (draft 2020-12) of the parameters of a job kind (hl_build_info_json lists them), for dialogs, which show each title. [any thread]
 /// Errors: HL_E_ARGUMENT, HL_E_UTF8, HL_E_UNSUPPORTED (kind), HL_E_BUFFER.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hl_params_schema_json(kind: *const c_char, dst: *mut c_char, cap: u64, needed: *mut u64) -> i32 {

@@ -44,7 +44,13 @@ impl Params for AtlasSample {
     fn table() -> Table {
         Table(vec![
             OUT,
-            field("rows", Kind::Integer(64, MOST_SLIDE_ROWS), || json!(SLIDE_ROWS), "Most rows taken from the slide"),
+            field(
+                "rows",
+                "Most rows of the slide",
+                Kind::Integer(64, MOST_SLIDE_ROWS),
+                || json!(SLIDE_ROWS),
+                "Most rows taken from the slide",
+            ),
             MPP,
             ROI,
             SEED,
@@ -110,13 +116,14 @@ impl Params for AtlasFit {
             OUT,
             field(
                 "k",
+                "Number of classes",
                 Kind::Integer(0, limits::CLASSES as i64),
                 || json!(0),
                 "Classes of a map that leaves their number to the atlas, from 2; 0 chooses by silhouette and stability",
             ),
             SEED,
             THREADS,
-            field("licence", Kind::Text, || json!("not stated"), "Licence written into the atlas"),
+            field("licence", "Licence of the atlas", Kind::Text, || json!("not stated"), "Licence written into the atlas"),
         ])
     }
 
@@ -149,16 +156,17 @@ impl Params for AtlasName {
 
     fn table() -> Table {
         Table(vec![
-            field("file", Kind::Text, || Value::Null, "The atlas; must be given"),
-            field("out", Kind::Text, || Value::Null, "The file to write; without it the atlas itself"),
+            field("file", "Atlas file", Kind::Text, || Value::Null, "The atlas; must be given"),
+            field("out", "Output file", Kind::Text, || Value::Null, "The file to write; without it the atlas itself"),
             field(
                 "k",
+                "Number of classes",
                 Kind::Integer(0, limits::CLASSES as i64),
                 || json!(0),
                 "The number of classes at which the labels are meant; 0 = the atlas's own",
             ),
-            field("names", Kind::Object, || json!({}), "Label to name, for instance {\"3\": \"Tumour\"}"),
-            field("colors", Kind::Object, || json!({}), "Label to colour, for instance {\"3\": \"#d55e00\"}"),
+            field("names", "Class names", Kind::Object, || json!({}), "Label to name, for instance {\"3\": \"Tumour\"}"),
+            field("colors", "Class colours", Kind::Object, || json!({}), "Label to colour, for instance {\"3\": \"#d55e00\"}"),
         ])
     }
 
@@ -167,8 +175,9 @@ impl Params for AtlasName {
     }
 }
 
-const OUT: Field = field("out", Kind::Text, || Value::Null, "The file to write; must be given");
-const SAMPLES: Field = field("samples", Kind::List, || json!([]), "Files made by atlas_sample or atlas_merge, or folders of them");
+const OUT: Field = field("out", "Output file", Kind::Text, || Value::Null, "The file to write; must be given");
+const SAMPLES: Field =
+    field("samples", "Sample files", Kind::List, || json!([]), "Files made by atlas_sample or atlas_merge, or folders of them");
 
 fn check_given(field: &str, given: Option<&String>, hint: &str) -> Result<()> {
     if given.is_none() { Err(Error::parameter(field, "is missing", hint)) } else { Ok(()) }

@@ -36,13 +36,25 @@ impl Params for Plant {
 
     fn table() -> Table {
         Table(vec![
-            field("from", Kind::Text, || json!(""), "Folder of the slide's map, made by a cluster job"),
-            field("n", Kind::Integer(2, 4096), || json!(20), "Tiles a kind of fault"),
-            field("real", Kind::Integer(8, 4096), || json!(60), "Real tiles held out"),
-            field("ordinary", Kind::Integer(8, 4096), || json!(60), "Tiles of the model with nothing planted; others are made from them"),
-            field("seeds", Kind::Integer(1, 8), || json!(1), "Seeds drawn for each of those: S4 gets a reference; 1 = not measured"),
+            field("from", "Folder of the map", Kind::Text, || json!(""), "Folder of the slide's map, made by a cluster job"),
+            field("n", "Tiles per kind of fault", Kind::Integer(2, 4096), || json!(20), "Tiles a kind of fault"),
+            field("real", "Real tiles held out", Kind::Integer(8, 4096), || json!(60), "Real tiles held out"),
+            field(
+                "ordinary",
+                "Tiles with nothing planted",
+                Kind::Integer(8, 4096),
+                || json!(60),
+                "Tiles of the model with nothing planted; others are made from them",
+            ),
+            field(
+                "seeds",
+                "Seeds that must agree",
+                Kind::Integer(1, 8),
+                || json!(1),
+                "Seeds drawn for each of those: S4 gets a reference; 1 = not measured",
+            ),
             SEED,
-            field("preset", Kind::Text, || json!("default"), "Preset of the tiles"),
+            field("preset", "Preset of the tiles", Kind::Text, || json!("default"), "Preset of the tiles"),
             DEVICE,
             THREADS,
             OUT_DIR,
@@ -82,9 +94,27 @@ impl Params for Calibrate {
 
     fn table() -> Table {
         Table(vec![
-            field("calibrate", Kind::List, || json!([]), "Folders of flags_plant jobs that ranks and threshold come from"),
-            field("test", Kind::List, || json!([]), "Folders of flags_plant jobs of other slides, which they are tested on"),
-            field("alpha", Kind::Number(0.005, 0.5), || json!(0.05), "Largest share of faults that may be missed"),
+            field(
+                "calibrate",
+                "Folders to calibrate from",
+                Kind::List,
+                || json!([]),
+                "Folders of flags_plant jobs that ranks and threshold come from",
+            ),
+            field(
+                "test",
+                "Folders to test on",
+                Kind::List,
+                || json!([]),
+                "Folders of flags_plant jobs of other slides, which they are tested on",
+            ),
+            field(
+                "alpha",
+                "Share of faults that may be missed",
+                Kind::Number(0.005, 0.5),
+                || json!(0.05),
+                "Largest share of faults that may be missed",
+            ),
             OUT_DIR,
         ])
     }
@@ -119,9 +149,21 @@ impl Params for IndexSlide {
 
     fn table() -> Table {
         Table(vec![
-            field("add_to", Kind::Text, || Value::Null, "Index file that the slide is added to; without it a new one is made"),
-            field("file", Kind::Text, || json!(""), "File for the index"),
-            field("mpp", Kind::Number(0.05, 16.0), || Value::Null, "Micrometres per level-0 pixel, if the slide does not tell"),
+            field(
+                "add_to",
+                "Index to add to",
+                Kind::Text,
+                || Value::Null,
+                "Index file that the slide is added to; without it a new one is made",
+            ),
+            field("file", "Index file", Kind::Text, || json!(""), "File for the index"),
+            field(
+                "mpp",
+                "Micrometres per pixel",
+                Kind::Number(0.05, 16.0),
+                || Value::Null,
+                "Micrometres per level-0 pixel, if the slide does not tell",
+            ),
             DEVICE,
             THREADS,
         ])

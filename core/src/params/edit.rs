@@ -27,15 +27,17 @@ impl Params for Edit {
 
     fn table() -> Table {
         Table(vec![
-            field("from", Kind::Text, || Value::Null, "Folder of a map, where the job is not given a result"),
+            field("from", "Folder of the map", Kind::Text, || Value::Null, "Folder of a map, where the job is not given a result"),
             field(
                 "undo",
+                "Edits to take back",
                 Kind::Integer(0, limits::EDITS as i64),
                 || json!(0),
                 "How many of the last edits are taken back before others are made",
             ),
             field(
                 "edits",
+                "Edits",
                 Kind::List,
                 || json!([]),
                 "In this order: {\"merge\": [2, 5]}, {\"rename\": {\"label\": 3, \"name\": \"Tumour\"}}, \

@@ -33,11 +33,17 @@ impl Params for Eval {
 
     fn table() -> Table {
         Table(vec![
-            field("from", Kind::Text, || json!(""), "Folder of the slide's map, made by a cluster job"),
-            field("other", Kind::Text, || Value::Null, "Folder of another slide's map, whose crops are shown in one of the sets"),
-            field("n", Kind::Integer(10, 4096), || json!(32), "Tiles a set"),
+            field("from", "Folder of the map", Kind::Text, || json!(""), "Folder of the slide's map, made by a cluster job"),
+            field(
+                "other",
+                "Folder of another slide's map",
+                Kind::Text,
+                || Value::Null,
+                "Folder of another slide's map, whose crops are shown in one of the sets",
+            ),
+            field("n", "Tiles per set", Kind::Integer(10, 4096), || json!(32), "Tiles a set"),
             SEED,
-            field("preset", Kind::Text, || json!("default"), "Preset of the tiles"),
+            field("preset", "Preset of the tiles", Kind::Text, || json!("default"), "Preset of the tiles"),
             DEVICE,
             THREADS,
             OUT_DIR,

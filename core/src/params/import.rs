@@ -20,8 +20,20 @@ impl Params for Import {
 
     fn table() -> Table {
         Table(vec![
-            field("file", Kind::Text, || Value::Null, "Checkpoint in the CompVis layout, .ckpt or .safetensors; must be given"),
-            field("out_dir", Kind::Text, || Value::Null, "Folder for the weight files, new or empty; must be given"),
+            field(
+                "file",
+                "Checkpoint file",
+                Kind::Text,
+                || Value::Null,
+                "Checkpoint in the CompVis layout, .ckpt or .safetensors; must be given",
+            ),
+            field(
+                "out_dir",
+                "Folder for the weight files",
+                Kind::Text,
+                || Value::Null,
+                "Folder for the weight files, new or empty; must be given",
+            ),
         ])
     }
 

@@ -59,6 +59,8 @@ enum Kind {
 
 struct Field {
     name: &'static str,
+    /// What dialogs call it; told apart from the others of its kind.
+    title: &'static str,
     kind: Kind,
     /// `null` makes the field optional.
     default: fn() -> Value,
@@ -125,30 +127,43 @@ pub struct Cluster {
     pub annotations: Option<String>,
 }
 
-const fn field(name: &'static str, kind: Kind, default: fn() -> Value, doc: &'static str) -> Field {
-    Field { name, kind, default, doc }
+const fn field(name: &'static str, title: &'static str, kind: Kind, default: fn() -> Value, doc: &'static str) -> Field {
+    Field { name, title, kind, default, doc }
 }
 
-const SEED: Field =
-    field("seed", Kind::Integer(0, i64::MAX), || json!(1), "Seed of everything random; the same seed gives the same bytes on the CPU");
-const DEVICE: Field = field("device", Kind::Text, || json!("auto"), "auto, cpu, gpu or gpu:N");
-const THREADS: Field = field("threads", Kind::Integer(0, 1024), || json!(0), "Worker threads, 0 = one a core");
+const SEED: Field = field(
+    "seed",
+    "Seed",
+    Kind::Integer(0, i64::MAX),
+    || json!(1),
+    "Seed of everything random; the same seed gives the same bytes on the CPU",
+);
+const DEVICE: Field = field("device", "Device", Kind::Text, || json!("auto"), "auto, cpu, gpu or gpu:N");
+const THREADS: Field = field("threads", "Threads", Kind::Integer(0, 1024), || json!(0), "Worker threads, 0 = one a core");
 const MPP: Field = field(
     "mpp",
+    "Micrometres per pixel",
     Kind::Number(*limits::MPP.start(), *limits::MPP.end()),
     || Value::Null,
     "Micrometres per level-0 pixel, where the slide does not tell",
 );
-const ROI: Field = field("roi", Kind::List, || Value::Null, "Polygons in level-0 pixels, [[[x, y], ...], ...]");
-const FORCE: Field = field("force", Kind::Flag, || json!(false), "Go on although the stain does not look like H&E");
+const ROI: Field = field("roi", "Regions of interest", Kind::List, || Value::Null, "Polygons in level-0 pixels, [[[x, y], ...], ...]");
+const FORCE: Field = field("force", "Go on with any stain", Kind::Flag, || json!(false), "Go on although the stain does not look like H&E");
 const CACHE_DIR: Field = field(
     "cache_dir",
+    "Cache folder",
     Kind::Text,
     || Value::Null,
     "Folder where a slide's embeddings are kept: a killed run goes on where it was, another k takes a moment",
 );
-const ENCODER: Field = field("encoder", Kind::Text, || Value::Null, "Folder of an encoder made by an import job: it finds the classes");
-const OUT_DIR: Field = field("out_dir", Kind::Text, || Value::Null, "Folder for files; without it nothing is written");
+const ENCODER: Field = field(
+    "encoder",
+    "Folder of an encoder",
+    Kind::Text,
+    || Value::Null,
+    "Folder of an encoder made by an import job: it finds the classes",
+);
+const OUT_DIR: Field = field("out_dir", "Output folder", Kind::Text, || Value::Null, "Folder for files; without it nothing is written");
 
 impl Params for Cluster {
     const KIND: &'static str = "cluster";
@@ -157,6 +172,7 @@ impl Params for Cluster {
         Table(vec![
             field(
                 "k",
+                "Number of classes",
                 Kind::Integer(0, limits::CLASSES as i64),
                 || json!(8),
                 "Number of tissue classes, from 2; 0 chooses by silhouette and stability; with an atlas, where not given: as the atlas has it",
@@ -168,23 +184,32 @@ impl Params for Cluster {
             THREADS,
             OUT_DIR,
             CACHE_DIR,
-            field("skip_done", Kind::Flag, || json!(false), "If out_dir holds the very map that would be made, that one is the result"),
+            field(
+                "skip_done",
+                "Skip what is done",
+                Kind::Flag,
+                || json!(false),
+                "If out_dir holds the very map that would be made, that one is the result",
+            ),
             field(
                 "viewport",
+                "Part to embed first",
                 Kind::List,
                 || Value::Null,
                 "[x, y, width, height] in level-0 pixels, embedded first; never changes the result",
             ),
-            field("crops_per_class", Kind::Integer(1, 64), || json!(8), "Exemplar crops kept a class"),
+            field("crops_per_class", "Example crops per class", Kind::Integer(1, 64), || json!(8), "Exemplar crops kept a class"),
             field(
                 "min_region_um2",
+                "Smallest region (\u{b5}m\u{b2})",
                 Kind::Number(0.0, 1e9),
                 || json!(MIN_REGION_UM2),
                 "Regions smaller than this, in square micrometres, join their neighbours; islands of tissue go",
             ),
-            field("artefacts", Kind::Flag, || json!(true), "Leave pen, folds and tissue out of focus unlabelled"),
+            field("artefacts", "Leave out artefacts", Kind::Flag, || json!(true), "Leave pen, folds and tissue out of focus unlabelled"),
             field(
                 "normalise",
+                "Stain normalisation",
                 Kind::Choice(&["none", MACENKO]),
                 || json!("none"),
                 "Stain normalisation of what the encoder sees; maps by the encoder that ships are not steadier for it",
@@ -192,12 +217,14 @@ impl Params for Cluster {
             FORCE,
             field(
                 "atlas",
+                "Atlas file",
                 Kind::Text,
                 || Value::Null,
                 "An atlas file: the map gets its classes, names and colours, cut at k, and tells what it does not know",
             ),
             field(
                 "annotations",
+                "Annotations file",
                 Kind::Text,
                 || Value::Null,
                 "GeoJSON as QuPath exports it or ASAP's XML, level-0 pixels: the map gets their classes (none that ends in *), names and \
@@ -307,6 +334,7 @@ pub fn schema<P: Params>() -> Value {
         if default.is_null() {
             s["type"] = json!([s["type"], "null"]);
         }
+        s["title"] = json!(f.title);
         s["default"] = default;
         s["description"] = json!(f.doc);
         properties.insert(f.name.into(), s);
@@ -346,6 +374,8 @@ impl Field {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -429,5 +459,31 @@ mod tests {
             let (a, b) = (value.as_object().unwrap(), schema["properties"].as_object().unwrap());
             assert_eq!(a.keys().collect::<Vec<_>>(), b.keys().collect::<Vec<_>>());
         }
+    }
+    #[test]
+    fn every_parameter_has_a_short_title_of_its_own() {
+        for table in [
+            Cluster::table(),
+            Synth::table(),
+            Eval::table(),
+            Edit::table(),
+            OpJob::table(),
+            Import::table(),
+            AtlasSample::table(),
+            AtlasMerge::table(),
+            AtlasFit::table(),
+            AtlasName::table(),
+            Plant::table(),
+            Calibrate::table(),
+            IndexSlide::table(),
+        ] {
+            let titles: BTreeSet<&str> = table.0.iter().map(|f| f.title).collect();
+            assert_eq!(titles.len(), table.0.len(), "each once: {titles:?}");
+            for f in table.0 {
+                let said = f.title.trim();
+                assert!(!said.is_empty() && said != f.name && said.chars().count() <= 40 && !said.contains('`'), "{}: {said}", f.name);
+            }
+        }
+        assert_eq!(schema::<Cluster>()["properties"]["k"]["title"], "Number of classes");
     }
 }

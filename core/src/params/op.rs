@@ -12,12 +12,13 @@ const STEPS: usize = 32;
 
 pub(super) const OPS: Field = field(
     "ops",
+    "Ops, in this order",
     Kind::Ops,
     || json!(["gamut"]),
     "Ops applied to each tile, in this order: names, or {\"name\": \"sharpness\", \"params\": {\"min_variance\": 9}}",
 );
 pub(super) const OPS_DIR: Field =
-    field("ops_dir", Kind::Text, || Value::Null, "Folder with ops of your own, *.wasm, which `ops` may then name");
+    field("ops_dir", "Folder of ops", Kind::Text, || Value::Null, "Folder with ops of your own, *.wasm, which `ops` may then name");
 
 /// An op of a chain.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -122,14 +123,21 @@ impl Params for OpJob {
 
     fn table() -> Table {
         Table(vec![
-            field("tile", Kind::Text, || json!(""), "The picture, a PNG of at most 2048 px a side"),
-            field("labels", Kind::Text, || Value::Null, "Label PNG, one grey value a class, 0 = background; without it all is class 1"),
+            field("tile", "Picture", Kind::Text, || json!(""), "The picture, a PNG of at most 2048 px a side"),
+            field(
+                "labels",
+                "Label map",
+                Kind::Text,
+                || Value::Null,
+                "Label PNG, one grey value a class, 0 = background; without it all is class 1",
+            ),
             OPS,
-            field("file", Kind::Text, || Value::Null, "A .wasm file whose op `ops` may name"),
+            field("file", "File of an op", Kind::Text, || Value::Null, "A .wasm file whose op `ops` may name"),
             OPS_DIR,
             MPP,
             field(
                 "repeat",
+                "Runs of the chain",
                 Kind::Integer(1, 10_000),
                 || json!(1),
                 "Times the chain is run on the picture; the summary tells how long each run took",

@@ -1,5 +1,5 @@
 // Parts of the viewers alone: what the doctor found as text, what a failed read leads to, a region whose slide
-// goes, how long a step takes.
+// goes, how long a step takes, what a dialog calls its parameters.
 //
 //     widgets-test SLIDE
 //
@@ -8,6 +8,7 @@
 #include "doctor_text.h"
 #include "openslide_source.h"
 #include "panel.h"
+#include "params_dialog.h"
 #include "region_tool.h"
 #include "tiled_item.h"
 
@@ -144,6 +145,17 @@ void a_step_tells_how_long_it_takes() {
     check(status->text() == "looking at the tissue, 40 %, about 3 min left in this step", status->text().toStdString());
 }
 
+// By their titles, and by their names where the library knows none.
+void a_dialog_names_its_parameters() {
+    const QJsonObject schema = QJsonDocument::fromJson(R"({"properties": {
+        "k": {"type": "integer", "minimum": 0, "maximum": 100, "default": 8, "title": "Number of classes", "description": "How many."},
+        "seed": {"type": "integer", "minimum": 0, "maximum": 100, "default": 1, "description": "Of everything random."}}})").object();
+    const ParamsDialog dialog("A map", schema, {"k", "seed"}, nullptr);
+    QStringList said;
+    for (const auto *label : dialog.findChildren<QLabel *>()) said << label->text();
+    check(said == QStringList{"Number of classes", "How many.", "seed", "Of everything random."}, said.join(", ").toStdString());
+}
+
 }  // namespace
 
 int main(int argc, char **argv) {
@@ -155,6 +167,7 @@ int main(int argc, char **argv) {
         a_slide_that_comes_back_is_read(QString::fromLocal8Bit(argv[1]));
         a_region_goes_with_its_slide();
         a_step_tells_how_long_it_takes();
+        a_dialog_names_its_parameters();
         return 0;
     } catch (const std::exception &error) {
         std::fprintf(stderr, "widgets-test: %s\n", error.what());

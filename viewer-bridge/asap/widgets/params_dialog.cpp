@@ -20,25 +20,6 @@ namespace histoloom {
 
 namespace {
 
-// What a pathologist calls a parameter; its own name where nothing better is known.
-QString label_of(const QString &name) {
-    static const QMap<QString, QString> LABELS{
-        {"k", ParamsDialog::tr("Tissue classes")},
-        {"seed", ParamsDialog::tr("Seed")},
-        {"mpp", ParamsDialog::tr("\u00b5m per pixel")},
-        {"min_region_um2", ParamsDialog::tr("Smallest region, \u00b5m\u00b2")},
-        {"artefacts", ParamsDialog::tr("Skip artefacts")},
-        {"n", ParamsDialog::tr("Tiles")},
-        {"size_px", ParamsDialog::tr("Side, px")},
-        {"steps", ParamsDialog::tr("Steps")},
-        {"guidance", ParamsDialog::tr("Guidance")},
-        {"atlas", ParamsDialog::tr("Atlas")},
-        {"annotations", ParamsDialog::tr("Annotations")},
-        {"out_dir", ParamsDialog::tr("Folder for the files")},
-    };
-    return LABELS.value(name, name);
-}
-
 // What it means in a viewer, where the schema, which is for programs too, says it otherwise.
 QString about(const QString &name, const QJsonObject &property) {
     static const QMap<QString, QString> OURS{
@@ -109,7 +90,7 @@ QComboBox *ParamsDialog::add_choice(const QString &name, const QString &label, c
     return box;
 }
 
-QWidget *ParamsDialog::file_row(QLineEdit *field, const QString &name) {
+QWidget *ParamsDialog::file_row(QLineEdit *field, const QString &name, const QString &title) {
     auto *row = new QWidget;
     auto *layout = new QHBoxLayout(row);
     layout->setContentsMargins(0, 0, 0, 0);
@@ -118,8 +99,8 @@ QWidget *ParamsDialog::file_row(QLineEdit *field, const QString &name) {
     browse->setAutoDefault(false);
     layout->addWidget(field);
     layout->addWidget(browse);
-    connect(browse, &QPushButton::clicked, this, [this, field, name] {
-        const QString title = label_of(name), now = field->text();
+    connect(browse, &QPushButton::clicked, this, [this, field, name, title] {
+        const QString now = field->text();
         const QString kinds = name == "annotations" ? tr("Annotations (*.xml *.geojson *.json)") : QString();
         const QString chosen = name == "out_dir" ? QFileDialog::getExistingDirectory(this, title, now) : QFileDialog::getOpenFileName(this, title, now, kinds);
         if (!chosen.isEmpty()) field->setText(chosen);
@@ -129,6 +110,7 @@ QWidget *ParamsDialog::file_row(QLineEdit *field, const QString &name) {
 
 void ParamsDialog::add(const QString &name, const QJsonObject &property) {
     const auto [type, open] = type_of(property);
+    const QString label = property["title"].toString(name);  // older libraries have none
     QWidget *field = nullptr, *row = nullptr;
     if (type == "integer") field = whole_number(property);
     else if (type == "number") field = number(property, open);
@@ -139,11 +121,11 @@ void ParamsDialog::add(const QString &name, const QJsonObject &property) {
     } else if (type == "string") {
         auto *line = new QLineEdit(property["default"].toString());
         field = line;
-        row = file_row(line, name);
+        row = file_row(line, name, label);
     } else return;
     field->setObjectName(name);
     fields_[name] = field;
-    form_->addRow(label_of(name), row == nullptr ? field : row);
+    form_->addRow(label, row == nullptr ? field : row);
     form_->addRow(QString(), small_print(about(name, property)));
 }
 

@@ -1,4 +1,4 @@
-// A dialog for some parameters of a job, built from the library's JSON schema: names, ranges, defaults and a sentence each. Texts are files or
+// A dialog for some parameters of a job, built from the library's JSON schema: titles, ranges, defaults and a sentence each. Texts are files or
 // folders.
 #pragma once
 
@@ -27,7 +27,7 @@ public:
 
 private:
     void add(const QString &name, const QJsonObject &property);
-    QWidget *file_row(QLineEdit *field, const QString &name);
+    QWidget *file_row(QLineEdit *field, const QString &name, const QString &title);
 
     QFormLayout *form_;
     QMap<QString, QWidget *> fields_;

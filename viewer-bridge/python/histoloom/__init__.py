@@ -182,6 +182,10 @@ def _text(lib: ctypes.CDLL, function: Any, *before: Any) -> str:
     return out.tobytes().split(b"\0")[0].decode()
 
 
+def _schema(lib: ctypes.CDLL, kind: str) -> dict[str, Any]:
+    return _parsed(_text(lib, lib.hl_params_schema_json, c_char_p(kind.encode())))
+
+
 def _shrunk(part: Picture, width: int, height: int) -> Picture:
     """Means over the pixels that fall into one, [height, width, c]; the nearest where it is enlarged."""
     if part.shape[:2] == (height, width):
@@ -523,7 +527,7 @@ class Context:
 
     def schema(self, kind: str) -> dict[str, Any]:
         """JSON schema of a kind's parameters."""
-        return _parsed(_text(self._lib, self._lib.hl_params_schema_json, c_char_p(kind.encode())))
+        return _schema(self._lib, kind)
 
     def devices(self) -> dict[str, Any]:
         """Adapters, and why one is refused."""

@@ -109,6 +109,15 @@ def legend(classes: list[dict[str, Any]]) -> str:
     return f"<table>{''.join(rows)}</table>"
 
 
+def parameters(kind: str) -> dict[str, Any]:
+    """What the library tells of each parameter of a job kind; nothing where it cannot be loaded, which is told once it is needed."""
+    try:
+        told: dict[str, Any] = histoloom._schema(histoloom.load(), kind)["properties"]
+    except histoloom.Error:
+        return {}
+    return told
+
+
 def flags_in_words(told: dict[str, Any]) -> str:
     """Each reason once, with the number of cells it holds for."""
     cells: dict[str, int] = {}
@@ -210,15 +219,18 @@ class Panel(QWidget):  # type: ignore[misc, unused-ignore] # where no Qt binding
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         QVBoxLayout(self).addWidget(scroll)
         form, tiles, box = QFormLayout(), QFormLayout(), QVBoxLayout(content)
-        for to, rows in (
-            (form, {
-                "Slide": self.layer, "Region": self.region, "Micrometres a pixel": self.mpp, "Classes": self.k, "Seed": self.seed,
-                "Device": self.device, "Folder": _row(self.folder, choose),
+        for to, kind, rows in (
+            (form, "cluster", {
+                "Slide": self.layer, "Region": self.region, "mpp": self.mpp, "k": self.k, "seed": self.seed, "device": self.device,
+                "Folder": _row(self.folder, choose),
             }),
-            (tiles, {"Tiles": self.n, "Side in pixels": self.size_px, "Steps": self.steps}),
+            (tiles, "synth", {"n": self.n, "size_px": self.size_px, "steps": self.steps}),
         ):
+            known = parameters(kind)
             for name, widget in rows.items():
-                to.addRow(name, widget)
+                to.addRow(known.get(name, {}).get("title", name), widget)
+                if name in known:
+                    widget.setToolTip(known[name]["description"])
         box.addLayout(form)
         box.addLayout(_row(self.run, self.cancel, self.doctor))
         for part in (self.progress, self.said, self.legend, self.map_report):

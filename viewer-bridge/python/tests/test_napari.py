@@ -17,7 +17,7 @@ import napari
 import numpy as np
 import openslide
 from napari.layers import Image, Labels, Shapes
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QLabel
 
 import histoloom
 from histoloom import _napari
@@ -72,7 +72,7 @@ def check_messages(viewer, panel) -> None:
         del os.environ["HISTOLOOM_MODELS"]
     os.environ["HISTOLOOM_LIBRARY"] = "/nowhere/libhistoloom.so"
     panel._context = None
-    assert "HISTOLOOM_LIBRARY" in tried(Image(white, rgb=True, scale=(0.5, 0.5), **um))
+    assert "HISTOLOOM_LIBRARY" in tried(Image(white, rgb=True, scale=(0.5, 0.5), **um)) and _napari.parameters("cluster") == {}
     del os.environ["HISTOLOOM_LIBRARY"]
 
 
@@ -174,6 +174,8 @@ def main(path: str, out: str) -> None:
     panel.device.setCurrentText("cpu")
     check_doctor()
     assert not panel.map_report.isVisible() and not panel.tiles_report.isVisible()
+    assert {"Number of classes", "Micrometres per pixel", "Tile side (px)"} <= {label.text() for label in panel.findChildren(QLabel)}
+    assert "Number of tiles" in panel.n.toolTip()
     assert panel.k.text() == "auto" and panel.mpp.text() == "not known"
     check_messages(viewer, panel)
 

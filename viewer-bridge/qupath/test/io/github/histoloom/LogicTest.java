@@ -145,7 +145,7 @@ public final class LogicTest {
                 if (f.type != Form.Type.OTHER) {
                     form.set(f.name, f.text());
                 }
-                must(!f.title.isEmpty() && !f.description.isEmpty(), kind + "." + f.name + " is explained");
+                must(!f.title.equals(f.name) && !f.description.isEmpty(), kind + "." + f.name + " is explained");
             }
             must(form.json().equals("{}"), kind + " accepts its defaults: " + form.json());
         }
@@ -155,7 +155,7 @@ public final class LogicTest {
         form.set("mpp", "0.5");
         must(form.json().equals("{\"k\": 5, \"mpp\": 0.5, \"normalise\": \"macenko\"}"), form.json());
         must(form.field("min_region_um2").title.equals("Smallest region (\u00b5m\u00b2)") && form.field("k").range().equals("0 to 100"), "titles");
-        fails(Trouble.Kind.PARAMETER, () -> form.set("k", "101"), "Classes (k)", "0 to 100", "101");
+        fails(Trouble.Kind.PARAMETER, () -> form.set("k", "101"), "Number of classes", "0 to 100", "101");
         fails(Trouble.Kind.PARAMETER, () -> form.set("k", "2.5"), "whole number");
         fails(Trouble.Kind.PARAMETER, () -> form.set("seed", ""), "Seed");
         fails(Trouble.Kind.PARAMETER, () -> form.set("normalise", "other"), "none, macenko");
@@ -165,6 +165,8 @@ public final class LogicTest {
         final Form calibrate = session.form("flags_calibrate");
         calibrate.set("test", " /a b\n\n/c,d \n");
         must(calibrate.json().equals("{\"test\": [\"/a b\", \"/c,d\"]}") && calibrate.field("test").text().equals("/a b\n/c,d"), calibrate.json());
+        final Form older = new Form("cluster", "{\"properties\": {\"k\": {\"type\": \"integer\", \"default\": 8}}}");
+        must(older.field("k").title.equals("k"), "a library without titles");
         final Form.Field ops = session.form("op").field("ops");
         must(ops.choices.size() >= 8 && ops.choices.containsAll(ops.lines()), "ops to tick: " + ops.choices);
     }

@@ -26,16 +26,6 @@ public final class Form {
         "flags_calibrate", List.of("calibrate", "test", "alpha", "out_dir"),
         "op", List.of("tile", "ops", "out_dir"));
 
-    /** Where the name alone says little. */
-    private static final Map<String, String> TITLES = Map.ofEntries(Map.entry("k", "Classes (k)"), Map.entry("n", "Number of tiles"),
-        Map.entry("mpp", "Micrometres per pixel"), Map.entry("out_dir", "Output folder"), Map.entry("roi", "Regions of interest"),
-        Map.entry("from", "Folder of the map"), Map.entry("ops_dir", "Folder of ops"), Map.entry("cache_dir", "Cache folder"),
-        Map.entry("calibrate", "Folders to calibrate from"), Map.entry("test", "Folders to test on"), Map.entry("artefacts", "Leave out artefacts"),
-        Map.entry("force", "Go on with any stain"), Map.entry("seeds", "Seeds that must agree"), Map.entry("keep_flagged", "Keep flagged tiles"),
-        Map.entry("alpha", "Faults that may pass"), Map.entry("add_to", "Index to add to"), Map.entry("real", "Real tiles"),
-        Map.entry("ordinary", "Ordinary tiles"), Map.entry("init", "Picture to begin from"),
-        Map.entry("min_region_um2", "Smallest region (\u00b5m\u00b2)"));
-
     /** One parameter; text is what the user typed. */
     public static final class Field {
         public final String name, title, description;
@@ -49,7 +39,7 @@ public final class Form {
         Field(String name, Map<String, Object> schema, boolean first) {
             this.name = name;
             this.first = first;
-            title = titled(name);
+            title = (String) schema.getOrDefault("title", name);
             description = (String) schema.getOrDefault("description", "");
             final Object type = schema.get("type");
             final List<Object> types = type instanceof List ? Json.list(type) : List.of(type);
@@ -78,15 +68,6 @@ public final class Form {
                 default:
                     return Type.OTHER;
             }
-        }
-
-        private static String titled(String name) {
-            if (TITLES.containsKey(name)) {
-                return TITLES.get(name);
-            }
-            final String unit = name.endsWith("_px") ? " (px)" : name.endsWith("_um2") ? " (\u00b5m\u00b2)" : "";
-            final String words = unit.isEmpty() ? name : name.substring(0, name.lastIndexOf('_'));
-            return Character.toUpperCase(words.charAt(0)) + words.substring(1).replace('_', ' ') + unit;
         }
 
         public Object value() {
