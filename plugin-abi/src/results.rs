@@ -218,15 +218,14 @@ pub fn k_summary(map: &SemanticMap, asked: usize) -> Value {
 
 /// The line of a summary that a tile gets.
 pub fn tile_summary(tile: &SyntheticTile, kept: bool) -> Value {
-    let mut codes: Vec<&str> = tile.flags.flags.iter().map(|f| f.code.as_str()).collect();
-    codes.sort_unstable();
-    codes.dedup();
+    let reasons = tile.flags.reasons();
     json!({
         "index": tile.index,
         "width_px": tile.rgb.width(),
         "height_px": tile.rgb.height(),
         "flags": tile.flags.flags.len(),
-        "flag_codes": codes,
+        "flag_codes": reasons.keys().collect::<Vec<_>>(),
+        "flag_reasons": reasons,
         "calibrated": tile.flags.calibrated(),
         "kept": kept,
     })

@@ -78,6 +78,7 @@ fn a_data_set_of_annotated_classes_is_one_command_from_either_viewer_s_files() {
     for tile in apart {
         let of_drawn = tile["labels"].as_array().expect("labels").iter().any(|l| *l == 1 || *l == 2);
         assert!(of_drawn && tile["flag_codes"].as_array().expect("codes").contains(&json!("UNCALIBRATED")), "{tile}");
+        assert!(tile["flag_reasons"]["UNCALIBRATED"].as_str().is_some_and(|why| why.contains("maps of annotations")), "{tile}");
     }
     let flags = std::fs::read_to_string(out.join("tiles/flagged/tile_0001_flags.json")).expect("flags");
     assert!(flags.contains("not made for maps of annotations"), "{flags}");

@@ -26,8 +26,8 @@ use crate::semantic_map::SemanticMap;
 use crate::synth::SyntheticTile;
 use crate::{Error, Result};
 
-/// Largest manifest read, in bytes: the limit on tiles at some 500 bytes each.
-const MANIFEST_BYTES: usize = 64 << 20;
+/// Largest manifest read, in bytes: the limit on tiles at some 1300 bytes each, most of them sentences of flags.
+const MANIFEST_BYTES: usize = 128 << 20;
 
 /// Folder of the tiles that are kept apart.
 const FLAGGED: &str = "flagged";
@@ -91,9 +91,7 @@ impl DataSet {
         let mut present = tile.labels.clone();
         present.sort_unstable();
         present.dedup();
-        let mut codes: Vec<&str> = tile.flags.flags.iter().map(|f| f.code.as_str()).collect();
-        codes.sort_unstable();
-        codes.dedup();
+        let reasons = tile.flags.reasons();
         for list in [&mut self.tiles, &mut self.flagged] {
             list.retain(|t| t["index"] != tile.index);
         }
@@ -106,7 +104,8 @@ impl DataSet {
             "flag_raster": format!("{name}_flags.png"),
             "flags": format!("{name}_flags.json"),
             "labels": present,
-            "flag_codes": codes,
+            "flag_codes": reasons.keys().collect::<Vec<_>>(),
+            "flag_reasons": reasons,
             "calibrated": tile.flags.calibrated(),
         }));
         self.written.extend(paths.iter().cloned());

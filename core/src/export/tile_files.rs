@@ -18,7 +18,7 @@ use crate::{Error, Result, limits};
 /// Side of a cell of the flag raster, in pixels.
 pub(super) const FLAG_CELL_PX: u32 = 32;
 /// Largest PNG or JSON read by [`inspect`], in bytes.
-const INSPECT_BYTES: usize = 64 << 20;
+const INSPECT_BYTES: usize = 128 << 20;
 
 /// The name of a tile's files without ending; the first tile of a run (index 0) is `tile_0001`.
 pub fn tile_name(index: u32) -> String {

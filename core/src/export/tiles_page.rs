@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::page::{Field, Page, Shown};
 use super::{png_text, scrubbed, sheet, tile_files, tile_name};
 use crate::Result;
-use crate::flags::Flag;
+use crate::flags::TileFlags;
 use crate::semantic_map::SemanticMap;
 use crate::synth::SyntheticTile;
 
@@ -39,7 +39,7 @@ pub(super) fn tiles_page(shown: &[SyntheticTile], map: &SemanticMap, tiles: &[Va
         let titled = panels.iter().zip(TITLES).zip(&alts);
         let pictures: Vec<Shown<'_>> = titled.map(|((png, caption), alt)| Shown { png, caption, alt }).collect();
         page.pictures(&pictures, Some(PANEL_PX));
-        let flags = sentences(&tile.flags.flags);
+        let flags = sentences(&tile.flags);
         if flags.is_empty() {
             page.text("Not flagged, which is not verified.");
         }
@@ -54,13 +54,9 @@ fn row(class: &crate::semantic_map::Class) -> Vec<Field> {
 }
 
 /// One sentence a code, with its worst score and how many cells carry it.
-fn sentences(flags: &[Flag]) -> Vec<String> {
-    let mut codes: Vec<&str> = flags.iter().map(|f| f.code.as_str()).collect();
-    codes.sort_unstable();
-    codes.dedup();
-    let one = |code: &&str| {
-        let of = || flags.iter().filter(|f| f.code == **code);
-        let reason = of().next().map_or("", |f| f.reason.as_str());
+fn sentences(told: &TileFlags) -> Vec<String> {
+    let one = |(code, reason): (&str, &str)| {
+        let of = || told.flags.iter().filter(|f| f.code == code);
         let worst = of().filter_map(|f| Some((f.score?, f.threshold))).max_by(|a, b| a.0.total_cmp(&b.0));
         let score = worst.map_or_else(String::new, |(score, threshold)| {
             threshold.map_or_else(|| format!(" (score {score:.3})"), |t| format!(" (score {score:.3}, threshold {t:.3})"))
@@ -69,5 +65,5 @@ fn sentences(flags: &[Flag]) -> Vec<String> {
         let framed = if cells > 0 { format!(" {cells} cell(s) are framed.") } else { String::new() };
         format!("{code}: {reason}{score}{framed}")
     };
-    codes.iter().map(one).collect()
+    told.reasons().into_iter().map(one).collect()
 }

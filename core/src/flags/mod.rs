@@ -17,6 +17,8 @@
 //! own), `NOT_SCORED` (no real tissue to compare with), `UNCALIBRATED` (no calibration for these networks and this map: fail closed).
 //! Where a score judged nothing it is NaN, never the best value. Fails only when the encoder fails.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::Planes;
@@ -84,6 +86,15 @@ impl TileFlags {
     /// Whether a calibration was applied.
     pub fn calibrated(&self) -> bool {
         self.calibration.is_some()
+    }
+
+    /// The sentence of each code that was raised; the first, where cells have sentences of their own.
+    pub fn reasons(&self) -> BTreeMap<&str, &str> {
+        let mut out = BTreeMap::new();
+        for f in &self.flags {
+            out.entry(f.code.as_str()).or_insert(f.reason.as_str());
+        }
+        out
     }
 }
 

@@ -333,3 +333,10 @@ fn features_do_not_depend_on_the_direction_of_texture_and_cells_take_the_majorit
     let cells = cell_labels(&labels, 64, 32);
     assert_eq!(cells, [(3, 1.0), (7, 0.75), (3, 1.0), (7, 0.75)].map(|(class, purity)| CellLabel { class, purity }));
 }
+
+#[test]
+fn a_code_is_told_once_with_its_first_sentence() {
+    let flags = ["b", "a"].map(|reason| Flag::tile("S1", reason)).into_iter().chain([Flag::tile("NOT_SCORED", "c")]).collect();
+    let told = TileFlags { flags, ..scored(&map(), &halves().0, &halves().1) };
+    assert_eq!(told.reasons().into_iter().collect::<Vec<_>>(), [("NOT_SCORED", "c"), ("S1", "b")]);
+}

@@ -57,12 +57,16 @@ pub(super) fn tiles(common: &Common, options: &Synth, report: &Arc<Report>) -> R
         library.context(&models, options.place.device.as_deref(), options.place.threads.unwrap_or(0), Viewer::new(None, report.clone()))?;
     let summary = run::job(&context, "synth", 0, &given.value(), report)?;
     let tiles = summary["tiles"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let mut lines = Vec::new();
+    let (mut lines, mut reasons) = (Vec::new(), BTreeMap::new());
     for tile in tiles {
+        for (code, reason) in tile["flag_reasons"].as_object().into_iter().flatten() {
+            reasons.entry(code.as_str()).or_insert(reason.as_str().unwrap_or(""));
+        }
         let codes: Vec<&str> = tile["flag_codes"].as_array().into_iter().flatten().filter_map(|c| c.as_str()).collect();
         let codes = if codes.is_empty() { "not flagged".into() } else { codes.join(" ") };
         lines.push(format!("tile {:>4}  {codes}", tile["index"].as_u64().unwrap_or(0) + 1));
     }
+    lines.extend(reasons.iter().map(|(code, reason)| format!("     {code}: {reason}")));
     lines.push(format!("device: {}", summary["device"]["name"].as_str().unwrap_or("unknown")));
     let flagged = tiles.iter().filter(|t| t["flags"].as_u64() != Some(0)).count();
     lines.push(format!("{} SYNTHETIC tile(s) in {}; start with contact_sheet.png", tiles.len(), options.out.display()));

@@ -71,6 +71,7 @@ public final class LogicTest {
         t.json();
         t.outlines();
         ReportTest.frames();
+        ReportTest.tiles();
         t.settingsThatAreWrong();
         try (Session session = new Session(t.settings(args[0], args[1]), line -> {})) {
             ReportTest.doctor(session);

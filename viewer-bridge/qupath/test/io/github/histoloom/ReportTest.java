@@ -28,6 +28,13 @@ final class ReportTest {
         plain(Report.doctor(told, null), "where it lies is not known", "Atlas: none", "beside the library");
     }
 
+    /** Flags of a run: sentences, or the code in words where an older version kept none. */
+    static void tiles() {
+        final String told = "{'kind': 'synth', 'tiles': [{'flag_codes': ['S1_OFF', 'S2_ODD'], 'flag_reasons': {'S1_OFF': 'Unlike it.'}, 'calibrated': true}, "
+            + "{'flag_codes': ['S1_OFF'], 'flag_reasons': {'S1_OFF': 'Unlike that.'}, 'calibrated': true}]}";
+        plain(Report.summary(Json.object(told.replace('\'', '"'))), "2 synthetic tiles, 2 of them", "2 flagged: Unlike it.", "1 flagged: odd");
+    }
+
     /** What a user reads: it says these things, and nothing as programs write it. */
     static void plain(String text, String... says) {
         for (String s : says) {

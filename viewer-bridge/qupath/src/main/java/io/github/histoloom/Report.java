@@ -170,22 +170,27 @@ public final class Report {
 
     private static void tiles(Map<String, Object> summary, List<String> out) {
         final List<Object> tiles = list(summary.get("tiles"));
-        final Map<String, Integer> why = new LinkedHashMap<>();
+        final Map<String, Integer> count = new LinkedHashMap<>();
+        final Map<String, String> why = new LinkedHashMap<>();
         int flagged = 0;
         boolean calibrated = true;
         for (Object each : tiles) {
             final Map<String, Object> t = map(each);
             calibrated &= Boolean.TRUE.equals(t.get("calibrated"));
             flagged += list(t.get("flag_codes")).isEmpty() ? 0 : 1;
-            list(t.get("flag_codes")).forEach(code -> why.merge(flag((String) code), 1, Integer::sum));
+            for (Object c : list(t.get("flag_codes"))) {
+                final String code = (String) c;
+                count.merge(code, 1, Integer::sum);
+                why.putIfAbsent(code, (String) map(t.get("flag_reasons")).getOrDefault(code, flag(code)));
+            }
         }
         out.add(tiles.size() + (tiles.size() == 1 ? " synthetic tile, " : " synthetic tiles, ") + flagged
             + " of them flagged; the others are not flagged, which is not verified.");
         out.add(calibrated(calibrated));
-        why.forEach((code, n) -> out.add("  " + n + " flagged: " + code));
+        count.forEach((code, n) -> out.add("  " + n + " flagged: " + why.get(code)));
     }
 
-    /** A code such as S2_MAP_DISAGREES in words. */
+    /** A code such as S2_MAP_DISAGREES in words, where its sentence was not kept. */
     private static String flag(String code) {
         return code.replaceFirst("^S\\d_", "").replace('_', ' ').toLowerCase(Locale.ROOT);
     }
