@@ -405,7 +405,7 @@ fn synthesise(p: &Synth, engines: &Engines, from: Option<&ResultData>, job: &Job
     let untested = if calibration.is_some() { differing(p)? } else { Vec::new() };
     if !untested.is_empty() {
         let told = untested.join(", ");
-        job.note(format!("the bound of the flags was found on tiles of 256 px made as the preset `default` says; here differ: {told}"));
+        job.note(format!("the bound of the flags was found on tiles of 256 px made by the preset default; here differ: {told}"));
     }
     let duplicates = files.index().map(|(index, _)| index);
     let nets = nets.judged(Judge { calibration, uncalibrated: why.as_deref(), duplicates, rendering: None });
@@ -427,12 +427,12 @@ fn synthesise(p: &Synth, engines: &Engines, from: Option<&ResultData>, job: &Job
     Ok(ResultData { map: Some(map), tiles: kept, summary })
 }
 
-/// Parameters by which tiles differ from those that flags were calibrated on.
-fn differing(p: &Synth) -> histoloom_core::Result<Vec<String>> {
+/// Titles of the parameters by which tiles differ from those that flags were calibrated on.
+fn differing(p: &Synth) -> histoloom_core::Result<Vec<&'static str>> {
     let resolved = |p: &Synth| serde_json::to_value(p).map_err(|e| Error::internal(e.to_string()));
     let (asked, usual) = (resolved(p)?, resolved(&params::parse("{}")?)?);
     let looked_at = ["size_px", "steps", "sampler", "eta", "guidance", "rescale", "anchor", "interval", "init", "mix", "measures"];
-    Ok(looked_at.iter().filter(|key| asked[**key] != usual[**key]).map(|key| (*key).to_owned()).collect())
+    Ok(looked_at.into_iter().filter(|key| asked[*key] != usual[*key]).map(params::title::<Synth>).collect())
 }
 
 /// Tiles as they come: into files, into the summary, and into memory while there is room.

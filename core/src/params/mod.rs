@@ -316,6 +316,11 @@ pub fn resolved<P: Params>(params: &P) -> Result<String> {
     serde_json::to_string(params).map_err(|e| Error::internal(e.to_string()))
 }
 
+/// What dialogs call a parameter, for texts that name it.
+pub fn title<P: Params>(name: &'static str) -> &'static str {
+    P::table().0.iter().find(|f| f.name == name).map_or(name, |f| f.title)
+}
+
 /// The JSON schema (draft 2020-12) of a job kind, from which hosts build dialogs.
 pub fn schema<P: Params>() -> Value {
     let mut properties = Map::new();
@@ -484,6 +489,10 @@ mod tests {
                 assert!(!said.is_empty() && said != f.name && said.chars().count() <= 40 && !said.contains('`'), "{}: {said}", f.name);
             }
         }
-        assert_eq!(schema::<Cluster>()["properties"]["k"]["title"], "Number of classes");
+        let schema = schema::<Cluster>();
+        assert_eq!(
+            (&schema["properties"]["artefacts"]["title"], title::<Cluster>("artefacts")),
+            (&json!("Leave out artefacts"), "Leave out artefacts")
+        );
     }
 }

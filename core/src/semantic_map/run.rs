@@ -128,7 +128,7 @@ impl<'a> Run<'a> {
             if !params.force {
                 return Err(info.error(why, "this method is made for H&E; set `force` to go on all the same"));
             }
-            job.note(format!("went on by `force` although {why}"));
+            job.note(format!("'{}' is switched on, so the map was made although {why}", params::title::<Cluster>("force")));
         }
         let cache = match &params.cache_dir {
             Some(dir) if params.normalise != params::MACENKO => Cache::open(dir.as_ref(), &key(source, encoder, &grid, &thumbnail), job)?,
@@ -295,9 +295,9 @@ impl<'a> Run<'a> {
         };
         map.tissue = tissue::tissue(self.source, &map, self.params.seed, self.job)?;
         for out in map.left_out() {
-            let (mm2, percent) = (out.area_um2 / 1e6, out.share * 100.0);
-            self.job
-                .note(format!("{mm2:.3} mm2 ({percent:.2} % of the tissue) left unlabelled: {}; `artefacts` false keeps it", out.reason));
+            let (mm2, percent, keep) = (out.area_um2 / 1e6, out.share * 100.0, params::title::<Cluster>("artefacts"));
+            let left = format!("{mm2:.3} mm2 ({percent:.2} % of the tissue) left unlabelled: {}", out.reason);
+            self.job.note(format!("{left}; switch off '{keep}' to keep it"));
         }
         Ok(map)
     }
@@ -396,7 +396,7 @@ impl<'a> Run<'a> {
             k => k,
         };
         if self.params.k == params::AUTO {
-            self.job.note(format!("k = {k} was chosen: see k_choice.png"));
+            self.job.note(format!("{k} classes were chosen: see k_choice.png"));
         }
         Ok((hierarchy, readings, k))
     }

@@ -145,9 +145,12 @@ pub fn run(
         (None, Some(_)) => {
             let top = params.init.as_ref().map_or(1.0, |_| params.strength.unwrap_or(params::STRENGTH));
             if top <= refine::FROM {
-                let told =
-                    "is the refiner's alone: steps, sampler and guidance have no effect; with `refine` false the denoiser works there";
-                job.note(format!("a beginning of strength {top} {told}"));
+                let [strength, steps, sampler, guidance, refine] =
+                    ["strength", "steps", "sampler", "guidance", "refine"].map(params::title::<params::Synth>);
+                job.note(format!(
+                    "a '{strength}' of {top} is the refiner's alone: '{steps}', '{sampler}' and '{guidance}' have no effect; \
+                     switch off '{refine}' and the denoiser works there"
+                ));
             }
             refine::steps(steps, top)
         }
@@ -412,7 +415,8 @@ impl<'a> Loom<'a> {
             notes.push(format!("class {class} has no crop outside this window: its region was left to the model"));
         }
         for (class, with) in plan.unmixed(self.params) {
-            notes.push(format!("class {with} has no crop outside this window: class {class} was made without it; name one under `crops`"));
+            let (missing, crops) = (format!("class {with} has no crop outside this window"), params::title::<params::Synth>("crops"));
+            notes.push(format!("{missing}: class {class} was made without it; name one under '{crops}'"));
         }
         if plan.layout.missed {
             notes.push("the annotations do not touch this window: its map is the slide's own".into());

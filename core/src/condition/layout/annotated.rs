@@ -30,7 +30,7 @@ impl Annotations {
     /// What of the file is not painted.
     pub fn notes(&self) -> Vec<String> {
         let counts = LEFT_OUT.iter().zip(self.left_out).filter(|(_, n)| *n > 0);
-        counts.map(|((_, what), n)| format!("{FIELD}: {n} annotations {what} and were left out")).collect()
+        counts.map(|((_, what), n)| format!("{n} annotations {what} and were left out")).collect()
     }
 
     /// The middle of the box around them, level-0 pixels.
