@@ -189,6 +189,7 @@ pub fn map_summary(map: &SemanticMap) -> Value {
         "crops": map.crops.len(),
         "unknown_share": map.atlas.as_ref().map(histoloom_core::atlas::Assigned::unknown_share),
         "left_out": map.left_out(),
+        "without_cells": map.without_cells(),
         "background_cells": map.labels.iter().filter(|l| **l == 0).count(),
     })
 }

@@ -8,7 +8,7 @@ use super::page::{Field, Page, Shown, told};
 use super::picture::{FAINT, INK, PAPER, area, core_of};
 use super::{legend, overlay, png_text, readings_chart, scrubbed, text};
 use crate::Result;
-use crate::semantic_map::SemanticMap;
+use crate::semantic_map::{SemanticMap, WithoutCells};
 
 /// Longest side of thumbnail and map on the sheet, and width of each on the page, in pixels.
 const SHOWN_PX: u32 = 560;
@@ -16,6 +16,8 @@ const SHOWN_PX: u32 = 560;
 const EXEMPLARS: usize = 6;
 /// Side of an exemplar on the page, in pixels.
 const EXEMPLAR_PX: u32 = 96;
+/// What stands for the colour of a class without cells.
+const NO_COLOR: [u8; 3] = [217, 217, 217];
 const GAP_PX: u32 = 12;
 const HEAD_PX: u32 = 56;
 /// Names of what people ask for first, and where it stands in the provenance.
@@ -178,7 +180,13 @@ fn rows(map: &SemanticMap) -> Vec<Vec<Field>> {
         }
         row
     };
-    map.classes.iter().map(row).collect()
+    map.classes.iter().map(row).chain(map.without_cells().into_iter().map(without_cells)).collect()
+}
+
+/// A class in grey, with the reason why no cell has it.
+fn without_cells(class: WithoutCells) -> Vec<Field> {
+    let [no_label, none] = [String::new(), "no cells".to_owned()].map(Field::Faint);
+    vec![Field::Swatch(NO_COLOR), no_label, Field::Faint(class.name), none, Field::Faint(class.reason.unwrap_or_default())]
 }
 
 /// The provenance that people ask for first.

@@ -10,7 +10,7 @@ use super::xml::escaped;
 const STYLE: &str = "body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem;color:#222;background:#fff}\
 h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2rem}h3{font-size:1rem;margin:1rem 0 .25rem}img{max-width:100%;image-rendering:auto;vertical-align:top}\
 figure{margin:0;display:inline-block;max-width:100%;break-inside:avoid}figcaption,small{color:#666;font-size:.85rem}.row{display:flex;flex-wrap:wrap;gap:.75rem}\
-table{border-collapse:collapse}th,td{border:1px solid #ccc;padding:.25rem .6rem;text-align:left}td{overflow-wrap:anywhere}td.n{text-align:right}\
+table{border-collapse:collapse}th,td{border:1px solid #ccc;padding:.25rem .6rem;text-align:left}td{overflow-wrap:anywhere}td.n{text-align:right}td.faint{color:#666}\
 .swatch{display:inline-block;width:1.2em;height:1.2em;border:1px solid #222;vertical-align:middle;\
 -webkit-print-color-adjust:exact;print-color-adjust:exact}.warning{color:#b2182b;font-weight:600}\
 pre{white-space:pre-wrap;overflow-wrap:anywhere;background:#f4f4f4;padding:.75rem}";
@@ -19,6 +19,8 @@ pre{white-space:pre-wrap;overflow-wrap:anywhere;background:#f4f4f4;padding:.75re
 pub(super) enum Field {
     /// Words.
     Text(String),
+    /// Words in grey.
+    Faint(String),
     /// A number as it is shown.
     Number(String),
     /// A colour.
@@ -127,6 +129,7 @@ impl Field {
     fn html(&self) -> String {
         match self {
             Self::Text(text) => format!("<td>{}</td>", escaped(text)),
+            Self::Faint(text) => format!("<td class=\"faint\">{}</td>", escaped(text)),
             Self::Number(text) => format!("<td class=\"n\">{}</td>", escaped(text)),
             Self::Swatch([r, g, b]) => format!("<td><span class=\"swatch\" style=\"background:rgb({r},{g},{b})\"></span></td>"),
         }

@@ -111,17 +111,22 @@ pub(super) fn mixed(a: Rgb<u8>, b: [u8; 3], share: f32) -> Rgb<u8> {
     Rgb([mix(a.0[0], b[0]), mix(a.0[1], b[1]), mix(a.0[2], b[2])])
 }
 
-/// One row a class: swatch, name, share of the tissue, area, exemplar crops (without their margin).
+/// One row a class: swatch, name, share of the tissue, area, exemplar crops (without their margin); below, what has no label and why.
 pub fn legend(map: &SemanticMap) -> RgbImage {
     let (text_px, row_px) = (340, EXEMPLAR_PX + 12);
     let width = 72 + text_px + EXEMPLARS as u32 * (EXEMPLAR_PX + 8) + 8;
     let head = 56;
-    let left_out = map.left_out();
+    let why = |reason: Option<String>| reason.map_or_else(String::new, |why| format!(", {why}"));
+    let without_cells = map.without_cells().into_iter().map(|c| format!("{}: no cells{}", c.name, why(c.reason)));
+    let left_out = map
+        .left_out()
+        .into_iter()
+        .map(|l| format!("left unlabelled: {}, {} ({:.2} % of the tissue)", l.reason, area(l.area_um2), l.share * 100.0));
+    let told: Vec<String> = without_cells.chain(left_out).collect();
     let foot = head + map.classes.len() as u32 * row_px;
-    let mut out = RgbImage::from_pixel(width, foot + left_out.len() as u32 * 16 + 8, Rgb(PAPER));
-    for (i, l) in (0u32..).zip(&left_out) {
-        let line = format!("left unlabelled: {}, {} ({:.2} % of the tissue)", l.reason, area(l.area_um2), l.share * 100.0);
-        text::draw(&mut out, 12, foot + i * 16, 1, FAINT, &line);
+    let mut out = RgbImage::from_pixel(width, foot + told.len() as u32 * 16 + 8, Rgb(PAPER));
+    for (i, line) in (0u32..).zip(&told) {
+        text::draw(&mut out, 12, foot + i * 16, 1, FAINT, &text::fitted(line, 1, width - 24));
     }
     text::draw(&mut out, 12, 10, 2, INK, "Tissue classes");
     let crops_um = f64::from(SHOWN_PX) * map.work_mpp;

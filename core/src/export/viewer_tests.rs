@@ -337,11 +337,17 @@ fn a_map_by_annotations_says_in_every_file_whose_classes_they_are() {
     let mut map = map();
     (map.atlas, map.tree) = (None, None);
     let page = |map: &SemanticMap| map_page::map_page(map, &map_page::Pictures::of(map, &[]).unwrap()).unwrap();
-    let told = |pseudo: serde_json::Value| json!({"file_sha256": "0b0b", "pseudo_semantic": pseudo, "left_out": 3, "classes_without_cells": ["Nerve"]});
+    let told = |pseudo: serde_json::Value| {
+        json!({"file_sha256": "0b0b", "pseudo_semantic": pseudo, "left_out": 3,
+            "classes_without_cells": ["Nerve"], "why_without_cells": {"Nerve": "too small"}})
+    };
+    let bare = legend(&map).height();
     map.provenance["annotations"] = told(json!(true));
     let text = page(&map);
     assert!(map.kind().contains("holds pseudo-semantic classes") && !text.contains("made by hand"));
     assert!(geojson(&map).contains(map.kind()) && asap::annotations(&map).contains("(pseudo-semantic)"));
+    assert!(text.contains("<td class=\"faint\">Nerve</td><td class=\"faint\">no cells</td><td class=\"faint\">too small</td>"), "in grey");
+    assert_eq!(legend(&map).height(), bare + 16, "a line more");
     for words in ["3 annotation(s) are no regions", "no cell has: Nerve", "holds pseudo-semantic", "annotations SHA-256: 0b0b"] {
         assert!(text.contains(words), "{words}");
     }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{Class, legend::described, palette::palette};
+use super::{Class, WithoutCells, legend::described, palette::palette};
 use crate::annotations::{self, LEFT_OUT, Raster, Ring, Shapes, area, bad, is_background};
 use crate::export::{read_file, sha256};
 use crate::tiles::Grid;
@@ -66,7 +66,7 @@ impl Annotated {
     pub fn labels(&self, grid: &Grid, tissue: &[bool], job: &Job) -> Result<Vec<u8>> {
         notes(&self.told()).into_iter().for_each(|n| job.note(n));
         let mut labels = vec![self.legend.len() as u8; grid.cells()];
-        let on = Raster { size: [grid.columns, grid.rows], corner: [0.0; 2], step: grid.cell_px() };
+        let on = raster(grid);
         for (label, rings) in &self.regions {
             job.check()?;
             annotations::paint(rings, *label, &mut labels, on);
@@ -83,7 +83,7 @@ impl Annotated {
         }
         for (label, name) in missing {
             job.check()?;
-            job.note(format!("no cell has the class `{name}`: its annotations {}", self.why_missing(label, tissue, on)));
+            job.note(format!("no cell has the class `{name}`: {}", self.why_missing(label, tissue, on)));
         }
         Ok(labels)
     }
@@ -94,9 +94,9 @@ impl Annotated {
         let own = self.regions.iter().filter(|(l, _)| *l == label);
         let painted: usize = own.map(|(_, rings)| annotations::paint(rings, label, &mut alone, on)).sum();
         match alone.iter().zip(tissue).any(|(l, is)| *l == label && *is) {
-            _ if painted == 0 => "are smaller than a cell, or outside the slide",
-            false => "have no tissue (inside the region of interest) under them",
-            true => "are covered by other annotations",
+            _ if painted == 0 => "its annotations are smaller than a cell, or outside the slide",
+            false => "its annotations have no tissue (inside the region of interest) under them",
+            true => "its annotations are covered by other annotations",
         }
     }
 
@@ -105,9 +105,10 @@ impl Annotated {
         self.legend[..self.legend.len() - 1].iter().map(|(name, _)| name.as_str())
     }
 
-    /// Classes of the file that are none of a map's.
-    pub fn without_cells(&self, classes: &[Class]) -> Vec<&str> {
-        (1u8..).zip(self.drawn()).filter(|(label, _)| classes.iter().all(|c| c.id != *label)).map(|(_, name)| name).collect()
+    /// Classes of the file that are none of a map's, each with the reason.
+    pub fn without_cells(&self, classes: &[Class], grid: &Grid, tissue: &[bool]) -> Vec<(&str, &'static str)> {
+        let missing = (1u8..).zip(self.drawn()).filter(|(label, _)| classes.iter().all(|c| c.id != *label));
+        missing.map(|(label, name)| (name, self.why_missing(label, tissue, raster(grid)))).collect()
     }
 
     /// Classes that have cells, `cell_um` wide.
@@ -143,6 +144,18 @@ impl Annotated {
     }
 }
 
+/// The cells of a map.
+fn raster(grid: &Grid) -> Raster {
+    Raster { size: [grid.columns, grid.rows], corner: [0.0; 2], step: grid.cell_px() }
+}
+
+/// Classes of the annotations that no cell has, from what the provenance tells of them; maps made before tell no reason.
+pub fn without_cells(told: &Value) -> Vec<WithoutCells> {
+    let names = told["classes_without_cells"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let why = |name: &str| told["why_without_cells"][name].as_str().map(str::to_owned);
+    names.map(|name| WithoutCells { name: name.to_owned(), reason: why(name) }).collect()
+}
+
 /// What of annotations is not on the map or not what it seems, from what the provenance tells of them.
 pub fn notes(told: &Value) -> Vec<String> {
     let count = |(key, what): &(&str, &str)| {
@@ -153,7 +166,7 @@ pub fn notes(told: &Value) -> Vec<String> {
     if told["pseudo_semantic"] == true {
         out.push("the annotations hold pseudo-semantic classes, which clustering found, not a pathologist".into());
     }
-    let without: Vec<&str> = told["classes_without_cells"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let without: Vec<String> = without_cells(told).into_iter().map(|class| class.name).collect();
     if !without.is_empty() {
         out.push(format!("classes of the annotations that no cell has: {}", without.join(", ")));
     }
@@ -222,7 +235,7 @@ mod tests {
         let classes = a.classes(&labels, 20.0);
         let told: Vec<_> = classes.iter().map(|c| (c.id, c.name.as_str(), c.color, c.cells)).collect();
         assert_eq!(told, [(1, "Fat", [9, 8, 7], 1), (2, "tumour", palette(2)[1], 1), (3, OTHER, OTHER_COLOR, 2)]);
-        assert!(a.without_cells(&classes).is_empty());
+        assert!(a.without_cells(&classes, &grid, &[true; 6]).is_empty());
         let elsewhere = a.labels(&grid, &[false, false, true, false, false, false], &Job::new()).unwrap_err().to_string();
         assert!(elsewhere.contains("no annotated region lies on tissue"), "{elsewhere}");
     }
@@ -264,7 +277,8 @@ mod tests {
             square([40, 0, 20], r#""Above""#),
         ];
         let (a, job) = (drawn(&squares), Job::new());
-        let labels = a.labels(&GRID, &[true, false, true, true, true, true], &job).unwrap();
+        let tissue = [true, false, true, true, true, true];
+        let labels = a.labels(&GRID, &tissue, &job).unwrap();
         let said = job.notes().join("\n");
         for why in [
             "`Tiny`: its annotations are smaller than a cell, or outside",
@@ -274,7 +288,9 @@ mod tests {
         ] {
             assert!(said.contains(why), "{why}: {said}");
         }
-        assert_eq!(a.without_cells(&a.classes(&labels, 20.0)), ["Below", "Glassy", "Outside", "Tiny"]);
+        let without = a.without_cells(&a.classes(&labels, 20.0), &GRID, &tissue);
+        assert_eq!(without.iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["Below", "Glassy", "Outside", "Tiny"]);
+        assert!(without[1].1.contains("have no tissue"), "{without:?}");
     }
 
     #[test]
@@ -290,6 +306,8 @@ mod tests {
         for words in ["are no regions", "only delimit", "cells, detections", "have no class", "no cell has: Nerve"] {
             assert!(said.contains(words), "{words}: {said}");
         }
+        told["why_without_cells"] = json!({"Nerve": "too small"});
+        assert_eq!(without_cells(&told), [WithoutCells { name: "Nerve".into(), reason: Some("too small".into()) }]);
         assert!(notes(&json!({"file_sha256": "0a", "regions": 1, "other_label": 2})).is_empty(), "maps made before");
         assert!(notes(&Value::Null).is_empty());
     }

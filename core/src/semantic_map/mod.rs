@@ -151,6 +151,15 @@ pub struct LeftOut {
     pub share: f64,
 }
 
+/// A class that was annotated and that no cell has.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct WithoutCells {
+    /// Its name.
+    pub name: String,
+    /// Why, where the map tells.
+    pub reason: Option<String>,
+}
+
 /// What [`SemanticMap::classes_of`] says of classes that people drew.
 pub const ANNOTATED: &str = "annotations";
 
@@ -168,6 +177,11 @@ impl SemanticMap {
     /// What of the annotations is not on the map or not what it seems; nothing on a map without annotations.
     pub fn annotation_notes(&self) -> Vec<String> {
         annotated::notes(&self.provenance["annotations"])
+    }
+
+    /// Classes of the annotations that no cell has; none on a map without annotations.
+    pub fn without_cells(&self) -> Vec<WithoutCells> {
+        annotated::without_cells(&self.provenance["annotations"])
     }
 
     /// What a class is, in every file that lists classes: labels found without a pathologist are not a diagnosis.

@@ -452,7 +452,9 @@ impl<'a> Run<'a> {
                 true => "map of real tissue by annotations that hold pseudo-semantic classes",
                 false => "map of real tissue as it was annotated",
             });
-            out["annotations"]["classes_without_cells"] = json!(annotated.without_cells(classes));
+            let missing = annotated.without_cells(classes, &self.grid, &self.survey.tissue);
+            out["annotations"]["classes_without_cells"] = missing.iter().map(|(name, _)| *name).collect();
+            out["annotations"]["why_without_cells"] = missing.into_iter().collect();
         }
         Ok(out)
     }

@@ -114,6 +114,7 @@ void Session::forget() {
     opened_.reset();
     source_.reset();
     legend_.clear();
+    without_cells_.clear();
     gallery_.clear();
     then_.reset();
     out_.reset();
@@ -379,11 +380,13 @@ void Session::take_map(Result result) {
     const QJsonObject map = object(map_->json())["map"].toObject();
     cell_px_ = map["cell_px"].toDouble();
     legend_.clear();
+    without_cells_.clear();
     for (const auto &c : map["classes"].toArray()) {
         const QJsonArray rgb = c[QLatin1String("color")].toArray();
         legend_.push_back({c[QLatin1String("id")].toInt(), c[QLatin1String("name")].toString(),
                            QColor(rgb[0].toInt(), rgb[1].toInt(), rgb[2].toInt()), c[QLatin1String("share")].toDouble()});
     }
+    for (const auto &c : map["without_cells"].toArray()) without_cells_.push_back({c[QLatin1String("name")].toString(), c[QLatin1String("reason")].toString()});
     overlay_ = reader_of(map_);
     gallery_.clear();
     tile_files_.reset();

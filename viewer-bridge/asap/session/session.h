@@ -35,6 +35,11 @@ struct TissueClass {
     double share = 0;  // of the tissue
 };
 
+// A class that was annotated and has no cells.
+struct WithoutCells {
+    QString name, why;
+};
+
 struct SyntheticTile {
     QImage picture;
     QRegion flagged;      // pixels of the flagged cells
@@ -86,6 +91,7 @@ public:
     const std::shared_ptr<SlideSource> &slide() const { return source_; }
     bool has_map() const { return map_ != nullptr; }
     const std::vector<TissueClass> &legend() const { return legend_; }
+    const std::vector<WithoutCells> &without_cells() const { return without_cells_; }
     const std::vector<SyntheticTile> &gallery() const { return gallery_; }
     // Tiles that lie in the files alone, for want of memory.
     int tiles_not_shown() const { return tiles_not_shown_; }
@@ -135,6 +141,7 @@ private:
     QElapsedTimer since_partial_;
     std::vector<uint8_t> partial_;
     std::vector<TissueClass> legend_;
+    std::vector<WithoutCells> without_cells_;
     std::vector<SyntheticTile> gallery_;
     int tiles_not_shown_ = 0;
     OverlayReader overlay_;

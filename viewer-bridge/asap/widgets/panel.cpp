@@ -26,7 +26,7 @@ namespace histoloom {
 namespace {
 
 constexpr int GALLERY_PX = 150, LARGE_PX = 768;
-const QColor FLAG(255, 0, 160);
+const QColor FLAG(255, 0, 160), NO_COLOR(217, 217, 217);
 
 QPixmap swatch(const QColor &color) {
     QPixmap out(24, 16);
@@ -217,6 +217,12 @@ void Panel::show_legend() {
         auto *item = new QTreeWidgetItem(legend_, {c.name, QString("%1 %").arg(100 * c.share, 0, 'f', 1)});
         item->setIcon(0, swatch(c.color));
         item->setTextAlignment(1, Qt::AlignRight);
+    }
+    for (const WithoutCells &c : session_->without_cells()) {
+        auto *item = new QTreeWidgetItem(legend_, {c.why.isEmpty() ? c.name : c.name + ": " + c.why, tr("no cells")});
+        item->setIcon(0, swatch(NO_COLOR));
+        item->setToolTip(0, item->text(0));
+        for (const int column : {0, 1}) item->setForeground(column, palette().placeholderText());
     }
     map_report_->setEnabled(!session_->map_report().isEmpty());
 }

@@ -12,7 +12,7 @@ import tempfile
 import webbrowser
 from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Mapping, Optional
+from typing import Any, Callable, Mapping, Optional, Sequence
 
 import napari
 import numpy as np
@@ -100,13 +100,17 @@ def features(classes: list[dict[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["index", "class", "share of the tissue"])
 
 
-def legend(classes: list[dict[str, Any]]) -> str:
-    """Colour, name and share of each class, as rich text."""
+def legend(classes: list[dict[str, Any]], without_cells: Sequence[dict[str, Any]] = ()) -> str:
+    """Colour, name and share of each class, and in grey those that were annotated and have no cells, as rich text."""
     rows = (
         f'<tr><td bgcolor="#{bytes(c["color"]).hex()}">&nbsp;&nbsp;&nbsp;&nbsp;</td><td>&nbsp;{html.escape(c["name"])}</td>'
         f'<td align="right">&nbsp;{100 * c["share"]:.1f} %</td></tr>' for c in classes
     )
-    return f"<table>{''.join(rows)}</table>"
+    grey = (
+        f'<tr><td bgcolor="#d9d9d9"></td><td colspan="2"><font color="gray">&nbsp;{html.escape(c["name"])}: no cells'
+        f'{html.escape(f", {why}" if (why := c["reason"]) else "")}</font></td></tr>' for c in without_cells
+    )
+    return f"<table>{''.join(itertools.chain(rows, grey))}</table>"
 
 
 def parameters(kind: str) -> dict[str, Any]:
@@ -387,7 +391,7 @@ class Panel(QWidget):  # type: ignore[misc, unused-ignore] # where no Qt binding
             result.labels, name=f"tissue map of {layer.name}", colormap=colormap(classes), features=features(classes), opacity=0.5,
             metadata={"histoloom": summary}, **placement(layer, told["cell_px"]),
         )
-        self.legend.setText(legend(classes))
+        self.legend.setText(legend(classes, told.get("without_cells", ())))
         self._offer_report(self.map_report, summary)
         self.said.setText("\n".join([f"{len(classes)} classes: {summary['k']['why']}", *summary["notes"]]))
 

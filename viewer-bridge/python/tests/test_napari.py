@@ -101,6 +101,12 @@ def check_doctor() -> None:
     assert "{" not in said
 
 
+def check_legend() -> None:
+    """Classes of annotations that have no cells stand there in grey, with the reason."""
+    said = _napari.legend([{"name": "Fat", "color": [1, 2, 255], "share": 1.0}], [{"name": "A<b", "reason": "too small"}, {"name": "C", "reason": None}])
+    assert "#0102ff" in said and "A&lt;b: no cells, too small<" in said and "C: no cells<" in said, said
+
+
 def report(button) -> Path:
     """The page that a button hands to the browser."""
     pages: list = []
@@ -173,6 +179,7 @@ def main(path: str, out: str) -> None:
     _, panel = viewer.window.add_plugin_dock_widget("histoloom", "Tissue map and tiles")
     panel.device.setCurrentText("cpu")
     check_doctor()
+    check_legend()
     assert not panel.map_report.isVisible() and not panel.tiles_report.isVisible()
     assert {"Number of classes", "Micrometres per pixel", "Tile side (px)"} <= {label.text() for label in panel.findChildren(QLabel)}
     assert "Number of tiles" in panel.n.toolTip()

@@ -95,13 +95,18 @@ fn check_imported(dir: &Path, what: &str) -> Result<()> {
     Err(Failure::input(format!("there is no imported {what} in `{}` (no manifest.json); {hint}", dir.display())))
 }
 
-/// The classes of a map in a summary, a line each.
+/// The classes of a map in a summary, a line each; those that no cell has come last.
 fn class_lines(summary: &Value) -> Vec<String> {
     let line = |class: &Value| {
         let share = class["share"].as_f64().unwrap_or(0.0) * 100.0;
         format!("{:>3}  {share:5.1} %  {}", class["id"].as_u64().unwrap_or(0), class["name"].as_str().unwrap_or(""))
     };
-    summary["map"]["classes"].as_array().into_iter().flatten().map(line).collect()
+    let without = |class: &Value| {
+        let why = class["reason"].as_str().map_or_else(String::new, |why| format!(": {why}"));
+        format!("  -    0.0 %  {}{why}", class["name"].as_str().unwrap_or(""))
+    };
+    let each = |key: &str| summary["map"][key].as_array().map(Vec::as_slice).unwrap_or_default();
+    each("classes").iter().map(line).chain(each("without_cells").iter().map(without)).collect()
 }
 
 /// The outcome for `--json`: the library's summary and that all went well.

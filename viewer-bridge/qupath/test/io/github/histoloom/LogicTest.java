@@ -72,6 +72,7 @@ public final class LogicTest {
         t.outlines();
         ReportTest.frames();
         ReportTest.tiles();
+        ReportTest.classes();
         t.settingsThatAreWrong();
         try (Session session = new Session(t.settings(args[0], args[1]), line -> {})) {
             ReportTest.doctor(session);

@@ -35,6 +35,13 @@ final class ReportTest {
         plain(Report.summary(Json.object(told.replace('\'', '"'))), "2 synthetic tiles, 2 of them", "2 flagged: Unlike it.", "1 flagged: odd");
     }
 
+    /** A class that was annotated in vain is told with the reason. */
+    static void classes() {
+        final String told = "{'kind': 'cluster', 'map': {'classes': [{'name': 'Fat', 'share': 1.0}], "
+            + "'without_cells': [{'name': 'Nerve', 'reason': 'too small'}, {'name': 'Duct', 'reason': null}]}}";
+        plain(Report.summary(Json.object(told.replace('\'', '"'))), "A map of 1 classes", "Fat, 100.0 %", "Nerve, no cells: too small", "Duct, no cells");
+    }
+
     /** What a user reads: it says these things, and nothing as programs write it. */
     static void plain(String text, String... says) {
         for (String s : says) {

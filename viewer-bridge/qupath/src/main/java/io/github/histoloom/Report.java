@@ -166,6 +166,10 @@ public final class Report {
             final Map<String, Object> c = map(each);
             out.add("  " + c.get("name") + (c.get("share") == null ? "" : ", " + percent(c.get("share")) + " of the tissue"));
         }
+        for (Object each : list(map.get("without_cells"))) {
+            final Map<String, Object> c = map(each);
+            out.add("  " + c.get("name") + ", no cells" + (c.get("reason") == null ? "" : ": " + c.get("reason")));
+        }
     }
 
     private static void tiles(Map<String, Object> summary, List<String> out) {

@@ -18,10 +18,14 @@ public final class TissueMap {
     /** A class of the legend, with the pictures of real tissue shown for it. */
     public record TissueClass(int label, String name, int rgb, double share, List<Crop> crops) {}
 
+    /** A class that was annotated and has no cells; why may be null. */
+    public record WithoutCells(String name, String why) {}
+
     public final String slide, slideId, params;
     public final long width, height;
     public final double cellPx, downsample;
     public final List<TissueClass> classes = new ArrayList<>();
+    public final List<WithoutCells> withoutCells = new ArrayList<>();
     final Histoloom.Result result;
     private final Path folder;
 
@@ -44,6 +48,10 @@ public final class TissueMap {
             final int label = Json.integer(c.get("id"));
             final List<Crop> its = crops.getOrDefault(label, List.of());
             classes.add(new TissueClass(label, (String) c.get("name"), MapRegion.rgb(c.get("color")), Json.number(c.get("share")), its));
+        }
+        for (Object each : Json.list(map.getOrDefault("without_cells", List.of()))) {
+            final Map<String, Object> c = Json.object(each);
+            withoutCells.add(new WithoutCells((String) c.get("name"), (String) c.get("reason")));
         }
         if (temporary) {
             Histoloom.CLEANER.register(this, () -> Session.delete(folder));

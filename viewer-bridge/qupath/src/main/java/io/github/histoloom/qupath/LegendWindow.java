@@ -21,7 +21,7 @@ import javafx.stage.Window;
 
 /** Names, colours, shares and exemplar crops of the classes; opacity of the overlay; the map as objects. */
 final class LegendWindow {
-    private static final int CROPS = 3, CROP_PX = 64, SWATCH_PX = 26, LIST_WIDTH_PX = 420, LIST_HEIGHT_PX = 560;
+    private static final int CROPS = 3, CROP_PX = 64, SWATCH_PX = 26, LIST_WIDTH_PX = 420, LIST_HEIGHT_PX = 560, NO_RGB = 0xD9D9D9;
 
     private LegendWindow() {}
 
@@ -35,6 +35,12 @@ final class LegendWindow {
             final HBox crops = new HBox(3);
             c.crops().stream().limit(CROPS).forEach(p -> crops.getChildren().add(picture(p.file(), CROP_PX)));
             classes.addRow(classes.getRowCount(), swatch(c.rgb()), new Label(c.name()), new Label(String.format("%.1f %%", 100 * c.share())), crops);
+        }
+        for (TissueMap.WithoutCells c : map.withoutCells) {
+            final Label why = grey(c.why() == null ? "no cells" : "no cells: " + c.why());
+            why.setWrapText(true);
+            classes.addRow(classes.getRowCount(), swatch(NO_RGB), grey(c.name()));
+            classes.add(why, 2, classes.getRowCount() - 1, 2, 1);
         }
         final Slider opacity = new Slider(0, 1, overlay.getOpacity());
         opacity.valueProperty().addListener((o, before, now) -> {
@@ -54,10 +60,17 @@ final class LegendWindow {
         final ScrollPane list = new ScrollPane(classes);
         list.setFitToWidth(true);
         list.setMinViewportWidth(LIST_WIDTH_PX);
-        list.setPrefViewportHeight(Math.min(LIST_HEIGHT_PX, map.classes.size() * (CROP_PX + 6) + 4)); // an atlas has dozens
+        final int height = map.classes.size() * (CROP_PX + 6) + map.withoutCells.size() * CROP_PX + 4;
+        list.setPrefViewportHeight(Math.min(LIST_HEIGHT_PX, height)); // an atlas has dozens of classes
         final VBox all = new VBox(10, list, new HBox(8, shown, new Label("Opacity"), opacity), new HBox(8, annotations, detections, report), notes);
         all.setPadding(new Insets(12));
         open(owner, "Histoloom: classes of " + map.slide, new Scene(all));
+    }
+
+    private static Label grey(String text) {
+        final Label out = new Label(text);
+        out.setTextFill(Color.GRAY);
+        return out;
     }
 
     static Stage open(Window owner, String title, Scene scene) {
