@@ -27,6 +27,8 @@ pub struct Annotated {
     regions: Vec<(u8, Vec<Ring>)>,
     /// Name and colour of labels 1, 2, ...
     legend: Vec<(String, [u8; 3])>,
+    /// Two classes that have the same colour in the file, each time: the first keeps it.
+    alike: Vec<[String; 2]>,
     sha256: String,
     /// In the order of [`LEFT_OUT`].
     left_out: [usize; 4],
@@ -53,9 +55,11 @@ impl Annotated {
             read.shapes.iter().filter_map(|s| Some((label(s.class.as_deref()?), s.rings.clone()))).collect();
         regions.sort_by_cached_key(|(_, rings)| std::cmp::Reverse(area(rings).to_bits())); // bits of numbers from 0 on are in their order
         let unnamed = read.shapes.iter().filter(|s| s.class.is_none()).count();
+        let (legend, alike) = legend(&found);
         Ok(Self {
             regions,
-            legend: legend(&found),
+            legend,
+            alike,
             sha256,
             left_out: [read.left_out, read.delimiting, read.detections, unnamed],
             pseudo_semantic: read.shapes.iter().any(|s| !s.made_by_hand),
@@ -140,6 +144,9 @@ impl Annotated {
             "pseudo_semantic": self.pseudo_semantic,
         });
         LEFT_OUT.iter().zip(self.left_out).for_each(|((key, _), n)| out[key] = json!(n));
+        if !self.alike.is_empty() {
+            out["same_color"] = json!(self.alike);
+        }
         out
     }
 }
@@ -166,6 +173,10 @@ pub fn notes(told: &Value) -> Vec<String> {
     if told["pseudo_semantic"] == true {
         out.push("the annotations hold pseudo-semantic classes, which clustering found, not a pathologist".into());
     }
+    for pair in told["same_color"].as_array().into_iter().flatten() {
+        let [first, second] = [0_usize, 1].map(|i| pair[i].as_str().unwrap_or_default());
+        out.push(format!("the classes `{first}` and `{second}` have the same colour in the file: `{second}` is shown in another"));
+    }
     let without: Vec<String> = without_cells(told).into_iter().map(|class| class.name).collect();
     if !without.is_empty() {
         out.push(format!("classes of the annotations that no cell has: {}", without.join(", ")));
@@ -191,14 +202,20 @@ fn classes(read: &Shapes) -> Result<Found<'_>> {
     Ok(out)
 }
 
-/// Name and colour of each label, that of other tissue last. Colours of ours differ from all others.
-fn legend(found: &Found<'_>) -> Vec<(String, [u8; 3])> {
+/// Name and colour of each label, that of other tissue last, and which two classes had one colour. Colours of ours differ from all others; a
+/// colour of the file belongs to the first label that has it.
+fn legend(found: &Found<'_>) -> (Vec<(String, [u8; 3])>, Vec<[String; 2]>) {
     let mut used: HashSet<[u8; 3]> = found.values().filter_map(|(_, color)| *color).chain([OTHER_COLOR]).collect();
     let ours = palette(2 * found.len() + 1); // more than one for each class and its stand-in
-    let mut out = Vec::with_capacity(found.len() + 1);
+    let mut out: Vec<(String, [u8; 3])> = Vec::with_capacity(found.len() + 1);
+    let (mut alike, mut owner) = (Vec::new(), HashMap::new());
     for (i, (name, own)) in found.values().enumerate() {
+        let first = own.map_or(i, |color| *owner.entry(color).or_insert(i));
+        if first != i {
+            alike.push([out[first].0.clone(), (*name).to_owned()]);
+        }
         let free = || ours[i..=i].iter().chain(&ours[found.len()..]).copied().find(|c| !used.contains(c));
-        let color = own.or_else(free).unwrap_or(ours[i]);
+        let color = own.filter(|_| first == i).or_else(free).unwrap_or(ours[i]);
         used.insert(color);
         out.push(((*name).to_owned(), color));
     }
@@ -206,7 +223,7 @@ fn legend(found: &Found<'_>) -> Vec<(String, [u8; 3])> {
     let mut names = [OTHER.to_owned(), format!("{OTHER} (not annotated)")].into_iter().chain(more);
     let other = names.find(|name| !found.contains_key(&name.to_lowercase())).unwrap_or_default();
     out.push((other, OTHER_COLOR));
-    out
+    (out, alike)
 }
 
 #[cfg(test)]
@@ -332,6 +349,18 @@ mod tests {
         assert_eq!(names, ["a", "b", "c", "d", "other tissue", "Other tissue (not annotated)"]);
         assert_eq!(a.colors().iter().collect::<HashSet<_>>().len(), 6, "{:?}", a.colors());
         assert_eq!((a.colors()[1], a.colors()[3]), (first, palette(4)[3]), "a free place of the palette is kept");
+    }
+
+    #[test]
+    fn of_classes_with_one_colour_the_first_keeps_it() {
+        let green = |name: &str| square([0, 0, 9], &format!(r#"{{"name":"{name}","color":[100,254,46]}}"#));
+        let a = drawn(&[green("c"), green("b"), green("a"), square([0, 0, 9], "\"d\"")]);
+        assert_eq!(a.colors(), [[100, 254, 46], palette(4)[1], palette(4)[2], palette(4)[3], OTHER_COLOR]);
+        let said = notes(&a.told()).join("\n");
+        for words in ["`a` and `b` have the same colour in the file: `b` is", "`a` and `c` have the same colour in the file: `c` is"] {
+            assert!(said.contains(words), "{words}: {said}");
+        }
+        assert!(drawn(&[green("a")]).told()["same_color"].is_null());
     }
 
     #[test]
