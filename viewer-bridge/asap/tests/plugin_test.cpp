@@ -6,6 +6,8 @@
 // HISTOLOOM_LIBRARY and HISTOLOOM_MODELS say where those are. The map is written beside SLIDE. DIR gets pictures of the window, asap.json for
 // check_pictures.py, and what was generated. Exit code 0: all as it should be.
 
+#include "patience.h"
+
 #include <interfaces.h>
 #include <multiresolutionimageinterface/MultiResolutionImage.h>
 
@@ -34,7 +36,6 @@
 #include <QPushButton>
 #include <QSlider>
 #include <QSpinBox>
-#include <QThread>
 #include <QTreeWidget>
 #include <QUrl>
 
@@ -43,9 +44,10 @@
 #include <memory>
 #include <stdexcept>
 
+using namespace histoloom;
+
 namespace {
 
-constexpr int PATIENCE_MS = 600'000;
 constexpr int DRAWN_MS = 1000;
 constexpr double SCENE_SCALE = 0.25;
 
@@ -128,20 +130,6 @@ public:
 public slots:
     void open(const QUrl &url) { page = url.toLocalFile(); }
 };
-
-void check(bool holds, const char *what) {
-    if (!holds) throw std::runtime_error(what);
-}
-
-void wait(const char *what, const std::function<bool()> &there) {
-    QElapsedTimer time;
-    time.start();
-    while (!there()) {
-        check(!time.hasExpired(PATIENCE_MS), what);
-        QApplication::processEvents();
-        QThread::msleep(5);
-    }
-}
 
 template <class W> W *shown() {
     for (auto *widget : QApplication::topLevelWidgets())
@@ -285,7 +273,7 @@ void closed_at_work(FakeAsap &asap, QMenu *menu, const QDockWidget *dock, const 
 void run(const QString &file, const char *slide, const QDir &folder) {
     QPluginLoader loader(QFileInfo(file).absoluteFilePath());
     auto *found = qobject_cast<WorkstationExtensionPluginInterface *>(loader.instance());
-    if (found == nullptr) throw std::runtime_error(loader.errorString().toStdString());
+    check(found != nullptr, loader.errorString().toStdString());
     FakeAsap asap;
     const std::unique_ptr<WorkstationExtensionPluginInterface> plugin(found);
     FakeViewer viewer(slide);

@@ -9,6 +9,7 @@
 #include "openslide_source.h"
 #include "panel.h"
 #include "params_dialog.h"
+#include "patience.h"
 #include "region_tool.h"
 #include "tiled_item.h"
 
@@ -20,7 +21,6 @@
 #include <QJsonDocument>
 #include <QLabel>
 #include <QMouseEvent>
-#include <QThread>
 
 #include <cstdio>
 #include <stdexcept>
@@ -29,22 +29,6 @@
 using namespace histoloom;
 
 namespace {
-
-constexpr int PATIENCE_MS = 20'000;
-
-void check(bool holds, const std::string &what) {
-    if (!holds) throw std::runtime_error(what);
-}
-
-void wait(const char *what, const std::function<bool()> &there) {
-    QElapsedTimer time;
-    time.start();
-    while (!there()) {
-        check(!time.hasExpired(PATIENCE_MS), what);
-        QApplication::processEvents();
-        QThread::msleep(5);
-    }
-}
 
 // The library and its version, devices and why not, models, atlas, calibration, ops, and what is missing with its remedy.
 void the_doctor_tells_all() {

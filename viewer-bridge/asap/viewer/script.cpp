@@ -1,5 +1,6 @@
 #include "script.h"
 
+#include "../tests/patience.h"
 #include "params_dialog.h"
 #include "window.h"
 
@@ -21,17 +22,14 @@
 #include <QPushButton>
 #include <QSlider>
 #include <QSpinBox>
-#include <QThread>
 #include <QWheelEvent>
 
 #include <functional>
-#include <stdexcept>
 
 namespace histoloom {
 
 namespace {
 
-constexpr int PATIENCE_MS = 600'000;
 // What the user says of a slide that does not tell its resolution.
 constexpr double UNKNOWN_MPP = 0.5;
 
@@ -85,16 +83,11 @@ private:
 };
 
 void Script::wait(const char *what, const std::function<bool()> &there) {
-    QElapsedTimer time;
-    time.start();
-    while (!there()) {
-        if (time.hasExpired(PATIENCE_MS)) throw std::runtime_error(std::string("waited in vain for ") + what);
-        QApplication::processEvents();
-        QThread::msleep(5);
-        for (auto *message : window_.findChildren<QMessageBox *>())
-            if (message->isVisible() && message->icon() == QMessageBox::Warning && std::string(what) != "a message")
-                throw std::runtime_error((message->text() + ": " + message->informativeText()).toStdString());
-    }
+    histoloom::wait(what, there, [&] {
+        for (const auto *message : window_.findChildren<QMessageBox *>())
+            check(!message->isVisible() || message->icon() != QMessageBox::Warning || std::string(what) == "a message",
+                  (message->text() + ": " + message->informativeText()).toStdString());
+    });
 }
 
 template <class W> W *Script::box(const char *what) {
@@ -230,7 +223,7 @@ void Script::see_report(const char *button) {
     window_.controller().panel()->findChild<QPushButton *>(button)->click();
     const QString copy = folder_.filePath(QString(button) + ".html");
     QFile::remove(copy);
-    if (browser_.pages.size() != 1 || !QFile::copy(browser_.pages.first(), copy)) throw std::runtime_error(std::string(button) + " opens no page");
+    check(browser_.pages.size() == 1 && QFile::copy(browser_.pages.first(), copy), std::string(button) + " opens no page");
     reports_ += browser_.pages.first();
 }
 
@@ -287,7 +280,7 @@ void Script::in_drawn_region() {
     send(QEvent::MouseButtonPress, corners[0], Qt::LeftButton);
     for (const QPointF &corner : corners) send(QEvent::MouseMove, corner, Qt::LeftButton);
     send(QEvent::MouseButtonRelease, corners[2], Qt::NoButton);
-    if (window_.view()->seen() != before) throw std::runtime_error("drawing a region moves the slide");
+    check(window_.view()->seen() == before, "drawing a region moves the slide");
     start("cluster", {{"k", 3}, {"where", DRAWN}});
     wait("the drawn part", [&] { return !session.busy(); });
     part_shown("drawn");
@@ -302,7 +295,7 @@ void Script::in_drawn_region() {
 void Script::play(const QString &slide) {
     Session &session = window_.controller().session();
     see_message("cluster", [this] { click("cluster"); });
-    if (!window_.open_slide(slide)) throw std::runtime_error("the slide was not opened");
+    check(window_.open_slide(slide), "the slide was not opened");
     settle();
     see_message("synthesise", [this] { click("synthesise"); });
     see_message("save_map", [this] { click("save_map"); });
@@ -329,7 +322,7 @@ void Script::play(const QString &slide) {
     out_["times"] = times_;
     out_["overlay_cost"] = costs_;
     QFile file(folder_.filePath("script.json"));
-    if (!file.open(QFile::WriteOnly)) throw std::runtime_error("script.json cannot be written");
+    check(file.open(QFile::WriteOnly), "script.json cannot be written");
     file.write(QJsonDocument(out_).toJson());
 }
 
