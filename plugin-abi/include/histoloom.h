@@ -320,7 +320,10 @@ int32_t hl_build_info_json(char *dst, uint64_t cap, uint64_t *needed);
 
 // JSON schema (draft 2020-12) of the parameters of a job kind (hl_build_info_json lists them), for dialogs, which show each title. [any thread]
 // Errors: HL_E_ARGUMENT, HL_E_UTF8, HL_E_UNSUPPORTED (kind), HL_E_BUFFER.
-int32_t hl_params_schema_json(const char *kind, char *dst, uint64_t cap, uint64_t *needed);
+int32_t hl_params_schema_json(const char *kind,
+                              char *dst,
+                              uint64_t cap,
+                              uint64_t *needed);
 
 // The devices there are, and why one is refused, as JSON. Takes up to seconds the first time. [any thread]
 // Errors: HL_E_ARGUMENT, HL_E_BUFFER.
