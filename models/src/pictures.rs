@@ -2,15 +2,16 @@
 
 use histoloom_core::{Error, Planes, Result};
 use image::RgbImage;
+use rayon::prelude::*;
 
 /// `[3, h, w]`, each byte through `f`.
 pub fn planes(rgb: &RgbImage, f: impl Fn(u8) -> f32) -> Planes {
     let table: Vec<f32> = (0..=255).map(f).collect();
     let mut out = Planes::zeros(3, rgb.height() as usize, rgb.width() as usize);
-    for k in 0..3 {
-        let values = rgb.as_raw().iter().skip(k).step_by(3);
-        out.plane_mut(k).iter_mut().zip(values).for_each(|(to, v)| *to = table[usize::from(*v)]);
-    }
+    let area = out.area().max(1);
+    out.data.par_chunks_mut(area).enumerate().for_each(|(k, plane)| {
+        plane.iter_mut().zip(rgb.as_raw().as_chunks::<3>().0).for_each(|(to, v)| *to = table[usize::from(v[k])]);
+    });
     out
 }
 

@@ -5,7 +5,7 @@
 
 use rayon::prelude::*;
 
-use super::tile::{Finish, Packed, Tiles, padded};
+use super::tile::{Finish, LINE, Packed, Tiles, padded};
 use super::{Map, math, simd};
 
 /// Queries of one task: a multiple of the tallest register tile.
@@ -55,7 +55,7 @@ pub(super) fn run(qkv: &Map, heads: usize) -> Map {
 
 /// Rows of `x` that begin at `rows` times the weights, to rows of `out` that begin at `places`.
 fn product(x: &[f32], rows: &[usize], weights: &Packed, out: &mut [f32], places: &[usize]) {
-    Tiles { x, rows, taps: &[0], weights, out, places, finish: Finish::Plain }.run();
+    Tiles { x, rows, taps: &[0], weights, out, places, lines: LINE, finish: Finish::Plain }.run();
 }
 
 /// exp(x - max) over their sum.

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::store::Buffer;
-use super::{CpuOps, Map, math, simd};
+use super::{CpuOps, Map, chunk_of, math, simd};
 use crate::ops::{Before, NormSpec};
 
 /// Group normalisation, or the weights of a layer normalisation.
@@ -54,20 +54,27 @@ fn grouped(sums: &[f64], size: usize, count: f64) -> Vec<f32> {
     sums.chunks_exact(size).map(|g| (g.iter().sum::<f64>() / count) as f32).collect()
 }
 
-/// For every channel, the sum over pixels of f(value, centre): in f32 over runs of 64 pixels, then in f64.
-fn channel_sums(item: &[f32], centres: &[f32], f: impl Fn(f32, f32) -> f32) -> Vec<f64> {
+/// Pixels whose values are summed in single precision.
+const RUN: usize = 64;
+
+/// For every channel, the sum over pixels of f(value, centre): in f32 over runs of pixels, by as many threads as there are, then in f64.
+fn channel_sums(item: &[f32], centres: &[f32], f: impl Fn(f32, f32) -> f32 + Sync) -> Vec<f64> {
     let c = centres.len();
-    let mut total = vec![0.0f64; c];
-    let mut run = vec![0.0f32; c];
-    simd::dispatch(|| {
-        for pixels in item.chunks(64 * c) {
-            run.fill(0.0);
-            for pixel in pixels.chunks_exact(c) {
-                run.iter_mut().zip(pixel).zip(centres).for_each(|((r, v), m)| *r += f(*v, *m));
+    let mut sums = vec![0.0f32; item.len().div_ceil(RUN * c) * c];
+    let chunk = chunk_of(sums.len() / c, 4, rayon::current_num_threads());
+    sums.par_chunks_mut(chunk * c).zip(item.par_chunks(chunk * RUN * c)).for_each(|(sums, item)| {
+        simd::dispatch(|| {
+            for (run, pixels) in sums.chunks_exact_mut(c).zip(item.chunks(RUN * c)) {
+                for pixel in pixels.chunks_exact(c) {
+                    run.iter_mut().zip(pixel).zip(centres).for_each(|((r, v), m)| *r += f(*v, *m));
+                }
             }
-            total.iter_mut().zip(&run).for_each(|(t, r)| *t += f64::from(*r));
-        }
+        });
     });
+    let mut total = vec![0.0f64; c];
+    for run in sums.chunks_exact(c) {
+        total.iter_mut().zip(run).for_each(|(t, r)| *t += f64::from(*r));
+    }
     total
 }
 

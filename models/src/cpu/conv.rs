@@ -4,7 +4,7 @@
 use rayon::prelude::*;
 
 use super::before::{self, Source};
-use super::tile::{Finish, Packed, Tiles};
+use super::tile::{Finish, LINE, Packed, Tiles};
 use super::winograd::Winograd;
 use super::{CpuOps, Map, chunk_of};
 use crate::ops::{After, Before, ConvSpec};
@@ -75,7 +75,7 @@ impl Conv {
             let rows: Vec<usize> = (first..first + count).map(|p| self.start(p, h, w, &source)).collect();
             let places: Vec<usize> = (0..count).map(|p| p * c).collect();
             let finish = Finish::of(after, first * c, count * c);
-            Tiles { x: source.data(), rows: &rows, taps: &taps, weights, out, places: &places, finish }.run();
+            Tiles { x: source.data(), rows: &rows, taps: &taps, weights, out, places: &places, lines: LINE, finish }.run();
         });
         x.with(h, w, self.c_out, out)
     }

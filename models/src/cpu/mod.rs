@@ -108,13 +108,15 @@ impl Ops for CpuOps {
 
     fn upload(&self, items: &[Planes]) -> Map {
         let (used, height, width) = items.first().map_or((0, 0, 0), |p| (p.channels, p.height, p.width));
-        let (c, area) = (padded(used), height * width);
-        let mut data = self.store.zeros(items.len() * area * c);
-        for (item, planes) in data.chunks_exact_mut((area * c).max(1)).zip(items) {
-            for (k, plane) in planes.data.chunks_exact(area).enumerate() {
-                item.iter_mut().skip(k).step_by(c).zip(plane).for_each(|(to, v)| *to = *v);
+        let c = padded(used);
+        let mut data = self.store.stale(items.len() * height * width * c);
+        data.par_chunks_mut((width * c).max(1)).enumerate().for_each(|(row, to)| {
+            let (planes, y) = (&items[row / height], row % height);
+            to.fill(0.0);
+            for (k, plane) in planes.data.chunks_exact(height * width).enumerate() {
+                to.iter_mut().skip(k).step_by(c).zip(&plane[y * width..]).for_each(|(to, v)| *to = *v);
             }
-        }
+        });
         Map { items: items.len(), height, width, channels: c, used, data: Arc::new(data), store: self.store.clone() }
     }
 

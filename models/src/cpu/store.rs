@@ -24,13 +24,6 @@ pub struct Buffer {
 }
 
 impl Store {
-    /// `length` zeros.
-    pub fn zeros(self: &Arc<Self>, length: usize) -> Buffer {
-        let mut buffer = self.stale(length);
-        buffer.fill(0.0);
-        buffer
-    }
-
     /// `length` values left from earlier use, for a caller that writes every one of them.
     pub fn stale(self: &Arc<Self>, length: usize) -> Buffer {
         let mut free = self.0.lock();

@@ -22,6 +22,8 @@ const TALL: usize = 12;
 const WIDEST: usize = 32;
 /// Pixels of the register tiles that do what the tall ones leave.
 const SHORT: usize = 4;
+/// Channels of a block where they lie in blocks, pixel after pixel in each: a line of the first-level cache.
+pub const LINE: usize = 16;
 /// Pixels that go through one block of a panel, and most values of each that do: so many weights and values stay in the first-level
 /// cache (16 and 8 KiB of AVX2's) until the next block is taken.
 const GROUP: usize = 96;
@@ -142,10 +144,12 @@ pub struct Tiles<'a> {
     pub taps: &'a [usize],
     /// The weights.
     pub weights: &'a Packed,
-    /// Where output pixels go: pixel i to `out[places[i]..][..c_out]`.
+    /// Where output pixels go: channel c of pixel i to `out[places[i] + c / LINE * lines + c % LINE]`.
     pub out: &'a mut [f32],
     /// See `out`.
     pub places: &'a [usize],
+    /// See `out`; [`LINE`] where all channels of a pixel lie side by side.
+    pub lines: usize,
     /// Applied to the sums.
     pub finish: Finish<'a>,
 }
@@ -241,7 +245,8 @@ impl Tiles<'_> {
             if of.whole && of.bias.is_some() && matches!(self.finish, Finish::Plain | Finish::Relu6 | Finish::Add(_)) {
                 let mut places = [0; M];
                 places.copy_from_slice(&self.places[first..first + M]);
-                tile.out = Some(Out { out: self.out, places, channel: of.channel, finish: self.finish });
+                let at = std::array::from_fn(|r| self.offset(of.channel + r * S::F32_LANES));
+                tile.out = Some(Out { out: self.out, places, at, finish: self.finish });
                 apart(simd, tile);
                 return M;
             }
@@ -253,14 +258,22 @@ impl Tiles<'_> {
             sums[..count * wide].copy_from_slice(&room[..count * wide]);
         }
         if of.bias.is_some() {
-            let channel = of.channel;
-            let valid = wide.min(self.weights.c_out - channel);
-            for (sums, place) in sums.chunks_exact(wide).zip(&self.places[first..first + count]) {
-                let place = place + channel;
-                self.finish.write(&mut self.out[place..place + valid], &sums[..valid], place, channel);
+            let valid = wide.min(self.weights.c_out - of.channel);
+            for (sums, pixel) in sums.chunks_exact(wide).zip(&self.places[first..first + count]) {
+                for (line, sums) in sums[..valid].chunks(LINE).enumerate() {
+                    let channel = of.channel + line * LINE;
+                    let place = pixel + self.offset(channel);
+                    self.finish.write(&mut self.out[place..place + sums.len()], sums, place, channel);
+                }
             }
         }
         count
+    }
+
+    /// Distance of a channel from its pixel's first.
+    #[inline(always)]
+    fn offset(&self, channel: usize) -> usize {
+        channel / LINE * self.lines + channel % LINE
     }
 }
 
@@ -281,10 +294,11 @@ struct Of<'a> {
 }
 
 /// Where finished sums go.
-struct Out<'a, const M: usize> {
+struct Out<'a, const M: usize, const V: usize> {
     out: &'a mut [f32],
     places: [usize; M],
-    channel: usize,
+    /// Distance of each register from a pixel's place.
+    at: [usize; V],
     finish: Finish<'a>,
 }
 
@@ -295,7 +309,7 @@ struct Sums<'a, const M: usize, const V: usize> {
     of: Of<'a>,
     /// Pixel after pixel: the sums of the blocks before, and where these go unless `out` tells.
     sums: &'a mut [f32],
-    out: Option<Out<'a, M>>,
+    out: Option<Out<'a, M, V>>,
 }
 
 impl<const M: usize, const V: usize> WithSimd for Sums<'_, M, V> {
@@ -329,28 +343,33 @@ impl<const M: usize, const V: usize> WithSimd for Sums<'_, M, V> {
                 unrolled!(r < V, { acc[m][r] = simd.add_f32s(acc[m][r], bias[r]) });
             });
         }
-        let Some(Out { out, places, channel, finish }) = self.out else {
+        let Some(Out { out, places, at, finish }) = self.out else {
             unrolled!(m < M, {
                 unrolled!(r < V, { sums[m * V + r] = acc[m][r] });
             });
             return;
         };
-        unrolled!(m < M, {
-            let place = places[m] + channel;
-            let line = &mut S::as_mut_simd_f32s(&mut out[place..place + wide]).0[..V];
-            match finish {
-                Finish::Relu6 => {
-                    let (zero, six) = (simd.splat_f32s(0.0), simd.splat_f32s(6.0));
-                    unrolled!(r < V, { line[r] = simd.min_f32s(simd.max_f32s(acc[m][r], zero), six) });
-                }
-                Finish::Add(all) => {
-                    let added = &S::as_simd_f32s(&all[place..place + wide]).0[..V];
-                    unrolled!(r < V, { line[r] = simd.add_f32s(acc[m][r], added[r]) });
-                }
-                _ => {
-                    unrolled!(r < V, { line[r] = acc[m][r] });
-                }
+        let put = |out: &mut [f32], place: usize, v| S::as_mut_simd_f32s(&mut out[place..place + S::F32_LANES]).0[0] = v;
+        match finish {
+            Finish::Relu6 => {
+                let (zero, six) = (simd.splat_f32s(0.0), simd.splat_f32s(6.0));
+                unrolled!(m < M, {
+                    unrolled!(r < V, { put(out, places[m] + at[r], simd.min_f32s(simd.max_f32s(acc[m][r], zero), six)) });
+                });
             }
-        });
+            Finish::Add(all) => {
+                unrolled!(m < M, {
+                    unrolled!(r < V, {
+                        let place = places[m] + at[r];
+                        put(out, place, simd.add_f32s(acc[m][r], S::as_simd_f32s(&all[place..place + S::F32_LANES]).0[0]));
+                    });
+                });
+            }
+            _ => {
+                unrolled!(m < M, {
+                    unrolled!(r < V, { put(out, places[m] + at[r], acc[m][r]) });
+                });
+            }
+        }
     }
 }

@@ -14,7 +14,7 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::before::{self, Source};
-use super::tile::{Finish, Packed, Tiles, padded};
+use super::tile::{Finish, LINE, Packed, Tiles, padded};
 use super::{CpuOps, Map, simd};
 use crate::ops::{After, Before, ConvSpec};
 
@@ -215,7 +215,7 @@ impl Winograd {
             let (starts, places): (Vec<_>, Vec<_>) = (0..tiles.count).map(|t| (t * from, t * to)).unzip();
             let (spread, each) = (spread.chunks(tiles.count * from + APART), sums.chunks_mut(tiles.count * to + APART));
             for ((weights, x), out) in self.positions.iter().zip(spread).zip(each) {
-                Tiles { x, rows: &starts, taps: &[0], weights, out, places: &places, finish: Finish::Plain }.run();
+                Tiles { x, rows: &starts, taps: &[0], weights, out, places: &places, lines: LINE, finish: Finish::Plain }.run();
             }
             simd::dispatch(Gather::<F> { form: PhantomData, tiles, sums: &sums, bias: &self.bias, rows, width: x.width });
         }
