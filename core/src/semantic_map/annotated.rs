@@ -202,12 +202,15 @@ fn classes(read: &Shapes) -> Result<Found<'_>> {
     Ok(out)
 }
 
+/// Name and colour of a class.
+type Named = (String, [u8; 3]);
+
 /// Name and colour of each label, that of other tissue last, and which two classes had one colour. Colours of ours differ from all others; a
 /// colour of the file belongs to the first label that has it.
-fn legend(found: &Found<'_>) -> (Vec<(String, [u8; 3])>, Vec<[String; 2]>) {
+fn legend(found: &Found<'_>) -> (Vec<Named>, Vec<[String; 2]>) {
     let mut used: HashSet<[u8; 3]> = found.values().filter_map(|(_, color)| *color).chain([OTHER_COLOR]).collect();
     let ours = palette(2 * found.len() + 1); // more than one for each class and its stand-in
-    let mut out: Vec<(String, [u8; 3])> = Vec::with_capacity(found.len() + 1);
+    let mut out: Vec<Named> = Vec::with_capacity(found.len() + 1);
     let (mut alike, mut owner) = (Vec::new(), HashMap::new());
     for (i, (name, own)) in found.values().enumerate() {
         let first = own.map_or(i, |color| *owner.entry(color).or_insert(i));
