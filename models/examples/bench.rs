@@ -115,6 +115,7 @@ fn main() -> Result<()> {
     let (encoder, codec, denoiser, refiner) = (engine.encoder()?, engine.codec()?, engine.denoiser()?, engine.refiner()?);
     println!("{} ({}), medians of {rounds}", engine.device().name, engine.device().kind);
     let windows: Vec<RgbImage> = (0..8).map(|i| picture(320, i)).collect();
+    let whole: Vec<RgbImage> = (0..2).map(|i| picture(576, i)).collect(); // what a cluster job embeds, its margins included
     let (x, c) = (vec![latents(1, denoiser.channels())?; 2], vec![latents(2, denoiser.condition_channels())?; 2]);
     let tile = [picture(256, 0)];
     let small = vit_small(&engine)?;
@@ -124,6 +125,7 @@ fn main() -> Result<()> {
     let parts: Vec<Part<'_>> = vec![
         ("encoder, one 320 px window", Box::new(|| encoder.embed(&windows[..1]).map(drop))),
         ("encoder, eight 320 px windows", Box::new(|| encoder.embed(&windows).map(drop))),
+        ("encoder, two 576 px windows", Box::new(|| encoder.embed(&whole).map(drop))),
         (
             "denoising step with guidance, 32 x 32 latents",
             Box::new(|| {

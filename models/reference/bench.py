@@ -49,6 +49,7 @@ def peers(threads, folder, only):
     parts = {
         "encoder, one 320 px window": (trunk, (rgb,)),
         "encoder, eight 320 px windows": (trunk, (rgb.repeat(8, 1, 1, 1),)),
+        "encoder, two 576 px windows": (trunk, (torch.rand(2, 3, 576, 576) * 255,)),
         "denoising step with guidance, 32 x 32 latents": (net, (z, c, t, 0 * t)),
         "encode, 256 px": (enc, (picture,)),
         "decode, 256 px": (dec, (z[:1],)),
@@ -298,8 +299,8 @@ def grown(path, slide, side):
 
 def encoder_s(a):
     """Seconds that the encoder takes for a window when it does nothing else."""
-    out = subprocess.run([a.runner, "--threads", str(a.threads), "--rounds", "15", "--only", "eight 320"], check=True, capture_output=True, text=True).stdout
-    return next(json.loads(line)["ms"] for line in out.splitlines() if "eight 320 px windows" in line) / 8e3
+    out = subprocess.run([a.runner, "--threads", str(a.threads), "--rounds", "15", "--only", "576"], check=True, capture_output=True, text=True).stdout
+    return next(json.loads(line)["ms"] for line in out.splitlines() if line.startswith("{")) / 2e3
 
 
 def windows_in(map_dir):
@@ -326,8 +327,7 @@ def growth(a, slide, sides=(5120, 10240, 20480)):
             alone = encoder_s(a)
             out = subprocess.run([sys.executable, "-c", LAUNCH, *argv, "--preview", f"{d}/preview.png"], check=True, capture_output=True, text=True)
             whole, kb, cpu, first = (float(v) for v in out.stdout.split()[-4:])
-            # windows of 36 x 36 cells, the margins included, against those of 20 x 20 that were timed
-            least = windows_in(f"{d}/map") * (36 / 20) ** 2 * (alone + encoder_s(a)) / 2
+            least = windows_in(f"{d}/map") * (alone + encoder_s(a)) / 2
         power = "-" if before is None else f"{math.log(cpu / before, 4):.2f}"
         row = {"first_map_s": first, "s": whole, "least_s": least, "processor_s": cpu, "rss_mib": kb / 1024}
         MADE.append({"work": f"cluster, {side} px a side", "by": "ours", "threads": a.threads, **row})
@@ -457,7 +457,7 @@ def compare(a, theirs, extra):
         print(name, {k: round(min(v), 1) for k, v in ms.items()}, file=sys.stderr)
         ms, ratios = ({k: statistics.median(v) for k, v in of.items()} for of in (ms, ratios))
         MADE.extend({"work": name, "by": k, "threads": a.threads, "ms": v} | ({"over_ours": ratios[k]} if k in ratios else {}) for k, v in ms.items())
-        rate = (8 if "eight" in name else 1) * 1e3 / ms["ours"]
+        rate = (8 if "eight" in name else 2 if "two" in name else 1) * 1e3 / ms["ours"]
         cells = "".join(f" {ms[k]:.1f} | {ratios[k]:.2f} |" if k in ms else " - | - |" for k in by)
         print(f"| {name} | {ms['ours']:.1f} | {rate:.1f} |{cells}", flush=True)
     ours.end()
