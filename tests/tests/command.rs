@@ -457,18 +457,20 @@ fn a_model_is_evaluated_against_the_real_tissue_of_a_slide() {
         .arg(at("map"))
         .arg(sample()));
     std::fs::write(at("quick.toml"), "steps = 2\n").expect("written");
-    let eval = |n: &str| {
+    let eval = |n: &str, out: &str| {
         let mut c = histoloom();
         c.args(["eval", "--device", "cpu", "--json", "-n", n, "--preset"]).arg(at("quick.toml"));
-        c.arg(sample()).arg("--from").arg(at("map")).arg("--other").arg(at("map")).arg("--out").arg(at("eval"));
+        c.arg(sample()).arg("--from").arg(at("map")).arg("--other").arg(at("map")).arg("--out").arg(at(out));
         c
     };
-    assert!(refused(&mut eval("8"), 2).contains("from 10"), "before any tile is made");
-    let found = json(&run(&mut eval("10")));
+    assert!(refused(&mut eval("8", "eval"), 2).contains("from 10"), "before any tile is made");
+    let found = json(&run(&mut eval("10", "eval")));
     let lines = found["report"]["lines"].as_array().expect("lines");
     assert_eq!((lines.len(), found["report"]["patches"].as_u64()), (6, Some(40)), "{found}");
     assert!(lines.iter().all(|l| l["frechet"].as_f64().is_some_and(f64::is_finite)), "{found}");
     assert!(at("eval/eval.png").is_file() && at("eval/eval.json").is_file());
+    let alone = json(&run(eval("10", "alone").arg("--no-ablations")));
+    assert_eq!(alone["report"]["lines"], serde_json::json!([lines[0]]), "the same tiles, none beside them");
 }
 
 #[test]

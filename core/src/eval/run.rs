@@ -130,7 +130,8 @@ pub fn run(
     let (even, odd) = halves(&real.features, places.len());
     let real_floor = distance(&even, &odd)?;
     let (mut lines, mut sets, mut times) = (Vec::new(), vec![("real", real.shown.clone())], Vec::new());
-    for v in Variant::ALL {
+    let made = if p.ablations { &Variant::ALL[..] } else { &[Variant::Elsewhere] };
+    for v in made.iter().copied() {
         let Some(shown) = v.map(map, other)? else { continue };
         job.stage(v.name(), u64::from(p.n) * steps as u64);
         let mut set = set();

@@ -20,6 +20,8 @@ pub struct Eval {
     pub seed: u64,
     /// Preset of the tiles.
     pub preset: String,
+    /// Whether sets are made with parts of the condition left out too, not only the one that is made as `synth` does.
+    pub ablations: bool,
     /// `auto`, `cpu`, `gpu` or `gpu:N`.
     pub device: String,
     /// Worker threads, 0 = one a core.
@@ -44,6 +46,13 @@ impl Params for Eval {
             field("n", "Tiles per set", Kind::Integer(10, 4096), || json!(32), "Tiles a set"),
             SEED,
             field("preset", "Preset of the tiles", Kind::Text, || json!("default"), "Preset of the tiles"),
+            field(
+                "ablations",
+                "Leave out parts of the condition too",
+                Kind::Flag,
+                || json!(true),
+                "Make sets with parts of the condition left out too, not only the one with map and crops as tiles are made",
+            ),
             DEVICE,
             THREADS,
             OUT_DIR,

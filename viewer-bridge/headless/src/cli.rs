@@ -543,6 +543,9 @@ pub struct Eval {
     /// Preset of the tiles [default: default]
     #[arg(long)]
     pub preset: Option<String>,
+    /// Only the set with map and crops, as tiles are made, without those that leave parts of the condition out
+    #[arg(long)]
+    pub no_ablations: bool,
     /// Where to run.
     #[command(flatten)]
     pub place: Where,

@@ -27,6 +27,7 @@ pub fn run(common: &Common, options: &Eval, report: &Arc<Report>) -> Result<u8> 
     given.put("n", options.n);
     given.put("seed", options.seed);
     given.put("preset", options.preset.clone());
+    given.put("ablations", options.no_ablations.then_some(false));
     given.put_place(&options.place);
     let name = options.slide.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let (device, threads) = (options.place.device.as_deref(), options.place.threads.unwrap_or(0));
