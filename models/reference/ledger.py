@@ -32,7 +32,7 @@ def preset(steps, interval, refine):
     return f'steps = {steps}\nsampler = "dpmpp2m"\nguidance = 3.0\ninterval = [{low}, {high}]\nrefine = {str(refine).lower()}\n'
 
 
-def passes(found, steps, interval, refine):
+def passes(steps, interval, refine):
     """Calls of the network a tile, of the refiner's too: two a step where guidance is on, and once where it is not."""
     if refine:
         return 2 * steps + 2
@@ -62,7 +62,7 @@ def main():
                 for i, slide in enumerate(a.slides)
             ]
             fd = [r["lines"][0]["frechet"] for r in found]
-            rows.append({"setting": name, "passes": passes(found, *setting), "ms": sum(r["ms_a_tile"] for r in found) / len(found), "fd": fd, "floor": [r["real_floor"] for r in found]})
+            rows.append({"setting": name, "passes": passes(*setting), "ms": sum(r["ms_a_tile"] for r in found) / len(found), "fd": fd, "floor": [r["real_floor"] for r in found]})
         best = min(sum(r["fd"]) for r in rows)
         for r in rows:
             r["of_best"] = sum(r["fd"]) / best
