@@ -1,5 +1,7 @@
 package qupath.lib.gui.prefs;
 
+import javafx.beans.property.BooleanProperty;
+import javafx.beans.property.SimpleBooleanProperty;
 import javafx.beans.property.SimpleStringProperty;
 import javafx.beans.property.StringProperty;
 
@@ -7,5 +9,9 @@ import javafx.beans.property.StringProperty;
 public class PathPrefs {
     public static StringProperty createPersistentPreference(final String name, final String defaultValue) {
         return new SimpleStringProperty(null, name, defaultValue);
+    }
+
+    public static BooleanProperty createPersistentPreference(final String name, final boolean defaultValue) {
+        return new SimpleBooleanProperty(null, name, defaultValue);
     }
 }

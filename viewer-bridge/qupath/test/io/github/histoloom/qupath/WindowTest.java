@@ -13,6 +13,7 @@ import java.net.URI;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CountDownLatch;
@@ -31,6 +32,7 @@ import javafx.scene.control.Label;
 import javafx.scene.control.ListView;
 import javafx.scene.control.Menu;
 import javafx.scene.control.MenuItem;
+import javafx.scene.control.ProgressBar;
 import javafx.scene.control.Slider;
 import javafx.scene.control.TextField;
 import javafx.scene.control.TitledPane;
@@ -241,9 +243,10 @@ public final class WindowTest {
         picture(dialog, "cluster_more");
         type(dialog, "k", "3");
         press(dialog, "OK");
-        final Stage progress = window("Cluster slide");
+        final Stage progress = window("Progress");
         picture(progress, "progress");
-        must(window("classes of CMU-1").isShowing() && !progress.isShowing(), "the legend opens, the progress closes");
+        must(window("classes of CMU-1").isShowing(), "the legend opens");
+        until("the progress closes", () -> progress.isShowing() ? null : true);
         must(step().contains("HistoloomScripts.run('cluster'"), "the workflow has it: " + step());
     }
 
@@ -252,8 +255,13 @@ public final class WindowTest {
         return ((DefaultScriptableWorkflowStep) steps.get(steps.size() - 1)).getScript();
     }
 
-    /** The overlay as the viewer draws it at a place with tissue. */
+    /** The overlay at a place with tissue. */
     private int pixel() {
+        return drawn().getRGB(100, 100);
+    }
+
+    /** The overlay as the viewer draws it around there. */
+    private BufferedImage drawn() {
         final List<PathOverlay> layers = viewer.getCustomOverlayLayers();
         must(layers.size() == 1, layers.size() + " overlays");
         final BufferedImage screen = new BufferedImage(200, 200, BufferedImage.TYPE_INT_ARGB);
@@ -263,7 +271,7 @@ public final class WindowTest {
         g.translate(-900, -1200);
         layers.get(0).paintOverlay(g, ImageRegion.createInstance(0, 0, image.getServer().getWidth(), image.getServer().getHeight(), 0, 0), 1, image, true);
         g.dispose();
-        return screen.getRGB(100, 100);
+        return screen;
     }
 
     private void legend() throws Exception {
@@ -312,10 +320,23 @@ public final class WindowTest {
         must(Files.readString(Path.of(page)).contains("<html"), "a page: " + page);
     }
 
-    /** A run that is cancelled leaves the map, its overlay and the workflow. */
+    /** A run that is cancelled leaves the map, its overlay and the workflow; in QuPath's dialog, and in the window that leaves the viewer usable. */
     private void cancelled() throws Exception {
+        cancelled("Progress");
+        fx(() -> {
+            Preferences.OWN_WINDOW.set(true);
+            return null;
+        });
+        cancelled("Cluster slide");
+        fx(() -> {
+            Preferences.OWN_WINDOW.set(false);
+            return null;
+        });
+    }
+
+    private void cancelled(String title) throws Exception {
         final var before = Preferences.session().map(ServerReader.of(image));
-        final int pixel = pixel();
+        final int[] drawn = drawn().getRGB(0, 0, 200, 200, null, 0, 200);
         final String step = step();
         fire("Cluster slide...");
         final Stage dialog = window("Cluster slide");
@@ -324,10 +345,16 @@ public final class WindowTest {
             return null;
         });
         press(dialog, "OK");
-        final Stage progress = window("Cluster slide");
+        final Stage progress = window(title);
+        until("the time left", () -> all(progress.getScene().getRoot(), Label.class).stream().anyMatch(l -> l.getText().matches(".*about .* left.*"))
+            && all(progress.getScene().getRoot(), ProgressBar.class).stream().allMatch(b -> b.getProgress() > 0 && b.getProgress() < 1) ? true : null);
+        until("the map so far", () -> Arrays.equals(drawn().getRGB(0, 0, 200, 200, null, 0, 200), drawn) ? null : true);
+        picture(progress, title.equals("Progress") ? "progress_time_left" : "progress_own");
         press(progress, "Cancel");
         said("Cancelled. Nothing was changed");
-        must(!progress.isShowing() && Preferences.session().map(ServerReader.of(image)) == before && pixel() == pixel && step().equals(step), "as it was");
+        until("the progress closes", () -> progress.isShowing() ? null : true);
+        must(Preferences.session().map(ServerReader.of(image)) == before && Arrays.equals(drawn().getRGB(0, 0, 200, 200, null, 0, 200), drawn)
+            && step().equals(step), "as it was");
     }
 
     /** A map made by a script is shown as well. */

@@ -15,6 +15,11 @@ public record Progress(String stage, double fraction, double itemsPerSecond, dou
 
     /** For instance "embed: 12 of 40, 3.1 a second, about 9 s left in this step"; how many steps follow, nobody knows. */
     public String line() {
+        return etaSeconds >= 0 ? brief() + " in this step" : brief();
+    }
+
+    /** The same where it is said elsewhere that the time is the step's. */
+    public String brief() {
         final StringBuilder out = new StringBuilder(stage);
         if (total > 0) {
             out.append(": ").append(done).append(" of ").append(total);
@@ -24,7 +29,7 @@ public record Progress(String stage, double fraction, double itemsPerSecond, dou
         }
         if (etaSeconds >= 0) {
             final long s = Math.round(etaSeconds);
-            out.append(", about ").append(s < 100 ? s + " s" : (s + 30) / 60 + " min").append(" left in this step");
+            out.append(", about ").append(s < 100 ? s + " s" : (s + 30) / 60 + " min").append(" left");
         }
         return out.toString();
     }

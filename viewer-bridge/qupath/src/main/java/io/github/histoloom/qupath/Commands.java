@@ -230,42 +230,43 @@ final class Commands {
     /** over shows what the run has so far, and the map it makes; null where it makes none. */
     private void run(String title, ImageData<BufferedImage> image, MapOverlay over, Work work, Consumer<Session.Outcome> then) throws Trouble {
         final ServerReader slide = image == null ? null : ServerReader.of(image);
-        final ProgressWindow progress = new ProgressWindow(window(), title);
+        final RunView view = Preferences.OWN_WINDOW.get() ? new ProgressWindow(window(), title) : new TaskView(qupath, title);
         final Session.Watcher watcher = new Session.Watcher() {
             @Override
             public void progress(Progress p) {
-                progress.show(p);
+                view.show(p);
             }
 
             @Override
             public void partial(BufferedImage picture) {
                 if (over != null) {
-                    Platform.runLater(() -> over.show(progress, picture));
+                    Platform.runLater(() -> over.show(view, picture));
                 }
             }
 
             @Override
             public boolean cancelled() {
-                return progress.cancelled();
+                return view.cancelled();
             }
         };
         background("run", () -> {
+            view.begin();
             final Session.Outcome outcome = work.run(Preferences.session(), slide, watcher);
             Platform.runLater(() -> {
-                ended(progress, over, outcome.map());
+                ended(view, over, outcome.map());
                 if (image != null) {
                     image.getHistoryWorkflow().addStep(new DefaultScriptableWorkflowStep("Histoloom: " + title, outcome.script()));
                 }
                 orSay(() -> then.accept(outcome));
             });
-        }, () -> ended(progress, over, null));
+        }, () -> ended(view, over, null));
     }
 
-    /** The window stands for its run. */
-    private static void ended(ProgressWindow progress, MapOverlay over, TissueMap made) {
-        progress.close();
+    /** The view stands for its run. */
+    private static void ended(RunView view, MapOverlay over, TissueMap made) {
+        view.close();
         if (over != null) {
-            over.ended(progress, made);
+            over.ended(view, made);
         }
     }
 

@@ -6,6 +6,7 @@ import javafx.beans.property.StringProperty;
 import javafx.geometry.Insets;
 import javafx.scene.Scene;
 import javafx.scene.control.Button;
+import javafx.scene.control.CheckBox;
 import javafx.scene.control.Label;
 import javafx.scene.control.TextField;
 import javafx.scene.layout.GridPane;
@@ -33,8 +34,10 @@ final class ModelsWindow {
             Preferences.DEVICE.set(device.getText());
             commands.reopen();
         }));
+        final CheckBox ownWindow = new CheckBox("Use the viewer while a run goes on (its progress is in a window of its own)");
+        ownWindow.selectedProperty().bindBidirectional(Preferences.OWN_WINDOW);
         final VBox box = new VBox(10, new Label("Empty directories: the library and models in the extension. Applying forgets the maps made so far."),
-            settings, apply);
+            settings, apply, ownWindow);
         FlagsWindow.add(box, "List models", () -> commands.tell("models", session -> {
             final String dir = session.modelsDir();
             return dir == null ? Report.doctor(session.doctor(), null) : Report.models(session.inspect(dir));

@@ -4,6 +4,7 @@ import io.github.histoloom.Session;
 import io.github.histoloom.Settings;
 import io.github.histoloom.Trouble;
 import java.nio.file.Path;
+import javafx.beans.property.BooleanProperty;
 import javafx.beans.property.StringProperty;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -14,6 +15,8 @@ final class Preferences {
     static final StringProperty LIBRARY = PathPrefs.createPersistentPreference("histoloom.libraryDir", "");
     static final StringProperty MODELS = PathPrefs.createPersistentPreference("histoloom.modelsDir", "");
     static final StringProperty DEVICE = PathPrefs.createPersistentPreference("histoloom.device", "auto");
+    /** QuPath's progress dialog keeps the viewer from being used. */
+    static final BooleanProperty OWN_WINDOW = PathPrefs.createPersistentPreference("histoloom.ownProgressWindow", false);
     private static final Logger LOG = LoggerFactory.getLogger(Preferences.class);
     private static Session session;
 

@@ -12,16 +12,14 @@ import javafx.scene.layout.VBox;
 import javafx.stage.Stage;
 import javafx.stage.Window;
 
-/**
- * Stage, items, rate and time left of a run, and a button that cancels it. QuPath's own TaskRunner counts whole tasks, knows no time left and
- * blocks the viewer, on which the partial map appears meanwhile; so this is a window of its own that does not.
- */
-final class ProgressWindow {
+/** The same as QuPath's progress dialog tells of a run, in a window that leaves the viewer usable meanwhile. */
+final class ProgressWindow implements RunView {
     private final Stage stage = new Stage();
     private final Label line = new Label("starting");
     private final ProgressBar bar = new ProgressBar(ProgressBar.INDETERMINATE_PROGRESS);
     private final AtomicBoolean cancelled = new AtomicBoolean();
 
+    /** On the thread of the windows. */
     ProgressWindow(Window owner, String title) {
         final Button cancel = new Button("Cancel");
         cancel.setOnAction(e -> cancel());
@@ -38,17 +36,21 @@ final class ProgressWindow {
         stage.show();
     }
 
+    @Override
+    public void begin() {}
+
     private void cancel() {
         cancelled.set(true);
         line.setText("cancelling...");
     }
 
-    boolean cancelled() {
+    @Override
+    public boolean cancelled() {
         return cancelled.get();
     }
 
-    /** From any thread. */
-    void show(Progress p) {
+    @Override
+    public void show(Progress p) {
         Platform.runLater(() -> {
             if (!cancelled.get()) {
                 line.setText(p.line());
@@ -57,7 +59,8 @@ final class ProgressWindow {
         });
     }
 
-    void close() {
-        stage.close();
+    @Override
+    public void close() {
+        Platform.runLater(stage::close);
     }
 }
