@@ -110,8 +110,8 @@ impl<O: Ops> Decoder<O> {
     }
 
     /// Latents `[b, 16, h, w]`, already limited by [`limited`], to `[b, 12, 4h, 4w]` in [-1, 1].
-    pub fn forward(&self, ops: &O, latents: &[Planes]) -> O::Map {
-        let x = ops.conv(&ops.upload(latents), Before::Plain, &self.input, After::Plain);
+    pub fn forward(&self, ops: &O, latents: &O::Map) -> O::Map {
+        let x = ops.conv(latents, Before::Plain, &self.input, After::Plain);
         let x = through(ops, &self.level8, x);
         let x = ops.pixel_shuffle2(&ops.conv(&x, Before::Relu, &self.up4, After::Plain)); // [b, b, 2h, 2w]
         let x = through(ops, &self.level4, x);
@@ -123,7 +123,7 @@ impl<O: Ops> Decoder<O> {
 
 /// 4 tanh(z / 4): latents far outside the training range do no harm.
 pub fn limited(z: &Planes) -> Planes {
-    Planes { data: z.data.iter().map(|v| (v / 4.0).tanh() * 4.0).collect(), ..*z }
+    Planes { data: z.data.iter().map(|v| (v / 4.0).tanh() * 4.0).collect(), ..*z } // as Ops::limited
 }
 
 /// A picture as the encoder wants it: `[12, h/2, w/2]` in [-1, 1], channels ordered as PyTorch's `pixel_unshuffle`.

@@ -145,6 +145,25 @@ impl Ops for BurnOps {
         a.clone() + b.clone()
     }
 
+    fn mixed(&self, terms: &[(f32, &Tensor<4>)]) -> Tensor<4> {
+        let first = terms[0].1.clone() * terms[0].0;
+        terms[1..].iter().fold(first, |sum, (k, x)| sum + (*x).clone() * *k)
+    }
+
+    fn twice(&self, x: &Tensor<4>) -> Tensor<4> {
+        Tensor::cat(vec![x.clone(), x.clone()], 0)
+    }
+
+    fn guided(&self, v: &Tensor<4>, scale: f32) -> Tensor<4> {
+        let n = v.dims()[0] / 2;
+        let (c, u) = (v.clone().narrow(0, 0, n), v.clone().narrow(0, n, n));
+        u.clone() + (c - u) * scale
+    }
+
+    fn limited(&self, x: &Tensor<4>) -> Tensor<4> {
+        (x.clone() / 4.0).tanh() * 4.0
+    }
+
     fn concat(&self, a: &Tensor<4>, b: &Tensor<4>) -> Tensor<4> {
         Tensor::cat(vec![a.clone(), b.clone()], 1)
     }

@@ -7,7 +7,6 @@
 
 use histoloom_core::{Planes, Result};
 
-use crate::nets::stacked;
 use crate::ops::{After, Before, ConvSpec, Ops};
 use crate::weights::Weights;
 
@@ -202,12 +201,11 @@ impl<O: Ops> Denoiser<O> {
         }
     }
 
-    /// Noisy latents `[b, 16, h, w]`, conditions `[b, 56, h, w]` and what was [`Denoiser::asked`] of them; out comes `[b, 16, h, w]`.
-    pub fn forward(&self, ops: &O, x: &[Planes], condition: &[Planes], asked: &Asked<O>, t: f32, log2_mpp: f32) -> O::Map {
+    /// Noisy latents and conditions, `[b, 16 + 56, h, w]`, and what was [`Denoiser::asked`] of the latter; out comes `[b, 16, h, w]`.
+    pub fn forward(&self, ops: &O, joined: &O::Map, asked: &Asked<O>, t: f32, log2_mpp: f32) -> O::Map {
         let e = &self.modulation(ops, t, log2_mpp);
-        let joined: Vec<Planes> = x.iter().zip(condition).map(|(x, c)| stacked(x, c)).collect();
         let mut skips = Vec::new();
-        let mut x = ops.conv(&ops.upload(&joined), Before::Plain, &self.input, After::Plain);
+        let mut x = ops.conv(joined, Before::Plain, &self.input, After::Plain);
         let [down0, down1, down2] = &asked.down;
         for (r, asked) in self.down0.iter().zip(down0) {
             x = r.forward(ops, &x, e, asked);

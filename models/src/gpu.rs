@@ -163,7 +163,11 @@ fn open_adapter(a: &Adapter) -> Result<Opened, String> {
 }
 
 fn first_open(a: &Adapter) -> Result<Opened, String> {
-    let ours = WgslOps::open(&a.adapter, &a.info.name).and_then(|ops| self_test::compare(&ops).map(|()| ops));
+    let ours = |half| WgslOps::open(&a.adapter, &a.info.name, half).and_then(|ops| self_test::compare(&ops).map(|()| ops));
+    let ours = ours(true).or_else(|why| {
+        log::warn!("{}: weights in half precision are not used: {why}", a.info.name);
+        ours(false)
+    });
     let why = match ours {
         Ok(ops) => return Ok(Opened::Wgsl(ops)),
         Err(why) => why,
@@ -209,6 +213,7 @@ pub(crate) fn adapters_json() -> Vec<serde_json::Value> {
             "type": format!("{:?}", a.info.device_type),
             "api": format!("{:?}", a.info.backend),
             "driver": format!("{} {}", a.info.driver, a.info.driver_info).trim(),
+            "half_precision": a.adapter.features().contains(wgpu::Features::SHADER_F16),
             "chosen_by_auto": !software(&a.info),
             "why_not": if software(&a.info) { Some("a Vulkan driver that runs on the processor") } else { None },
         })

@@ -1,7 +1,10 @@
 //! The networks behind core's traits: weights loaded and checked, inputs checked, work run in batches on the engine's device.
 
+use std::any::Any;
 use std::path::Path;
+use std::time::Instant;
 
+use histoloom_core::diffuse::{Asked, Entry, Played, Tape};
 use histoloom_core::{Denoiser, Encoder, Error, LatentCodec, Planes, Result, limits};
 use image::RgbImage;
 use parking_lot::Mutex;
@@ -18,6 +21,8 @@ const TRUNK: &str = "efficientnet_lite0";
 const PROJECTION: &str = "encoder_projection";
 /// Noisy latents handed to the denoiser at once.
 const DENOISE_BATCH: usize = 16;
+/// Seconds for which a device may work without a look at whether the user has cancelled.
+const LONGEST_S: f64 = 1.0;
 /// Cells of conditions that the denoiser remembers what they say of, some 2.5 kB a cell: a batch of eight tiles of 256 px with guidance.
 const SAID_CELLS: usize = 16 << 10;
 
@@ -195,9 +200,13 @@ impl<O: Ops> LatentCodec for CodecNet<O> {
         self.runner.run(|| {
             self.ops.in_batches(latents, |ops, latents| {
                 let limited: Vec<Planes> = latents.iter().map(autoencoder::limited).collect();
-                ops.download(self.decoder.forward(ops, &limited))?.iter().map(autoencoder::unpacked).collect()
+                ops.download(self.decoder.forward(ops, &ops.upload(&limited)))?.iter().map(autoencoder::unpacked).collect()
             })
         })
+    }
+
+    fn own(&self) -> Option<&dyn Any> {
+        Some(self)
     }
 }
 
@@ -208,6 +217,8 @@ pub struct DenoiserNet<O: Ops> {
     net: denoiser::Denoiser<O>,
     /// What the newest conditions say, for the steps that follow.
     said: Mutex<Vec<Said<O>>>,
+    /// Seconds that a latent cell of an item took last.
+    pace: Mutex<Option<f64>>,
     sha256: String,
 }
 
@@ -221,7 +232,7 @@ impl<O: Ops> DenoiserNet<O> {
     /// From weights already read.
     pub fn new(ops: O, runner: Runner, w: &Weights) -> Result<Self> {
         let net = runner.run(|| denoiser::Denoiser::load(&ops, w))?;
-        Ok(Self { ops, runner, net, said: Mutex::default(), sha256: w.sha256().into() })
+        Ok(Self { ops, runner, net, said: Mutex::default(), pace: Mutex::default(), sha256: w.sha256().into() })
     }
 
     /// As it was said before, where these conditions were among the newest.
@@ -238,6 +249,69 @@ impl<O: Ops> DenoiserNet<O> {
             asked
         })
     }
+}
+
+/// A tape played on the device.
+impl<O: Ops> DenoiserNet<O> {
+    /// As if steps took no time.
+    #[cfg(test)]
+    pub(crate) fn hurried(&self) {
+        *self.pace.lock() = Some(0.0);
+    }
+
+    /// How long it will take, by what the last step took; None before there was one.
+    fn seconds(&self, tape: &Tape) -> Option<f64> {
+        self.pace.lock().map(|pace| pace * cells(tape))
+    }
+
+    /// All of it, with one reading back. Fails with what went wrong first on the device.
+    fn played(&self, tape: &Tape, refiner: Option<&Self>, codec: &CodecNet<O>) -> Result<Played> {
+        check_planes("denoiser", &tape.conditions, self.net.condition_channels, 4, autoencoder::FACTOR_PX as usize)?;
+        let (ops, began) = (&self.ops, Instant::now());
+        let conditions = |asked: Asked| match asked {
+            Asked::Given => &tape.conditions[..tape.items],
+            Asked::Nothing => &tape.conditions[tape.items..],
+            Asked::Both => &tape.conditions[..],
+        };
+        let mut made: Vec<O::Map> = Vec::with_capacity(tape.entries.len());
+        for entry in &tape.entries {
+            let next = match entry {
+                Entry::Noise(noise) => {
+                    check_planes("denoiser", noise, self.net.channels, 4, autoencoder::FACTOR_PX as usize)?;
+                    ops.upload(noise)
+                }
+                Entry::Mix(terms) => ops.mixed(&terms.iter().map(|(k, name)| (*k, &made[*name])).collect::<Vec<_>>()),
+                Entry::Velocity { x, t, refiner: by_refiner, asked } => {
+                    let net = refiner.filter(|_| *by_refiner).unwrap_or(self);
+                    let conditions = conditions(*asked);
+                    let x = if *asked == Asked::Both { ops.twice(&made[*x]) } else { made[*x].clone() };
+                    let joined = ops.concat(&x, &ops.upload(conditions));
+                    let v = net.net.forward(ops, &joined, &net.asked(conditions), *t, tape.log2_mpp);
+                    if *asked == Asked::Both { ops.guided(&v, tape.scale) } else { v }
+                }
+            };
+            made.push(next);
+        }
+        let end = &made[tape.end];
+        let mut maps = vec![end.clone(), codec.decoder.forward(ops, &ops.limited(end))];
+        maps.extend(tape.predictions.iter().map(|name| made[*name].clone()));
+        let done = ops.download_all(maps).inspect_err(|_| [Some(self), refiner].into_iter().flatten().for_each(|n| n.said.lock().clear()));
+        let mut done = done?.into_iter();
+        let (latents, pictures) = (done.next().unwrap_or_default(), done.next().unwrap_or_default());
+        *self.pace.lock() = Some(began.elapsed().as_secs_f64() / cells(tape));
+        Ok(Played { latents, pictures: pictures.iter().map(autoencoder::unpacked).collect::<Result<_>>()?, predictions: done.collect() })
+    }
+}
+
+/// Latent cells that go through a network, each as often as it does.
+fn cells(tape: &Tape) -> f64 {
+    let passes = |e: &Entry| match e {
+        Entry::Velocity { asked: Asked::Both, .. } => 2,
+        Entry::Velocity { .. } => 1,
+        _ => 0,
+    };
+    let once: usize = tape.conditions[..tape.items].iter().map(Planes::area).sum();
+    (once * tape.entries.iter().map(passes).sum::<usize>()).max(1) as f64
 }
 
 /// Latents and condition of one item, stacked.
@@ -269,12 +343,31 @@ impl<O: Ops> Denoiser for DenoiserNet<O> {
         self.runner.run(|| {
             let mut out = Vec::with_capacity(x.len());
             for (x, condition) in x.chunks(DENOISE_BATCH).zip(condition.chunks(DENOISE_BATCH)) {
+                let began = Instant::now();
                 let asked = self.asked(condition);
-                let done = self.ops.download(self.net.forward(&self.ops, x, condition, &asked, t, log2_mpp));
+                let joined: Vec<Planes> = x.iter().zip(condition).map(|(x, c)| stacked(x, c)).collect();
+                let done = self.ops.download(self.net.forward(&self.ops, &self.ops.upload(&joined), &asked, t, log2_mpp));
                 // what a device failed to make is not to be taken for an answer later
                 out.extend(done.inspect_err(|_| self.said.lock().clear())?);
+                *self.pace.lock() = Some(began.elapsed().as_secs_f64() / x.iter().map(Planes::area).sum::<usize>() as f64);
             }
             Ok(out)
         })
+    }
+
+    fn play(&self, tape: &Tape, refiner: Option<&dyn Denoiser>, codec: &dyn LatentCodec) -> Option<Result<Played>> {
+        if !self.ops.in_one_go() || tape.conditions.len() > DENOISE_BATCH || self.seconds(tape)? > LONGEST_S {
+            return None;
+        }
+        let codec = codec.own()?.downcast_ref()?;
+        let refiner = match refiner {
+            Some(r) => Some(r.own()?.downcast_ref()?),
+            None => None,
+        };
+        Some(self.runner.run(|| self.played(tape, refiner, codec)))
+    }
+
+    fn own(&self) -> Option<&dyn Any> {
+        Some(self)
     }
 }

@@ -107,6 +107,15 @@ pub trait Ops: Send + Sync + Sized + 'static {
     /// Back to the host, one block an item.
     fn download(&self, map: Self::Map) -> histoloom_core::Result<Vec<Planes>>;
 
+    /// Several maps back to the host at once.
+    fn download_all(&self, maps: Vec<Self::Map>) -> histoloom_core::Result<Vec<Vec<Planes>>> {
+        maps.into_iter().map(|m| self.download(m)).collect()
+    }
+    /// Whether coming back to the host costs so much that a whole way from noise to picture is better made without it.
+    fn in_one_go(&self) -> bool {
+        false
+    }
+
     /// Runs `f` over a long list of items in batches of the size that suits the device, bounding its memory.
     fn in_batches<I: Sync, T: Send>(
         &self,
@@ -120,6 +129,14 @@ pub trait Ops: Send + Sync + Sized + 'static {
     fn inverted(&self, x: &Self::Map, block: &Inverted<Self>) -> Self::Map;
     /// Sum of two maps; where b is of one item, it is added to every item of a.
     fn add(&self, a: &Self::Map, b: &Self::Map) -> Self::Map;
+    /// The sum of one to three maps of one shape times factors.
+    fn mixed(&self, terms: &[(f32, &Self::Map)]) -> Self::Map;
+    /// All items, then all items again.
+    fn twice(&self, x: &Self::Map) -> Self::Map;
+    /// u + scale (c - u), where c are the first half of the items and u the second.
+    fn guided(&self, v: &Self::Map, scale: f32) -> Self::Map;
+    /// 4 tanh(x / 4).
+    fn limited(&self, x: &Self::Map) -> Self::Map;
     /// Channels of a, then of b.
     fn concat(&self, a: &Self::Map, b: &Self::Map) -> Self::Map;
     /// Nearest neighbour, twice the size.

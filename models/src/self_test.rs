@@ -33,11 +33,15 @@ fn sample<O: Ops>(ops: &O) -> histoloom_core::Result<Vec<Planes>> {
     let h = ops.without(&ops.gated(&ops.concat(&wide, &wide)), 5, side, side); // [1, 3c, side, side]
     let (h, x) = (ops.concat(&h, &x), ops.concat(&x, &x));
     let h = ops.pixel_shuffle2(&ops.concat(&ops.upsample2(&h), &ops.upsample2(&x)));
-    let (side, c) = (128, 4); // a large tile a workgroup
+    let (side, c) = (128, 4); // a large tile a workgroup, and weights that half precision holds
+    let weight: Vec<f32> = weight.iter().map(|v| half::f16::from_f32(*v).to_f32()).collect();
     let few = ConvSpec { weight: &weight[..64 * c * 9], bias: &zeros[..64], c_in: c, c_out: 64, kernel: 3, stride: 1, pad: (1, 1) };
     let large = ops.upload(&[Planes::new(c, side, side, rng::noise(6, 0, 0, c * side * side))?]);
     let large = ops.conv(&large, Before::Relu, &ops.conv_layer(&few), After::Silu);
-    Ok([ops.download(h)?, ops.download(large)?].concat())
+    // a step of a sampler
+    let both = ops.twice(&film);
+    let step = ops.limited(&ops.mixed(&[(0.9, &ops.guided(&both, 3.0)), (-0.4, &film), (2.0, &film)]));
+    Ok(ops.download_all(vec![h, large, step])?.concat())
 }
 
 /// Compares the device with the CPU engine.

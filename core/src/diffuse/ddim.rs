@@ -12,7 +12,7 @@
 //! eta = 1 adds fresh noise at every step, the last one included; eta = 0 is deterministic. Fails when the network fails, returns
 //! another shape, or the job is cancelled (checked at every network call).
 
-use super::sample::Watch;
+use super::space::Watch;
 use super::{Denoised, Spread};
 use crate::condition::paper::Variant;
 use crate::{Error, Job, Planes, Result, limits, rng};
@@ -137,7 +137,7 @@ pub fn denoise(net: &dyn EpsDenoiser, reduced: &[Planes], tiles: &[(u64, u32)], 
         Ok(e)
     };
     let latents = run(&mut eps, start, steps, &mut |step, i| drawn(i, LANE + step as u32), &mut watch)?;
-    Ok(latents.into_iter().zip(spread.variance()).map(|(latents, spread)| Denoised { latents, spread }).collect())
+    Ok(latents.into_iter().zip(spread.variance()).map(|(latents, spread)| Denoised { latents, spread, picture: None }).collect())
 }
 
 #[cfg(test)]

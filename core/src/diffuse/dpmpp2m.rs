@@ -7,27 +7,20 @@
 //! As e^-h = s (1 - t) / (t (1 - s)), the factor of D is 1 - s / t, which is finite at both ends. At t = 1 and after it (h or
 //! h_before infinite) and in a step to t = 0 (h infinite) the formula degenerates to first order, D = z.
 
-use super::sample::{Velocity, Watch, predicted};
-use crate::{Planes, Result};
+use super::space::Space;
+use crate::Result;
 
-/// Integrates from `grid[0]` to its last time; `watch` sees the predicted clean latents of every step.
-pub fn run(v: &mut Velocity<'_>, mut x: Vec<Planes>, grid: &[f64], watch: &mut Watch<'_>) -> Result<Vec<Planes>> {
-    let mut before: Option<(f64, Vec<Planes>)> = None; // step in lambda, predicted z
+/// Integrates from `grid[0]` to its last time.
+pub fn run<S: Space>(space: &mut S, mut x: S::X, grid: &[f64]) -> Result<S::X> {
+    let mut before: Option<(f64, S::X)> = None; // step in lambda, predicted z
     for (i, w) in grid.windows(2).enumerate() {
         let (t, s) = (w[0], w[1]);
-        let a = v(&x, t)?;
-        let z = predicted(&x, &a, t);
-        watch(i, &z)?;
+        let v = space.velocity(&x, t)?;
+        let z = space.ahead(&x, -t, &v);
+        space.seen(i, &z)?;
         let h = log_snr(s) - log_snr(t);
         let extra = before.as_ref().map_or(0.0, |(h_before, _)| extrapolation(h, *h_before));
-        let (keep, take) = (s / t, 1.0 - s / t);
-        for (n, x) in x.iter_mut().enumerate() {
-            let old = before.as_ref().map_or(&z[n], |b| &b.1[n]);
-            for ((x, z), o) in x.data.iter_mut().zip(&z[n].data).zip(&old.data) {
-                let d = f64::from(*z) + extra * f64::from(*z - *o);
-                *x = (keep * f64::from(*x) + take * d) as f32;
-            }
-        }
+        x = space.multistep(&x, &z, before.as_ref().map_or(&z, |b| &b.1), [s / t, 1.0 - s / t, extra]);
         before = Some((h, z));
     }
     Ok(x)

@@ -5,6 +5,7 @@
 //! the guided prediction back towards that of the conditional one, against saturated colours.
 
 use super::Denoiser;
+use super::tape::Asked;
 use crate::{Error, Job, Planes, Result, condition};
 
 /// How strongly, how and when.
@@ -22,6 +23,20 @@ impl Guidance {
     /// At all times, without rescaling.
     pub fn of(scale: f32) -> Self {
         Self { scale, rescale: 0.0, interval: (0.0, 1.0) }
+    }
+
+    /// That of the refiner: none, and who asked for no crops gets none from it either.
+    pub(super) fn of_refiner(&self) -> Self {
+        Self::of(if self.scale == 0.0 { 0.0 } else { 1.0 })
+    }
+
+    /// What the network is told at t.
+    pub(super) fn asked(&self, t: f64) -> Asked {
+        match self.scale {
+            0.0 => Asked::Nothing,
+            _ if self.acts(t) => Asked::Both,
+            _ => Asked::Given,
+        }
     }
 
     /// Whether both passes are needed at t.

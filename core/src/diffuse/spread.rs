@@ -8,6 +8,7 @@ const TAIL: f64 = 0.3;
 /// Running mean and squared deviation of the predictions of one batch (Welford's recurrence).
 pub struct Spread {
     first: usize,
+    steps: usize,
     seen: usize,
     mean: Vec<Planes>,
     squares: Vec<Planes>,
@@ -18,14 +19,23 @@ impl Spread {
     pub fn new(steps: usize, x: &[Planes]) -> Self {
         let tail = ((steps as f64 * TAIL).ceil() as usize).max(2);
         let zeros = || x.iter().map(|p| Planes::zeros(p.channels, p.height, p.width)).collect();
-        Self { first: steps.saturating_sub(tail), seen: 0, mean: zeros(), squares: zeros() }
+        Self { first: steps.saturating_sub(tail), steps, seen: 0, mean: zeros(), squares: zeros() }
+    }
+
+    /// Whether it looks at the predictions of a step.
+    pub fn wants(&self, step: usize) -> bool {
+        (self.first..self.steps).contains(&step)
     }
 
     /// Takes the predictions of a step.
     pub fn see(&mut self, step: usize, z: &[Planes]) {
-        if step < self.first {
-            return;
+        if self.wants(step) {
+            self.take(z);
         }
+    }
+
+    /// Takes predictions that it [`wants`](Self::wants).
+    pub fn take(&mut self, z: &[Planes]) {
         self.seen += 1;
         let n = self.seen as f32;
         for ((z, mean), squares) in z.iter().zip(&mut self.mean).zip(&mut self.squares) {

@@ -53,9 +53,13 @@ impl Denoiser for Gaussian {
     }
 }
 
+fn alone(denoiser: &dyn Denoiser) -> Networks<'_> {
+    Networks { denoiser, refiner: None, codec: None }
+}
+
 fn made(net: &dyn Denoiser, conditions: &[Planes], noise: Vec<Planes>, set: &Settings, job: &Job) -> crate::Result<Vec<Denoised>> {
     let tiles: Vec<(u64, u32)> = (0..noise.len() as u32).map(|t| (11, t)).collect();
-    denoise(net, None, Batch { conditions, noise, tiles: &tiles, start: &[], anchors: &[] }, set, job, &mut |_, _| Ok(()))
+    denoise(alone(net), &Batch { conditions, noise, tiles: &tiles, start: &[], anchors: &[] }, set, job, &mut |_, _| Ok(()))
 }
 
 const N: usize = 2 * 8 * 8;
@@ -170,7 +174,7 @@ fn an_element_is_the_same_in_any_batch() {
         let c = [asked_for(1.0), asked_for(-2.0), asked_for(0.3)];
         let all = made(&Gaussian::new(0.5), &c, (0..3).map(noise).collect(), &set, &Job::new()).unwrap();
         let one = Batch { conditions: &c[1..2], noise: vec![noise(1)], tiles: &[(11, 1)], start: &[], anchors: &[] };
-        let alone = denoise(&Gaussian::new(0.5), None, one, &set, &Job::new(), &mut |_, _| Ok(())).unwrap();
+        let alone = denoise(alone(&Gaussian::new(0.5)), &one, &set, &Job::new(), &mut |_, _| Ok(())).unwrap();
         assert_eq!(alone[0], all[1]);
     }
 }
@@ -267,7 +271,7 @@ fn a_start_is_kept_where_the_mask_says_so_and_dissolved_as_far_as_the_strength_g
         let run = |strength: f64, mask: Option<Planes>| {
             let start = Start { latents: real.clone(), strength, mask };
             let batch = Batch { conditions: &[asked_for(0.5)], noise: vec![noise(2)], tiles: &[(11, 2)], start: &[start], anchors: &[] };
-            denoise(&Gaussian::new(0.1), None, batch, &settings(sampler, 12, 1.0), &Job::new(), &mut |_, _| Ok(()))
+            denoise(alone(&Gaussian::new(0.1)), &batch, &settings(sampler, 12, 1.0), &Job::new(), &mut |_, _| Ok(()))
                 .unwrap()
                 .remove(0)
                 .latents
@@ -285,7 +289,7 @@ fn a_start_is_kept_where_the_mask_says_so_and_dissolved_as_far_as_the_strength_g
     }
     let bad = Start { latents: real, strength: 0.0, mask: None };
     let batch = Batch { conditions: &[asked_for(0.5)], noise: vec![noise(2)], tiles: &[(11, 2)], start: &[bad], anchors: &[] };
-    let e = denoise(&Gaussian::new(0.1), None, batch, &settings(Sampler::Euler, 2, 1.0), &Job::new(), &mut |_, _| Ok(()));
+    let e = denoise(alone(&Gaussian::new(0.1)), &batch, &settings(Sampler::Euler, 2, 1.0), &Job::new(), &mut |_, _| Ok(()));
     assert!(e.unwrap_err().to_string().contains("strength"));
 }
 
@@ -333,7 +337,7 @@ fn a_refiner_takes_the_last_two_steps_without_guidance_and_keeps_what_is_to_be_k
             Ok(())
         };
         let set = settings(Sampler::Dpmpp2m, 4, guidance);
-        let made = denoise(&net, Some(&refiner), batch, &set, &job, &mut watch).unwrap().remove(0);
+        let made = denoise(Networks { refiner: Some(&refiner), ..alone(&net) }, &batch, &set, &job, &mut watch).unwrap().remove(0);
         assert_eq!(seen, (0..seen.len()).collect::<Vec<_>>());
         (made.latents, seen.len())
     };
@@ -351,4 +355,132 @@ fn a_refiner_takes_the_last_two_steps_without_guidance_and_keeps_what_is_to_be_k
     let (kept, steps) = run(1.0, &[Start { latents: real.clone(), strength: 0.4, mask: Some(mask) }], 2);
     assert_eq!((steps, net.asked(), refiner.asked()), (2, vec![], vec![(0.4, true), (0.2, true)]));
     assert!((0..N).filter(|i| i % 64 >= 32).all(|i| (kept.data[i] - real.data[i]).abs() < 1e-4));
+}
+
+/// A picture of one pixel a cell.
+struct Grey;
+
+impl LatentCodec for Grey {
+    fn sha256(&self) -> &str {
+        "grey"
+    }
+    fn channels(&self) -> usize {
+        2
+    }
+    fn factor_px(&self) -> u32 {
+        1
+    }
+    fn encode(&self, _: &[RgbImage]) -> Result<Vec<Planes>> {
+        Ok(Vec::new())
+    }
+    fn decode(&self, latents: &[Planes]) -> Result<Vec<RgbImage>> {
+        Ok(latents.iter().map(|z| RgbImage::new(z.width as u32, z.height as u32)).collect())
+    }
+}
+
+/// Plays tapes on the host, entry by entry.
+struct Player {
+    net: Gaussian,
+    refiner: Gaussian,
+    played: AtomicUsize,
+}
+
+impl Player {
+    fn new() -> Self {
+        Self { net: Gaussian::new(0.5), refiner: Gaussian::new(0.2), played: 0.into() }
+    }
+}
+
+impl Denoiser for Player {
+    fn sha256(&self) -> &str {
+        "player"
+    }
+    fn channels(&self) -> usize {
+        self.net.channels()
+    }
+    fn condition_channels(&self) -> usize {
+        self.net.condition_channels()
+    }
+    fn velocity(&self, x: &[Planes], condition: &[Planes], t: f32, log2_mpp: f32) -> Result<Vec<Planes>> {
+        self.net.velocity(x, condition, t, log2_mpp)
+    }
+    fn play(&self, tape: &Tape, refiner: Option<&dyn Denoiser>, codec: &dyn LatentCodec) -> Option<Result<Played>> {
+        self.played.fetch_add(1, Ordering::SeqCst);
+        let mut made: Vec<Vec<Planes>> = Vec::new();
+        for entry in &tape.entries {
+            made.push(match entry {
+                Entry::Noise(noise) => noise.clone(),
+                Entry::Mix(terms) => {
+                    let mut out = made[terms[0].1].clone();
+                    out.iter_mut().for_each(|p| p.data.fill(0.0));
+                    for (k, name) in terms {
+                        let pairs = out.iter_mut().zip(&made[*name]);
+                        pairs.for_each(|(o, x)| o.data.iter_mut().zip(&x.data).for_each(|(o, x)| *o += k * x));
+                    }
+                    out
+                }
+                Entry::Velocity { x, t, refiner: of_refiner, asked } => {
+                    let net: &dyn Denoiser = if *of_refiner { refiner.unwrap() } else { &self.net };
+                    let conditions = |from: usize| &tape.conditions[from..from + tape.items];
+                    let v = |from| net.velocity(&made[*x], conditions(from), *t, tape.log2_mpp).unwrap();
+                    match asked {
+                        Asked::Given => v(0),
+                        Asked::Nothing => v(tape.items),
+                        Asked::Both => {
+                            let mut out = v(tape.items);
+                            for (u, c) in out.iter_mut().zip(v(0)) {
+                                u.data.iter_mut().zip(c.data).for_each(|(u, c)| *u += tape.scale * (c - *u));
+                            }
+                            out
+                        }
+                    }
+                }
+            });
+        }
+        let latents = made[tape.end].clone();
+        let pictures = codec.decode(&latents).unwrap();
+        Some(Ok(Played { latents, predictions: tape.predictions.iter().map(|n| made[*n].clone()).collect(), pictures }))
+    }
+}
+
+#[test]
+fn a_tape_played_in_one_go_gives_what_the_steps_give() {
+    let conditions = [asked_for(0.7), asked_for(-0.3)];
+    let tiles = [(11, 0), (11, 1)];
+    for sampler in ALL {
+        for (scale, refined) in [(3.0, true), (1.0, false), (0.0, true)] {
+            let (net, job) = (Player::new(), Job::new());
+            let mut set = settings(sampler, 6, scale);
+            set.guidance.interval = (0.6, 0.95);
+            let noise = || vec![noise(0), noise(1)];
+            let batch = || Batch { conditions: &conditions, noise: noise(), tiles: &tiles, start: &[], anchors: &[] };
+            let refiner = refined.then_some(&net.refiner as &dyn Denoiser);
+            let go = |codec| denoise(Networks { denoiser: &net, refiner, codec }, &batch(), &set, &job, &mut |_, _| Ok(())).unwrap();
+            let steps = go(None);
+            let counted = job.progress().done;
+            let played = go(Some(&Grey));
+            assert_eq!((net.played.load(Ordering::SeqCst), job.progress().done), (1, 2 * counted), "{sampler:?}");
+            for (a, b) in steps.iter().zip(&played) {
+                let near = |a: &Planes, b: &Planes| a.data.iter().zip(&b.data).map(|(a, b)| (a - b).abs()).fold(0.0f32, f32::max);
+                assert!(near(&a.latents, &b.latents) < 1e-4, "{sampler:?}, scale {scale}: {}", near(&a.latents, &b.latents));
+                assert!(near(&a.spread, &b.spread) < 1e-4, "{sampler:?}, scale {scale}");
+                assert!(a.picture.is_none() && b.picture.is_some());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_way_that_is_held_rescaled_or_larger_than_a_window_is_walked_step_by_step() {
+    let net = Player::new();
+    let go = |side: usize, anchors: &[Anchor], rescale: f32| {
+        let noise = vec![Planes::new(2, side, side, rng::noise(1, 0, 0, 2 * side * side)).unwrap()];
+        let mut set = settings(Sampler::Euler, 2, 3.0);
+        set.guidance.rescale = rescale;
+        let batch = Batch { conditions: &[condition::unconditional(side, side)], noise, tiles: &[(1, 0)], start: &[], anchors };
+        let nets = Networks { codec: Some(&Grey), ..alone(&net) };
+        denoise(nets, &batch, &set, &Job::new(), &mut |_, _| Ok(())).unwrap();
+        net.played.swap(0, Ordering::SeqCst)
+    };
+    assert_eq!([go(32, &[], 0.0), go(36, &[], 0.0), go(32, &[Anchor::default()], 0.0), go(32, &[], 0.5)], [1, 0, 0, 0]);
 }

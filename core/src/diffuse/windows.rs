@@ -4,9 +4,11 @@
 //!
 //! Memory: the canvas itself and a few windows, whatever the canvas' size.
 
+use std::any::Any;
+
 use image::{RgbImage, imageops};
 
-use super::{Denoiser, LatentCodec};
+use super::{Denoiser, LatentCodec, Played, Tape};
 use crate::{Error, Job, Planes, Result};
 
 /// Side of a denoiser's window in latent cells: the size it was trained on last (256 px).
@@ -114,6 +116,15 @@ impl Denoiser for Windowed<'_> {
             return self.inner.velocity(x, condition, t, log2_mpp);
         }
         x.iter().zip(condition).map(|(x, c)| self.canvas(x, c, t, log2_mpp)).collect()
+    }
+
+    /// What is on a tape is one window.
+    fn play(&self, tape: &Tape, refiner: Option<&dyn Denoiser>, codec: &dyn LatentCodec) -> Option<Result<Played>> {
+        self.inner.play(tape, refiner, codec)
+    }
+
+    fn own(&self) -> Option<&dyn Any> {
+        self.inner.own()
     }
 }
 

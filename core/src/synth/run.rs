@@ -14,7 +14,7 @@ use crate::condition::layout::{Layout, Layouts};
 use crate::condition::{CHANNELS, LATENT, LATENT_PX, TEXTURE};
 use crate::diffuse::ddim::{self, EpsDenoiser};
 use crate::diffuse::windows::{self, Windowed};
-use crate::diffuse::{Anchor, Batch, Denoised, Guidance, Sampler, Settings, Start, denoise, refine};
+use crate::diffuse::{self, Anchor, Batch, Denoised, Guidance, Sampler, Settings, Start, denoise, refine};
 use crate::flags::{CELL_PX, Flag, Judge, Networks, Scored, Scorer, TileFlags, unstable, withheld};
 use crate::ops::{Applied, Seen, Step, apply};
 use crate::semantic_map::{Crop, SemanticMap};
@@ -342,7 +342,12 @@ impl<'a> Loom<'a> {
             Ok(())
         };
         let batch = Batch { conditions: &conditions, noise, tiles: &tiles, start: &start, anchors: &anchors };
-        denoise(&net, refiner.as_ref().map(|r| r as &dyn Denoiser), batch, &self.settings, self.job, &mut watch)
+        let nets = diffuse::Networks {
+            denoiser: &net,
+            refiner: refiner.as_ref().map(|r| r as &dyn Denoiser),
+            codec: Some(self.nets.codec).filter(|_| every == 0),
+        };
+        denoise(nets, &batch, &self.settings, self.job, &mut watch)
     }
 
     /// What the regions of a tile are held to; none where it begins from a picture, whose stain is to stay, or where guidance 0 asks for
@@ -390,7 +395,7 @@ impl<'a> Loom<'a> {
             return self.tile(plan, grey, labels, withheld(self.inputs.size_px), &Made { ops: &[], withheld: true, notes: &[] });
         }
         self.job.check()?;
-        let rgb = self.kept(plan, self.decoded(&done.latents)?);
+        let rgb = self.kept(plan, self.decoded(done)?);
         let labels = &plan.layout.labels;
         self.job.check()?;
         let mut crops: Vec<usize> = plan.crops().collect();
@@ -440,7 +445,7 @@ impl<'a> Loom<'a> {
         let mut seen: Vec<Vec<u8>> = self.scorer.seen(rgb, labels)?.into_iter().collect();
         for other in others.iter().filter(|o| o.latents.data.iter().all(|v| v.is_finite())) {
             self.job.check()?;
-            seen.extend(self.scorer.seen(&self.decoded(&other.latents)?, labels)?);
+            seen.extend(self.scorer.seen(&self.decoded(other)?, labels)?);
         }
         Ok((seen.len() > 1).then(|| (self.scorer.disagreement(&seen, rgb.width()), seen.len() as u32)))
     }
@@ -461,8 +466,11 @@ impl<'a> Loom<'a> {
         Ok(SyntheticTile { index: plan.index, rgb, labels, crops, flags, provenance, inputs: self.inputs.files.clone() })
     }
 
-    fn decoded(&self, latents: &Planes) -> Result<RgbImage> {
-        let rgb = windows::decode(self.nets.codec, latents, self.job)?;
+    fn decoded(&self, done: &Denoised) -> Result<RgbImage> {
+        let rgb = match &done.picture {
+            Some(picture) => picture.clone(),
+            None => windows::decode(self.nets.codec, &done.latents, self.job)?,
+        };
         let size = self.inputs.size_px;
         if rgb.dimensions() != (size, size) {
             return Err(Error::internal(format!("the codec decoded {} x {} pixels for a tile of {size}", rgb.width(), rgb.height())));

@@ -154,6 +154,28 @@ impl Ops for CpuOps {
         if b.items == a.items { a.zip(b, |a, b| a + b) } else { tokens::add_to_each(a, b) }
     }
 
+    fn mixed(&self, terms: &[(f32, &Map)]) -> Map {
+        let first = terms[0].1.zip(terms[0].1, |a, _| terms[0].0 * a);
+        terms[1..].iter().fold(first, |sum, (k, x)| sum.zip(x, |s, x| s + k * x))
+    }
+
+    fn twice(&self, x: &Map) -> Map {
+        let mut out = x.room(2 * x.data.len());
+        out.chunks_exact_mut(x.data.len().max(1)).for_each(|half| half.copy_from_slice(&x.data));
+        Map { items: 2 * x.items, data: Arc::new(out), ..x.clone() }
+    }
+
+    fn guided(&self, v: &Map, scale: f32) -> Map {
+        let (c, u) = v.data.split_at(v.data.len() / 2);
+        let mut out = v.room(c.len());
+        out.iter_mut().zip(c).zip(u).for_each(|((o, c), u)| *o = u + scale * (c - u));
+        Map { items: v.items / 2, data: Arc::new(out), ..v.clone() }
+    }
+
+    fn limited(&self, x: &Map) -> Map {
+        x.zip(x, |v, _| (v / 4.0).tanh() * 4.0)
+    }
+
     fn concat(&self, a: &Map, b: &Map) -> Map {
         let (ca, cb) = (a.channels, b.channels);
         let mut out = a.room(a.items * a.area() * (ca + cb));

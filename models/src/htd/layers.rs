@@ -125,6 +125,10 @@ impl Ops for Nowhere {
     fn conv(&self, (): &(), _: Before<'_, Self>, (): &(), _: After<'_, Self>) {}
     fn inverted(&self, (): &(), _: &Inverted<Self>) {}
     fn add(&self, (): &(), (): &()) {}
+    fn mixed(&self, _: &[(f32, &())]) {}
+    fn twice(&self, (): &()) {}
+    fn guided(&self, (): &(), _: f32) {}
+    fn limited(&self, (): &()) {}
     fn concat(&self, (): &(), (): &()) {}
     fn upsample2(&self, (): &()) {}
     fn pixel_shuffle2(&self, (): &()) {}

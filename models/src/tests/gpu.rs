@@ -1,5 +1,6 @@
 //! The GPU path against the CPU, on whatever adapter exists: in CI that is the software Vulkan driver, hence the small shapes.
 
+use histoloom_core::diffuse::{Batch, Guidance, Networks, Sampler, Settings, Tape, denoise};
 use histoloom_core::{Denoiser as _, LatentCodec as _, Planes};
 
 use super::{Goldens, cpu, operations, shipped};
@@ -117,7 +118,7 @@ fn large_tiles<O: Ops>(ops: &O) -> Vec<Planes> {
 #[test]
 fn a_denoising_step_is_few_dispatches_and_one_submission() {
     let Some((ops, runner)) = opened() else { return };
-    let alone = ops.another().unwrap(); // other tests count on their own
+    let alone = ops.another(true).unwrap(); // other tests count on their own
     let engine = DenoiserNet::new(alone.clone(), runner, &crate::weights::Weights::load(&shipped(), crate::DENOISER).unwrap()).unwrap();
     let (x, condition) = (Planes::zeros(engine.channels(), 4, 4), Planes::zeros(engine.condition_channels(), 4, 4));
     // what the condition says is found in the first step alone
@@ -132,9 +133,78 @@ fn a_denoising_step_is_few_dispatches_and_one_submission() {
 }
 
 #[test]
+fn a_whole_tile_is_one_submission_and_what_its_steps_make() {
+    let Some((ops, runner)) = opened() else { return };
+    let (alone, g) = (ops.another(true).unwrap(), Goldens::read());
+    let net = |seed: u64| DenoiserNet::new(alone.clone(), runner.clone(), &g.weights("denoiser.").worn(0.1, seed)).unwrap();
+    let (denoiser, refiner) = (net(1), net(2));
+    let codec = CodecNet::new(alone.clone(), runner.clone(), &g.weights("autoencoder.")).unwrap();
+    let (conditions, tiles) = (g.planes("condition"), [(7, 0), (7, 1)]);
+    let conditions = &conditions[..2];
+    let noise = |i: u32| Planes {
+        channels: denoiser.channels(),
+        data: operations::noise(u64::from(i), denoiser.channels() * conditions[0].area()),
+        ..conditions[0]
+    };
+    for (sampler, scale) in [(Sampler::Dpmpp2m, 3.0), (Sampler::Heun, 1.0), (Sampler::Ddim(0.5), 0.0)] {
+        let settings = Settings { sampler, steps: 3, guidance: Guidance::of(scale), shift: 1.0, log2_mpp: 0.0 };
+        let go = |codec| {
+            let batch = Batch { conditions, noise: vec![noise(0), noise(1)], tiles: &tiles, start: &[], anchors: &[] };
+            let nets = Networks { denoiser: &denoiser, refiner: Some(&refiner), codec };
+            denoise(nets, &batch, &settings, &histoloom_core::Job::new(), &mut |_, _| Ok(())).unwrap()
+        };
+        let steps = go(None);
+        denoiser.hurried();
+        let start = alone.counts();
+        let played = go(Some(&codec));
+        let end = alone.counts();
+        eprintln!("{sampler:?}: {} dispatches, {} submissions", end.0 - start.0, end.1 - start.1);
+        assert_eq!(end.1 - start.1, 1, "{sampler:?}: submissions");
+        for (a, b) in steps.iter().zip(&played) {
+            let error = relative_error(std::slice::from_ref(&b.latents), std::slice::from_ref(&a.latents));
+            assert!(error < 1e-4, "{sampler:?}: latents differ by {error:e}");
+            let error = relative_error(std::slice::from_ref(&b.spread), std::slice::from_ref(&a.spread));
+            assert!(error < 1e-3, "{sampler:?}: spread differs by {error:e}");
+            let own = codec.decode(std::slice::from_ref(&b.latents)).unwrap().remove(0);
+            let picture = b.picture.as_ref().unwrap();
+            let most = own.iter().zip(picture.iter()).map(|(a, b)| a.abs_diff(*b)).max();
+            assert!(own.dimensions() == picture.dimensions() && most <= Some(1), "{sampler:?}: pictures differ by {most:?} grey values");
+        }
+    }
+    // before a step was timed nobody knows how long it takes, and a codec of another device cannot be used
+    let fresh = net(1);
+    let tape = Tape { items: 0, conditions: Vec::new(), scale: 1.0, log2_mpp: 0.0, entries: Vec::new(), predictions: Vec::new(), end: 0 };
+    assert!(fresh.play(&tape, None, &codec).is_none());
+    let on_cpu = CodecNet::new(CpuOps::default(), cpu(1), &g.weights("autoencoder.")).unwrap();
+    assert!(denoiser.play(&tape, None, &on_cpu).is_none());
+}
+
+#[test]
+fn weights_that_half_precision_holds_lose_nothing_by_it() {
+    let Some((ops, _)) = opened() else { return };
+    if !ops.half() {
+        eprintln!("this adapter has no half precision");
+        return;
+    }
+    let single = ops.another(false).unwrap();
+    assert!(!single.half());
+    for exact in [true, false] {
+        let made = |ops: &WgslOps| {
+            let (c, whole) = (20, operations::noise(1, 20 * 20 * 9));
+            let weight: Vec<f32> = whole.iter().map(|v| if exact { half::f16::from_f32(*v).to_f32() } else { *v }).collect();
+            let layer =
+                ops.conv_layer(&ConvSpec { weight: &weight, bias: &weight[..c], c_in: c, c_out: c, kernel: 3, stride: 1, pad: (1, 1) });
+            assert_eq!(layer.half, exact && ops.half());
+            ops.download(ops.conv(&ops.upload(&operations::items(2, c, 9, 11)), Before::Plain, &layer, After::Silu)).unwrap()
+        };
+        assert!(made(&ops) == made(&single), "exact {exact}");
+    }
+}
+
+#[test]
 fn a_lost_device_is_an_error_that_says_so_and_a_map_too_large_says_how_large() {
     let Some((ops, _)) = opened() else { return };
-    let alone = ops.another().unwrap();
+    let alone = ops.another(true).unwrap();
     let x = alone.upload(&operations::items(1, 4, 8, 8));
     let mut huge = x.clone();
     for _ in 0..16 {
@@ -187,7 +257,7 @@ fn child_that_loses_its_device() {
 #[test]
 fn batches_are_halved_where_the_device_has_no_room() {
     let Some((ops, _)) = opened() else { return };
-    let alone = ops.another().unwrap();
+    let alone = ops.another(true).unwrap();
     let sizes = parking_lot::Mutex::new(Vec::new());
     let done = alone.in_batches(&[1, 2, 3, 4, 5], |ops, items| {
         sizes.lock().push(items.len());

@@ -126,8 +126,21 @@ pub(super) fn moved<O: Ops>(ops: &O) -> Vec<Planes> {
     let (a, b) = (ops.upload(&items(2, 24, 6, 10)), ops.upload(&items(2, 16, 6, 10)));
     let qkv = ops.upload(&items(2, 3 * 80, 6, 10));
     let small = ops.upload(&items(1, 16, 6, 10));
-    let maps = [ops.concat(&a, &b), ops.upsample2(&a), ops.pixel_shuffle2(&b), ops.attention(&qkv, 2), ops.add(&b, &b), small];
-    maps.into_iter().flat_map(|m| ops.download(m).unwrap()).collect()
+    let far = ops.mixed(&[(40.0, &a)]);
+    let maps = vec![
+        ops.concat(&a, &b),
+        ops.upsample2(&a),
+        ops.pixel_shuffle2(&b),
+        ops.attention(&qkv, 2),
+        ops.add(&b, &b),
+        ops.mixed(&[(0.7, &a), (-1.3, &ops.guided(&ops.twice(&far), 2.0))]),
+        ops.mixed(&[(1.0, &a), (0.5, &far), (-0.1, &a)]),
+        ops.guided(&a, 3.0),
+        ops.twice(&small),
+        ops.limited(&far),
+        small,
+    ];
+    ops.download_all(maps).unwrap().concat()
 }
 
 #[test]

@@ -25,7 +25,7 @@ fn net_errors<O: Ops + Clone>(ops: O, runner: Runner) -> [f64; 3] {
     let encoded = codec.encode(&g.pictures("pictures")).unwrap();
     let decoder = autoencoder::Decoder::load(&ops, &w).unwrap();
     let latents: Vec<Planes> = g.planes("latents").iter().map(autoencoder::limited).collect();
-    let mut decoded = runner.run(|| ops.download(decoder.forward(&ops, &latents))).unwrap();
+    let mut decoded = runner.run(|| ops.download(decoder.forward(&ops, &ops.upload(&latents)))).unwrap();
     for p in &mut decoded {
         *p = pictures::shuffle2(p);
         p.data.iter_mut().for_each(|v| *v = *v * 0.5 + 0.5);

@@ -68,7 +68,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     var w = vec4<f32>();
     var v = vec4<f32>();
     if k < depth {
-      if my_wide < wide { w = weight[k * wide + my_wide]; }
+      if my_wide < wide { w = vec4<f32>(weight[k * wide + my_wide]); }
       let c = k / (K * K);
       let dy = i32(k % (K * K) / K);
       let dx = i32(k % K);

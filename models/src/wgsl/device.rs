@@ -9,13 +9,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};
 use std::time::Duration;
 
+use half::f16;
 use histoloom_core::{Error, Result};
 use parking_lot::Mutex;
 
 use super::kernels::{Kernel, PARAMS_BYTES, Params};
 
 /// Dispatches in one submission at most; their parameters lie in one buffer.
-const DISPATCHES: usize = 256;
+const DISPATCHES: usize = 4096;
 /// Multiplications after which what was asked is handed over: a tenth of a second on a GPU of 1 TFLOP/s, far from any watchdog's seconds.
 const WORK: u64 = 50_000_000_000;
 /// Bytes of unused buffers that are kept.
@@ -28,6 +29,8 @@ const READS: usize = 5;
 /// An adapter that was opened.
 pub(super) struct Gpu {
     name: String,
+    /// Whether kernels may read half precision.
+    half: bool,
     #[cfg(test)]
     adapter: wgpu::Adapter,
     device: wgpu::Device,
@@ -100,15 +103,17 @@ fn rounded(bytes: u64) -> u64 {
 }
 
 impl Gpu {
-    /// Opens a device on `adapter`, with the buffers that it allows.
-    pub(super) fn open(adapter: &wgpu::Adapter, name: &str) -> std::result::Result<Arc<Self>, String> {
+    /// Opens a device on `adapter`, with the buffers that it allows and, where `half` wants it, with half precision if it has that.
+    pub(super) fn open(adapter: &wgpu::Adapter, name: &str, half: bool) -> std::result::Result<Arc<Self>, String> {
         let allowed = adapter.limits();
         let required_limits = wgpu::Limits {
             max_buffer_size: allowed.max_buffer_size,
             max_storage_buffer_binding_size: allowed.max_storage_buffer_binding_size,
             ..wgpu::Limits::default()
         };
-        let wanted = wgpu::DeviceDescriptor { label: Some("histoloom"), required_limits, ..Default::default() };
+        let mut required_features = wgpu::Features::empty();
+        required_features.set(wgpu::Features::SHADER_F16, half && adapter.features().contains(wgpu::Features::SHADER_F16));
+        let wanted = wgpu::DeviceDescriptor { label: Some("histoloom"), required_features, required_limits, ..Default::default() };
         let (device, queue) = cubecl_environment::future::block_on(adapter.request_device(&wanted)).map_err(|e| e.to_string())?;
         let fault: Arc<OnceLock<String>> = Arc::default();
         let (of_error, of_loss) = (fault.clone(), fault.clone());
@@ -146,6 +151,7 @@ impl Gpu {
         let nothing = buffer(256, STORAGE);
         Ok(Arc::new(Self {
             name: name.into(),
+            half: required_features.contains(wgpu::Features::SHADER_F16),
             #[cfg(test)]
             adapter: adapter.clone(),
             device,
@@ -169,10 +175,16 @@ impl Gpu {
         self.fault.get().is_some()
     }
 
+    /// Whether kernels may read half precision.
+    #[cfg(test)]
+    pub(super) fn half(&self) -> bool {
+        self.half
+    }
+
     /// Another device on the same adapter.
     #[cfg(test)]
-    pub(super) fn another(&self) -> std::result::Result<Arc<Self>, String> {
-        Self::open(&self.adapter, &self.name)
+    pub(super) fn another(&self, half: bool) -> std::result::Result<Arc<Self>, String> {
+        Self::open(&self.adapter, &self.name, half)
     }
 
     /// Dispatches and submissions since it was opened.
@@ -197,11 +209,23 @@ impl Gpu {
         }
     }
 
+    /// These values in half precision, where the device knows it and not one of them loses anything; else in single precision. Which it is.
+    pub(super) fn put_half(self: &Arc<Self>, values: &[f32]) -> (Values, bool) {
+        let halves: Option<Vec<f16>> = values.iter().map(|v| Some(f16::from_f32(*v)).filter(|h| h.to_f32() == *v)).collect();
+        match halves.filter(|_| self.half) {
+            Some(halves) => (self.put_bytes(&halves.iter().flat_map(|h| h.to_ne_bytes()).collect::<Vec<_>>()), true),
+            None => (self.put(values), false),
+        }
+    }
+
     /// These values on the device. The buffer is a new one: what was asked before and is not handed over may still read an unused one.
     pub(super) fn put(self: &Arc<Self>, values: &[f32]) -> Values {
-        let held = self.new_buffer(rounded(4 * values.len() as u64))?;
-        let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_ne_bytes()).collect();
-        self.queue.write_buffer(&held.buffer, 0, &bytes);
+        self.put_bytes(&values.iter().flat_map(|v| v.to_ne_bytes()).collect::<Vec<_>>())
+    }
+
+    fn put_bytes(self: &Arc<Self>, bytes: &[u8]) -> Values {
+        let held = self.new_buffer(rounded(bytes.len() as u64))?;
+        self.queue.write_buffer(&held.buffer, 0, bytes);
         Ok(held)
     }
 
@@ -244,8 +268,8 @@ impl Gpu {
         }
     }
 
-    /// Hands over what was asked, and then a copy where one is wanted.
-    fn hand_over(&self, asked: &mut Asked, copy: Option<(&wgpu::Buffer, &wgpu::Buffer, u64)>) {
+    /// Hands over what was asked, and then copies of so many bytes of buffers to one, end to end.
+    fn hand_over(&self, asked: &mut Asked, copies: Option<(&[(&Held, u64)], &wgpu::Buffer)>) {
         let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: None });
         if !asked.dispatches.is_empty() {
             self.queue.write_buffer(&self.params, 0, &asked.params);
@@ -256,8 +280,12 @@ impl Gpu {
                 pass.dispatch_workgroups(*x, *y, *z);
             }
         }
-        if let Some((from, to, bytes)) = copy {
-            encoder.copy_buffer_to_buffer(from, 0, to, 0, bytes);
+        if let Some((from, to)) = copies {
+            let mut end = 0;
+            for (held, bytes) in from {
+                encoder.copy_buffer_to_buffer(&held.buffer, 0, to, end, *bytes);
+                end += bytes;
+            }
         }
         self.queue.submit([encoder.finish()]);
         self.submissions.fetch_add(1, Ordering::Relaxed);
@@ -283,12 +311,13 @@ impl Gpu {
         made
     }
 
-    /// The first `n` values of a buffer, when all that was asked is done.
-    pub(super) fn read(&self, values: &Held, n: usize) -> Result<Vec<f32>> {
-        let bytes = 4 * n as u64;
+    /// The first values of each buffer, so many, one buffer's after another's, when all that was asked is done.
+    pub(super) fn read(&self, wanted: &[(&Held, usize)]) -> Result<Vec<f32>> {
+        let copies: Vec<(&Held, u64)> = wanted.iter().map(|(held, n)| (*held, 4 * *n as u64)).collect();
+        let (n, bytes) = (wanted.iter().map(|w| w.1).sum(), copies.iter().map(|c| c.1).sum::<u64>());
         let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
         let to = self.device.create_buffer(&wgpu::BufferDescriptor { label: None, size: bytes.max(4), usage, mapped_at_creation: false });
-        self.hand_over(&mut self.asked.lock(), Some((&values.buffer, &to, bytes)));
+        self.hand_over(&mut self.asked.lock(), Some((&copies, &to)));
         let (tell, told) = mpsc::channel();
         to.map_async(wgpu::MapMode::Read, .., move |result| drop(tell.send(result)));
         let waited = self.device.poll(wgpu::PollType::wait_indefinitely());

@@ -3,6 +3,24 @@ fn silu(v: f32) -> f32 { return v / (1.0 + exp(-v)); }
 
 fn add(i: u32) -> f32 { return x_in[i] + other[i % p.period]; }
 
+// One to three maps times factors; how many is p.period.
+fn mixed(i: u32) -> f32 {
+  var v = p.k0 * x_in[i];
+  if p.period > 1u { v += p.k1 * other[i]; }
+  if p.period > 2u { v += p.k2 * affine[i]; }
+  return v;
+}
+
+fn twice(i: u32) -> f32 { return x_in[i % p.period]; }
+
+fn guided(i: u32) -> f32 {
+  let u = x_in[i + p.n];
+  return u + p.k0 * (x_in[i] - u);
+}
+
+// Beyond 10 tanh is 1 in single precision, and some drivers make it of exponentials that overflow.
+fn limited(i: u32) -> f32 { return 4.0 * tanh(clamp(x_in[i] / 4.0, -10.0, 10.0)); }
+
 fn concat(i: u32) -> f32 {
   let pixels = p.oh * p.ow;
   let c = i / pixels % p.c_out;

@@ -17,6 +17,8 @@ pub(super) enum Kernel {
         after: u8,
         /// Whether the input is read as twice its size.
         up: bool,
+        /// Whether weights lie in half precision.
+        half: bool,
     },
     /// The numbers of a group normalisation.
     Norm,
@@ -34,9 +36,10 @@ const WORKGROUP_FLOATS: usize = 16 * 1024 / 4;
 impl Kernel {
     /// Its WGSL.
     pub(super) fn source(self) -> String {
-        let common = include_str!("common.wgsl");
+        let half = matches!(self, Self::Conv { half: true, .. });
+        let common = include_str!("common.wgsl").replace("WEIGHT", if half { "f16" } else { "f32" });
         match self {
-            Self::Conv { kernel, tile, before, after, up } => {
+            Self::Conv { kernel, tile, before, after, up, half } => {
                 let (quads, body) = (tile / 4, include_str!("conv.wgsl"));
                 let head = format!(
                     "const K: u32 = {kernel}u;\nconst TILE: u32 = {tile}u;\nconst DEPTH: u32 = {quads}u;\nconst BEFORE: u32 = {before}u;\n\
@@ -50,7 +53,8 @@ impl Kernel {
                          acc0 += a.x * v; acc1 += a.y * v; acc2 += a.z * v; acc3 += a.w * v; }}"
                     );
                 }
-                format!("{common}{head}{}", body.replace("UNROLLED", &unrolled))
+                let enable = if half { "enable f16;\n" } else { "" };
+                format!("{enable}{common}{head}{}", body.replace("UNROLLED", &unrolled))
             }
             Self::Norm => format!("{common}{}", include_str!("norm.wgsl")),
             Self::Attention(fours) => {
@@ -81,10 +85,12 @@ pub(super) struct Params {
     pub n: usize,
     pub wide: usize,
     pub period: usize,
+    /// Factors.
+    pub k: [f32; 3],
 }
 
 /// Bytes of [`Params`] on the device.
-pub(super) const PARAMS_BYTES: usize = 64;
+pub(super) const PARAMS_BYTES: usize = 80;
 
 impl Params {
     /// As the device reads them.
@@ -106,6 +112,10 @@ impl Params {
             u(self.n),
             u(self.wide),
             u(self.period),
+            self.k[0].to_bits(),
+            self.k[1].to_bits(),
+            self.k[2].to_bits(),
+            0,
             0,
         ];
         let mut bytes = [0; PARAMS_BYTES];

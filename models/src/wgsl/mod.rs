@@ -45,6 +45,8 @@ pub struct Map {
 /// A convolution's weights, `[c_in * k * k, c_out]` with c_out filled up to fours.
 pub struct Conv {
     weight: Values,
+    /// Whether the weights lie in half precision; sums are in single precision.
+    pub(crate) half: bool,
     bias: Values,
     shape: Shape,
 }
@@ -82,9 +84,15 @@ pub struct Norm {
 }
 
 impl WgslOps {
-    /// On this adapter; `name` is told in errors.
-    pub fn open(adapter: &wgpu::Adapter, name: &str) -> std::result::Result<Self, String> {
-        Ok(Self { gpu: Gpu::open(adapter, name)? })
+    /// On this adapter, with weights in half precision where `half` wants that and the adapter has it; `name` is told in errors.
+    pub fn open(adapter: &wgpu::Adapter, name: &str, half: bool) -> std::result::Result<Self, String> {
+        Ok(Self { gpu: Gpu::open(adapter, name, half)? })
+    }
+
+    /// Whether weights that lose nothing by it lie in half precision.
+    #[cfg(test)]
+    pub(crate) fn half(&self) -> bool {
+        self.gpu.half()
     }
 
     /// Whether the device is of no use any more and has to be opened anew.
@@ -100,8 +108,8 @@ impl WgslOps {
 
     /// Another device on the same adapter.
     #[cfg(test)]
-    pub(crate) fn another(&self) -> std::result::Result<Self, String> {
-        Ok(Self { gpu: self.gpu.another()? })
+    pub(crate) fn another(&self, half: bool) -> std::result::Result<Self, String> {
+        Ok(Self { gpu: self.gpu.another(half)? })
     }
 
     /// The error of a device without room.
@@ -189,7 +197,8 @@ impl Ops for WgslOps {
         for (c, row) in s.weight.chunks_exact(depth).enumerate() {
             row.iter().enumerate().for_each(|(k, v)| turned[k * wide + c] = *v);
         }
-        Conv { weight: self.gpu.put(&turned), bias: self.gpu.put(s.bias), shape: Shape::of(s) }
+        let (weight, half) = self.gpu.put_half(&turned);
+        Conv { weight, half, bias: self.gpu.put(s.bias), shape: Shape::of(s) }
     }
 
     fn depthwise_layer(&self, s: &ConvSpec<'_>) -> Depthwise {
@@ -207,11 +216,25 @@ impl Ops for WgslOps {
     }
 
     fn download(&self, map: Map) -> Result<Vec<Planes>> {
-        let map = self.solid(&map);
-        let [_, c, h, w] = map.shape;
-        let held = map.values.as_ref().map_err(|why| self.gpu.error(why))?;
-        let values = self.gpu.read(held, map.shape.iter().product())?;
-        values.chunks_exact((c * h * w).max(1)).map(|item| Planes::new(c, h, w, item.to_vec())).collect()
+        Ok(self.download_all(vec![map])?.pop().unwrap_or_default())
+    }
+
+    fn download_all(&self, maps: Vec<Map>) -> Result<Vec<Vec<Planes>>> {
+        let maps: Vec<Map> = maps.iter().map(|m| self.solid(m)).collect();
+        let held = |m: &Map| Ok((m.values.clone().map_err(|why| self.gpu.error(&why))?, m.shape.iter().product()));
+        let held = maps.iter().map(held).collect::<Result<Vec<(Arc<Held>, usize)>>>()?;
+        let wanted: Vec<(&Held, usize)> = held.iter().map(|(h, n)| (&**h, *n)).collect();
+        let mut values = &self.gpu.read(&wanted)?[..];
+        let mut one = |m: &Map| {
+            let ([_, c, h, w], (own, rest)) = (m.shape, values.split_at(m.shape.iter().product()));
+            values = rest;
+            own.chunks_exact((c * h * w).max(1)).map(|item| Planes::new(c, h, w, item.to_vec())).collect()
+        };
+        maps.iter().map(&mut one).collect()
+    }
+
+    fn in_one_go(&self) -> bool {
+        true
     }
 
     fn in_batches<I: Sync, T: Send>(&self, items: &[I], f: impl Fn(&Self, &[I]) -> Result<Vec<T>> + Sync) -> Result<Vec<T>> {
@@ -262,7 +285,7 @@ impl Ops for WgslOps {
         ];
         let (wide, [row, rows, _]) = in_rows(across, 1);
         self.made([b, s.c_out, oh, ow], reads, |reads, out| {
-            let kernel = Kernel::Conv { kernel: s.kernel, tile, before: mode, after: end, up: x.up };
+            let kernel = Kernel::Conv { kernel: s.kernel, tile, before: mode, after: end, up: x.up, half: layer.half };
             let params = Params { b, c, h, w, c_out: s.c_out, oh, ow, stride: s.stride, pad: s.pad.0, wide, ..Params::default() };
             let work = (b * oh * ow * s.c_out * c * s.kernel * s.kernel) as u64;
             self.gpu.ask(kernel, &params, reads, out, [row, down as u32, rows], work);
@@ -283,6 +306,35 @@ impl Ops for WgslOps {
         let (a, b) = (self.solid(a), self.solid(b));
         let told = Params { period: b.shape.iter().product::<usize>().max(1), ..Params::default() };
         self.each("add", a.shape, &a, None, Some(&b.values), told)
+    }
+
+    fn mixed(&self, terms: &[(f32, &Map)]) -> Map {
+        let maps: Vec<Map> = terms.iter().map(|(_, x)| self.solid(x)).collect();
+        let mut k = [0.0; 3];
+        k.iter_mut().zip(terms).for_each(|(to, (factor, _))| *to = *factor);
+        let of = |i: usize| maps.get(i).map(|m| &m.values);
+        let shape = maps[0].shape;
+        let (n, (wide, groups)) = (shape.iter().product(), in_rows(shape.iter().product(), 256));
+        self.made(shape, [of(0), None, None, of(2), of(1)], |reads, out| {
+            let params = Params { n, wide, period: terms.len(), k, ..Params::default() };
+            self.gpu.ask(Kernel::Each("mixed"), &params, reads, out, groups, n as u64);
+        })
+    }
+
+    fn twice(&self, x: &Map) -> Map {
+        let x = self.solid(x);
+        let [b, c, h, w] = x.shape;
+        let told = Params { period: x.shape.iter().product::<usize>().max(1), ..Params::default() };
+        self.each("twice", [2 * b, c, h, w], &x, None, None, told)
+    }
+
+    fn guided(&self, v: &Map, scale: f32) -> Map {
+        let [b, c, h, w] = v.shape;
+        self.each("guided", [b / 2, c, h, w], v, None, None, Params { k: [scale, 0.0, 0.0], ..Params::default() })
+    }
+
+    fn limited(&self, x: &Map) -> Map {
+        self.each("limited", x.shape, x, None, None, Params::default())
     }
 
     fn concat(&self, a: &Map, b: &Map) -> Map {

@@ -19,7 +19,7 @@ import openslide
 import histoloom
 
 SAME = {"k": 3, "seed": 1, "device": "cpu"}
-ADAPTER = "device", "name", "type", "api", "driver", "chosen_by_auto", "why_not"  # where there is none to look at
+ADAPTER = "device", "name", "type", "api", "driver", "half_precision", "chosen_by_auto", "why_not"  # where there is none to look at
 
 
 def tissue_of(context: histoloom.Context, pixels: np.ndarray) -> histoloom.Result:
