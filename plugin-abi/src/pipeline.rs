@@ -300,7 +300,7 @@ fn cluster(p: &Cluster, engines: &Engines, source: &HostSource, job: &Job) -> hi
     let mut files = Vec::new();
     if let Some(dir) = p.out_dir.as_ref().filter(|dir| !done || !export::has_views(Path::new(dir))) {
         job.stage("writing files", 1);
-        files = export::Held::of(Path::new(dir))?.write(&map, job)?;
+        files = export::Held::of(Path::new(dir))?.write(&map, p.threads, job)?;
         job.advance(1);
     }
     let summary = json!({
@@ -336,7 +336,7 @@ fn edited(p: &Edit, from: Option<&ResultData>, job: &Job) -> Result<ResultData> 
     if let Some(dir) = &p.out_dir {
         job.stage("writing files", 1);
         let held = held.map_or_else(|| export::Held::of(Path::new(dir)), Ok)?;
-        files = held.write(&map, job)?;
+        files = held.write(&map, 0, job)?;
         job.advance(1);
     }
     let summary = json!({

@@ -36,8 +36,8 @@ pub struct Reading {
 
 /// Readings for k = 2 up to the leaves of a hierarchy fitted on `rows`.
 pub fn readings(rows: Rows<'_>, hierarchy: &Hierarchy, seed: u64, job: &Job) -> Result<Vec<Reading>> {
-    let silhouettes = silhouettes(rows, hierarchy);
-    let stabilities = stabilities(rows, hierarchy.leaves.k(), seed, job)?;
+    let (silhouettes, stabilities) = rayon::join(|| silhouettes(rows, hierarchy), || stabilities(rows, hierarchy.leaves.k(), seed, job));
+    let stabilities = stabilities?;
     let inertias = hierarchy.inertias();
     let whole = inertias.first().copied().unwrap_or(0.0).max(f64::MIN_POSITIVE);
     let reading =
@@ -107,7 +107,7 @@ fn stabilities(rows: Rows<'_>, leaves: usize, seed: u64, job: &Job) -> Result<Ve
         let data = half(odd);
         Hierarchy::fit(Rows { data: &data, channels: rows.channels }, 2, seed.wrapping_add(odd as u64), job)
     };
-    let pair = match (fitted(0), fitted(1)) {
+    let pair = match rayon::join(|| fitted(0), || fitted(1)) {
         (Ok(a), Ok(b)) => [a, b],
         // a half with too few textures is steady in nothing
         (Err(Error::Parameter { .. }), _) | (_, Err(Error::Parameter { .. })) => return Ok(vec![0.0; leaves.saturating_sub(1)]),

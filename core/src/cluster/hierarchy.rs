@@ -7,6 +7,8 @@
 //! was measured beside it: on two slides its cuts at 8 classes agreed between seeds with an adjusted Rand index of 0.35 and 0.52, these
 //! with 0.73 and 0.86, at less inertia; `models/reference/stability.py` measures whole maps.
 
+use rayon::prelude::*;
+
 use super::kmeans::{Centroids, fit_at_most, too_few};
 use super::{Rows, distance2};
 use crate::{Error, Job, Result, limits};
@@ -56,11 +58,12 @@ impl Hierarchy {
         let mut members = vec![Vec::new(); base.centroids.k()];
         (0u32..).zip(base.centroids.of(rows)).for_each(|(row, cluster)| members[cluster].push(row));
         members.retain(|m| !m.is_empty());
-        let mut parts = members.into_iter().map(|m| Part::new(rows, m, seed, job)).collect::<Result<Vec<_>>>()?;
+        let mut parts = members.into_par_iter().map(|m| Part::new(rows, m, seed, job)).collect::<Result<Vec<_>>>()?;
         while parts.len() < most {
             let widest = (0..parts.len()).rev().max_by(|a, b| parts[*a].gain.total_cmp(&parts[*b].gain)).filter(|i| parts[*i].gain > 0.0);
             let Some(widest) = widest else { break };
-            let [a, b] = parts[widest].sides().map(|side| Part::new(rows, side, seed, job));
+            let [a, b] = parts[widest].sides();
+            let (a, b) = rayon::join(|| Part::new(rows, a, seed, job), || Part::new(rows, b, seed, job));
             parts[widest] = a?;
             parts.push(b?);
         }

@@ -9,8 +9,8 @@ use crate::slide::read_inside;
 use crate::tiles::Window;
 use crate::{Error, Job, Planes, Result, TileSource};
 
-/// Most windows handed to the encoder at once, of which each thread gets one: a cancel is noticed after a batch, and activations cost
-/// memory. A GPU gets as many.
+/// Most windows handed to the encoder at once, each in both orientations, of which each thread gets one: a cancel is noticed after a batch, and
+/// activations cost memory. A GPU gets as many.
 const BATCH: usize = 16;
 /// Changes whenever the way from pixels to rows does, so that rows kept by an older version are not mixed with new ones.
 pub const PREPROCESSING: &str = "windows 32+2, mirrored edges, mean with a quarter turn, f16: 1";
@@ -34,32 +34,26 @@ pub fn embed_windows(
     let at_once = threads.clamp(2, BATCH);
     let read = |i: usize| {
         job.check()?;
-        read_inside(source, &missing[i].region)
+        let picture = read_inside(source, &missing[i].region)?;
+        let turned = imageops::rotate90(&picture);
+        Ok([picture, turned])
     };
-    let mut pictures: Vec<RgbImage> = Vec::with_capacity(at_once);
-    ahead::in_order(threads.min(source.concurrent_reads()), missing.len(), read, |last, picture| {
-        pictures.push(picture);
-        if pictures.len() < at_once && last + 1 < missing.len() {
+    let mut pictures: Vec<RgbImage> = Vec::with_capacity(2 * at_once);
+    ahead::in_order(threads.min(source.concurrent_reads()), missing.len(), read, |last, pair| {
+        pictures.extend(pair);
+        if pictures.len() < 2 * at_once && last + 1 < missing.len() {
             return Ok(());
         }
         job.check()?;
-        let batch = &missing[last + 1 - pictures.len()..=last];
-        let blocks = embed_unturned(encoder, &pictures, job)?;
-        batch.iter().zip(&blocks).try_for_each(|(window, block)| into.put(window, block))?;
+        let batch = &missing[last + 1 - pictures.len() / 2..=last];
+        let blocks = checked(encoder, &pictures)?;
+        let pairs = blocks.as_chunks().0.iter().map(|[straight, turned]| average(straight, turned));
+        batch.iter().zip(pairs).try_for_each(|(window, block)| into.put(window, &block))?;
         pictures.clear();
         done += batch.len();
         job.advance(batch.len() as u64);
         seen(done)
     })
-}
-
-/// Features averaged over a picture and its turn by 90 degrees; square pictures of one size.
-fn embed_unturned(encoder: &dyn Encoder, pictures: &[RgbImage], job: &Job) -> Result<Vec<Planes>> {
-    let straight = checked(encoder, pictures)?;
-    job.check()?;
-    let turned: Vec<RgbImage> = pictures.iter().map(imageops::rotate90).collect();
-    let turned = checked(encoder, &turned)?;
-    Ok(straight.iter().zip(&turned).map(|(a, b)| average(a, b)).collect())
 }
 
 /// The mean of a block and one that was turned clockwise by 90 degrees.

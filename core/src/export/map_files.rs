@@ -5,6 +5,8 @@ use std::fs::{self, File};
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
+
 use super::held::Held;
 use super::map_names::{ARTEFACTS, BEFORE, CHOICE, CROPS, DISTANCE, LEAVES, REPORT, SIDECAR, SIDECAR_BYTES, UNKNOWN, crop_name};
 use super::map_page::{Pictures, map_page, map_sheet, png};
@@ -18,7 +20,7 @@ use crate::atlas::Assigned;
 use crate::semantic_map::edit::History;
 use crate::semantic_map::{Bank, Class, Crop, SemanticMap, TissueTile, Tree};
 use crate::tiles::Artefact;
-use crate::{Error, Job, Result, limits};
+use crate::{Error, Job, Result, limits, pool};
 
 /// Largest picture file read, in bytes.
 const PICTURE_BYTES: usize = 256 << 20;
@@ -49,13 +51,14 @@ pub fn has_views(dir: &Path) -> bool {
 /// Writes a map into a folder, which is made if it is not there; a map that is there already is replaced as a whole or not at all. The
 /// paths come back in the order in which they were written; `map.json`, which vouches for the others, is the last.
 pub fn write_map(dir: &Path, map: &SemanticMap) -> Result<Vec<PathBuf>> {
-    Held::of(dir)?.write(map, &Job::new())
+    Held::of(dir)?.write(map, 1, &Job::new())
 }
 
 impl Held {
-    /// [`write_map`] into the folder held. A cancelled job ends it between two files, and what was there stays.
-    pub fn write(&self, map: &SemanticMap, job: &Job) -> Result<Vec<PathBuf>> {
-        written(self, map, job)
+    /// [`write_map`] into the folder held, with so many threads (0: one a core). A cancelled job ends it between two files, and what was there
+    /// stays.
+    pub fn write(&self, map: &SemanticMap, threads: usize, job: &Job) -> Result<Vec<PathBuf>> {
+        pool::pool(threads)?.install(|| written(self, map, job))
     }
 }
 
@@ -69,16 +72,18 @@ fn written(held: &Held, map: &SemanticMap, job: &Job) -> Result<Vec<PathBuf>> {
     let thumbnail = out.put("thumbnail.png", &shown.thumbnail_png)?;
     out.put("overlay.png", &shown.overlay.png)?;
     out.put("legend.png", &shown.legend.png)?;
-    out.put(REPORT[0], map_page(map, &shown)?.as_bytes())?;
-    out.put(REPORT[1], &png(&map_sheet(map, &shown), &marks(map))?)?;
+    let (page, sheet) = rayon::join(|| map_page(map, &shown), || png(&map_sheet(map, &shown), &marks(map)));
+    out.put(REPORT[0], page?.as_bytes())?;
+    out.put(REPORT[1], &sheet?)?;
     out.put("map.geojson", geojson(map).as_bytes())?;
     out.put("map.asap.xml", asap::annotations(map).as_bytes())?;
     out.put("classes.csv", classes_csv::classes_csv(map).as_bytes())?;
     out.put_with("labels_likelihood_map.tif", |file| label_tiff::likelihood_map(map, file))?;
     out.put_with("labels.ome.tif", |file| label_tiff::ome(map, file))?;
     let mut crops = Vec::with_capacity(map.crops.len());
-    for (crop, name) in map.crops.iter().zip(crop_names(map.crops.iter().map(|c| c.class))) {
-        let sha256 = out.put(&name, &png(&crop.rgb, &[])?)?.sha256;
+    let pictures = map.crops.par_iter().map(|c| png(&c.rgb, &[])).collect::<Result<Vec<_>>>()?;
+    for ((crop, picture), name) in map.crops.iter().zip(pictures).zip(crop_names(map.crops.iter().map(|c| c.class))) {
+        let sha256 = out.put(&name, &picture)?.sha256;
         crops.push(CropOf { class: crop.class, x: crop.x, y: crop.y, side_px: crop.rgb.dimensions().into(), sha256 });
     }
     let bytes: Vec<u8> = map.bank.rows.iter().flat_map(|v| v.to_le_bytes()).collect();

@@ -55,12 +55,14 @@ impl Pictures {
     /// With `marks` in the files of those that are made of labels.
     pub fn of(map: &SemanticMap, marks: &[(&str, String)]) -> Result<Self> {
         let picture = |rgb: RgbImage| Ok(Picture { png: png(&rgb, marks)?, rgb });
-        Ok(Self {
-            thumbnail_png: png(&map.thumbnail, &[])?,
-            overlay: picture(overlay(map))?,
-            legend: picture(legend(map))?,
-            chart: chart(map).map(picture).transpose()?,
-        })
+        let (thumbnail_png, (overlay, (legend, chart))) = rayon::join(
+            || png(&map.thumbnail, &[]),
+            || {
+                let small = || rayon::join(|| picture(legend(map)), || chart(map).map(picture).transpose());
+                rayon::join(|| picture(overlay(map)), small)
+            },
+        );
+        Ok(Self { thumbnail_png: thumbnail_png?, overlay: overlay?, legend: legend?, chart: chart? })
     }
 }
 

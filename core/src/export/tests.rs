@@ -562,7 +562,7 @@ fn runs_that_change_one_map_at_once_lose_no_change() {
         let held = Held::of(dir.path()).unwrap();
         let mut map = read_map(dir.path()).unwrap();
         map.provenance["changes"] = json!(map.provenance["changes"].as_u64().unwrap() + 1);
-        held.write(&map, &Job::new()).unwrap();
+        held.write(&map, 2, &Job::new()).unwrap();
     };
     std::thread::scope(|s| (0..4).for_each(|_| drop(s.spawn(change))));
     assert_eq!(read_map(dir.path()).unwrap().provenance["changes"], 4);
