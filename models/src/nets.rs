@@ -1,6 +1,7 @@
 //! The networks behind core's traits: weights loaded and checked, inputs checked, work run in batches on the engine's device.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
@@ -217,7 +218,7 @@ pub struct DenoiserNet<O: Ops> {
     net: denoiser::Denoiser<O>,
     /// What the newest conditions say, for the steps that follow.
     said: Mutex<Vec<Said<O>>>,
-    /// Seconds that a latent cell of an item took last.
+    /// Seconds that a latent cell of an item took last; none where that is not known and may be long.
     pace: Mutex<Option<f64>>,
     sha256: String,
 }
@@ -232,7 +233,8 @@ impl<O: Ops> DenoiserNet<O> {
     /// From weights already read.
     pub fn new(ops: O, runner: Runner, w: &Weights) -> Result<Self> {
         let net = runner.run(|| denoiser::Denoiser::load(&ops, w))?;
-        Ok(Self { ops, runner, net, said: Mutex::default(), pace: Mutex::default(), sha256: w.sha256().into() })
+        let pace = Mutex::new(ops.surely_fast().then_some(0.0));
+        Ok(Self { ops, runner, net, said: Mutex::default(), pace, sha256: w.sha256().into() })
     }
 
     /// As it was said before, where these conditions were among the newest.
@@ -273,6 +275,7 @@ impl<O: Ops> DenoiserNet<O> {
             Asked::Nothing => &tape.conditions[tape.items..],
             Asked::Both => &tape.conditions[..],
         };
+        let mut uploaded: BTreeMap<Asked, O::Map> = BTreeMap::new();
         let mut made: Vec<O::Map> = Vec::with_capacity(tape.entries.len());
         for entry in &tape.entries {
             let next = match entry {
@@ -285,7 +288,7 @@ impl<O: Ops> DenoiserNet<O> {
                     let net = refiner.filter(|_| *by_refiner).unwrap_or(self);
                     let conditions = conditions(*asked);
                     let x = if *asked == Asked::Both { ops.twice(&made[*x]) } else { made[*x].clone() };
-                    let joined = ops.concat(&x, &ops.upload(conditions));
+                    let joined = ops.concat(&x, uploaded.entry(*asked).or_insert_with(|| ops.upload(conditions)));
                     let v = net.net.forward(ops, &joined, &net.asked(conditions), *t, tape.log2_mpp);
                     if *asked == Asked::Both { ops.guided(&v, tape.scale) } else { v }
                 }

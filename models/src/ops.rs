@@ -115,6 +115,10 @@ pub trait Ops: Send + Sync + Sized + 'static {
     fn in_one_go(&self) -> bool {
         false
     }
+    /// Whether that may be done before anything was timed.
+    fn surely_fast(&self) -> bool {
+        false
+    }
 
     /// Runs `f` over a long list of items in batches of the size that suits the device, bounding its memory.
     fn in_batches<I: Sync, T: Send>(

@@ -93,13 +93,13 @@ pub(super) fn fit_at_most(rows: Rows<'_>, k: usize, least: usize, seed: u64, job
     let sample = Rows { data: &sample, channels: rows.channels };
     let mut best: Option<Model> = None;
     for restart in 0..RESTARTS {
-        let model = lloyd(sample, plus_plus(sample, k, least, seed, restart)?, job)?;
+        let model = lloyd(sample, plus_plus(sample, k, least, seed, restart)?, ROUNDS, job)?;
         if best.as_ref().is_none_or(|b| model.inertia < b.inertia) {
             best = Some(model);
         }
     }
     let best = best.ok_or_else(|| Error::internal("no seeding was tried"))?;
-    if sample.len() == rows.len() { Ok(best) } else { lloyd(rows, best.centroids, job) }
+    if sample.len() == rows.len() { Ok(best) } else { lloyd(rows, best.centroids, ROUNDS, job) }
 }
 
 /// More classes were asked for than there are textures.
@@ -150,11 +150,12 @@ fn plus_plus(rows: Rows<'_>, k: usize, least: usize, seed: u64, restart: u32) ->
     Ok(centroids)
 }
 
-/// Lloyd's iterations until the inertia settles. An empty cluster is moved onto the row that is farthest from its centroid.
-fn lloyd(rows: Rows<'_>, mut centroids: Centroids, job: &Job) -> Result<Model> {
+/// Lloyd's iterations from these centroids until the inertia settles, `rounds` at most. An empty cluster is moved onto the row that is farthest
+/// from its centroid. Runs in the rayon pool it is called from.
+pub fn lloyd(rows: Rows<'_>, mut centroids: Centroids, rounds: usize, job: &Job) -> Result<Model> {
     let mut last = f64::INFINITY;
     let (mut known, mut moved) = (vec![Known::default(); rows.len()], Moved::default());
-    for _ in 0..ROUNDS {
+    for _ in 0..rounds {
         job.check()?;
         let sums = assign(rows, &centroids, &moved, &mut known);
         let empty = sums.count.contains(&0);
@@ -328,7 +329,7 @@ mod tests {
         let rows = Rows { data: &data, channels: 11 };
         let start = plus_plus(rows, 5, 5, 1, 0).unwrap();
         let (centres, inertia) = reference(rows, &start);
-        let got = lloyd(rows, start, &Job::new()).unwrap();
+        let got = lloyd(rows, start, ROUNDS, &Job::new()).unwrap();
         assert!((got.inertia / inertia - 1.0).abs() < 1e-4, "{} {inertia}", got.inertia);
         assert!(got.centroids.data.iter().zip(&centres).all(|(a, b)| (f64::from(*a) - b).abs() < 1e-2));
     }
@@ -383,7 +384,7 @@ mod tests {
         let data = [0.0f32, 0.1, 0.2, 10.0, 10.1, 20.0];
         let rows = Rows { data: &data, channels: 1 };
         let start = Centroids { channels: 1, data: vec![0.1, 1000.0, 2000.0] };
-        let m = lloyd(rows, start, &Job::new()).unwrap();
+        let m = lloyd(rows, start, ROUNDS, &Job::new()).unwrap();
         let mut used: Vec<usize> = data.iter().map(|v| m.centroids.nearest(&[*v]).0).collect();
         used.sort_unstable();
         used.dedup();

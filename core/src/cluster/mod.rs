@@ -11,7 +11,7 @@ mod packed;
 
 pub use descent::{Classes, Descent};
 pub use hierarchy::{Hierarchy, Join};
-pub use kmeans::{Centroids, Model, fit, quick};
+pub use kmeans::{Centroids, Model, fit, lloyd, quick};
 
 /// Rows of one length, row-major.
 #[derive(Clone, Copy, Debug)]

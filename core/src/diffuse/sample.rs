@@ -176,7 +176,7 @@ fn played(
     let codec = nets.codec?;
     let fits = |n: &Planes| n.height <= windows::SIDE && n.width <= windows::SIDE;
     let free = batch.start.is_empty() && batch.anchors.is_empty() && settings.guidance.rescale <= 0.0;
-    if !free || !batch.noise.iter().all(fits) {
+    if !free || batch.noise.is_empty() || !batch.noise.iter().all(fits) {
         return None;
     }
     let play = || -> Result<Option<(Played, usize)>> {

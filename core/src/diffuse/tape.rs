@@ -14,7 +14,7 @@ use crate::{Planes, Result, condition};
 pub type Name = usize;
 
 /// What a network is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Asked {
     /// The conditions.
     Given,

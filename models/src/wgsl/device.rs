@@ -29,6 +29,8 @@ const READS: usize = 5;
 /// An adapter that was opened.
 pub(super) struct Gpu {
     name: String,
+    /// Whether the adapter is the processor.
+    software: bool,
     /// Whether kernels may read half precision.
     half: bool,
     #[cfg(test)]
@@ -151,6 +153,7 @@ impl Gpu {
         let nothing = buffer(256, STORAGE);
         Ok(Arc::new(Self {
             name: name.into(),
+            software: adapter.get_info().device_type == wgpu::DeviceType::Cpu,
             half: required_features.contains(wgpu::Features::SHADER_F16),
             #[cfg(test)]
             adapter: adapter.clone(),
@@ -168,6 +171,11 @@ impl Gpu {
             dispatches: AtomicUsize::new(0),
             submissions: AtomicUsize::new(0),
         }))
+    }
+
+    /// Whether the adapter is the processor.
+    pub(super) fn software(&self) -> bool {
+        self.software
     }
 
     /// Whether the device is of no use any more.
