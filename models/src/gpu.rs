@@ -5,7 +5,7 @@
 //! that no file is searched for in the host's working directory. Left out of a build without the feature `gpu`.
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::OnceLock;
 
 use burn::tensor::wgpu::{WgpuBackend, wgpu};
@@ -163,10 +163,19 @@ fn open_adapter(a: &Adapter) -> Result<Opened, String> {
 }
 
 fn first_open(a: &Adapter) -> Result<Opened, String> {
-    let ours = |half| WgslOps::open(&a.adapter, &a.info.name, half).and_then(|ops| self_test::compare(&ops).map(|()| ops));
-    let ours = ours(true).or_else(|why| {
-        log::warn!("{}: weights in half precision are not used: {why}", a.info.name);
-        ours(false)
+    let open = |half| WgslOps::open(&a.adapter, &a.info.name, half).and_then(|ops| self_test::compare(&ops).map(|()| ops));
+    let ours = |half| match catch_unwind(AssertUnwindSafe(|| open(half))) {
+        Err(payload) if payload.is::<Exhausted>() => resume_unwind(payload),
+        Err(_) => Err("its driver panicked".into()),
+        Ok(opened) => opened,
+    };
+    let half = a.adapter.features().contains(wgpu::Features::SHADER_F16);
+    let ours = ours(half).or_else(|why| {
+        if half {
+            log::warn!("{}: weights in half precision are not used: {why}", a.info.name);
+            return ours(false);
+        }
+        Err(why)
     });
     let why = match ours {
         Ok(ops) => return Ok(Opened::Wgsl(ops)),

@@ -24,6 +24,8 @@ const PROJECTION: &str = "encoder_projection";
 const DENOISE_BATCH: usize = 16;
 /// Seconds for which a device may work without a look at whether the user has cancelled.
 const LONGEST_S: f64 = 1.0;
+/// Seconds a latent cell that no GPU of its own needs: a batch of four tiles by the default preset in 0.3 s.
+const FAST_S: f64 = 5e-6;
 /// Cells of conditions that the denoiser remembers what they say of, some 2.5 kB a cell: a batch of eight tiles of 256 px with guidance.
 const SAID_CELLS: usize = 16 << 10;
 
@@ -218,7 +220,7 @@ pub struct DenoiserNet<O: Ops> {
     net: denoiser::Denoiser<O>,
     /// What the newest conditions say, for the steps that follow.
     said: Mutex<Vec<Said<O>>>,
-    /// Seconds that a latent cell of an item took last; none where that is not known and may be long.
+    /// Seconds that a latent cell of an item took last; none where that is not known and may be long, infinite where a tape could not be played.
     pace: Mutex<Option<f64>>,
     sha256: String,
 }
@@ -233,7 +235,7 @@ impl<O: Ops> DenoiserNet<O> {
     /// From weights already read.
     pub fn new(ops: O, runner: Runner, w: &Weights) -> Result<Self> {
         let net = runner.run(|| denoiser::Denoiser::load(&ops, w))?;
-        let pace = Mutex::new(ops.surely_fast().then_some(0.0));
+        let pace = Mutex::new(ops.surely_fast().then_some(FAST_S));
         Ok(Self { ops, runner, net, said: Mutex::default(), pace, sha256: w.sha256().into() })
     }
 
@@ -352,14 +354,16 @@ impl<O: Ops> Denoiser for DenoiserNet<O> {
                 let done = self.ops.download(self.net.forward(&self.ops, &self.ops.upload(&joined), &asked, t, log2_mpp));
                 // what a device failed to make is not to be taken for an answer later
                 out.extend(done.inspect_err(|_| self.said.lock().clear())?);
-                *self.pace.lock() = Some(began.elapsed().as_secs_f64() / x.iter().map(Planes::area).sum::<usize>() as f64);
+                let took = began.elapsed().as_secs_f64() / x.iter().map(Planes::area).sum::<usize>() as f64;
+                let mut pace = self.pace.lock();
+                *pace = pace.filter(|p| p.is_infinite()).or(Some(took));
             }
             Ok(out)
         })
     }
 
     fn play(&self, tape: &Tape, refiner: Option<&dyn Denoiser>, codec: &dyn LatentCodec) -> Option<Result<Played>> {
-        if !self.ops.in_one_go() || tape.conditions.len() > DENOISE_BATCH || self.seconds(tape)? > LONGEST_S {
+        if !self.ops.in_one_go() || tape.items == 0 || tape.conditions.len() > DENOISE_BATCH || self.seconds(tape)? > LONGEST_S {
             return None;
         }
         let codec = codec.own()?.downcast_ref()?;
@@ -367,7 +371,8 @@ impl<O: Ops> Denoiser for DenoiserNet<O> {
             Some(r) => Some(r.own()?.downcast_ref()?),
             None => None,
         };
-        Some(self.runner.run(|| self.played(tape, refiner, codec)))
+        let played = self.runner.run(|| self.played(tape, refiner, codec));
+        Some(played.inspect_err(|_| *self.pace.lock() = Some(f64::INFINITY)))
     }
 
     fn own(&self) -> Option<&dyn Any> {

@@ -115,7 +115,7 @@ pub trait Ops: Send + Sync + Sized + 'static {
     fn in_one_go(&self) -> bool {
         false
     }
-    /// Whether that may be done before anything was timed.
+    /// Whether the device is surely no slow one, before anything was timed.
     fn surely_fast(&self) -> bool {
         false
     }

@@ -403,7 +403,7 @@ int32_t hl_job_poll(hl_job job, struct hl_progress *progress);
 // (inside a callback).
 int32_t hl_job_wait(hl_job job, uint32_t timeout_ms);
 
-// Asks a job to stop; it does within 50 ms, or one denoising step, embedding batch or imported tensor, callbacks aside. Any number of times.
+// Asks a job to stop; it does within 50 ms, or one denoising step (on a GPU a second of them), embedding batch or imported tensor, callbacks aside. Any number of times.
 // [any thread, callbacks too] Errors: HL_E_HANDLE.
 int32_t hl_job_cancel(hl_job job);
 

@@ -328,7 +328,7 @@ pub extern "C" fn hl_job_wait(job: hl_job, timeout_ms: u32) -> i32 {
     boundary::call_always(|entry| entry.job(job)?.wait(timeout_ms))
 }
 
-/// Asks a job to stop; it does within 50 ms, or one denoising step, embedding batch or imported tensor, callbacks aside. Any number of times.
+/// Asks a job to stop; it does within 50 ms, or one denoising step (on a GPU a second of them), embedding batch or imported tensor, callbacks aside. Any number of times.
 /// [any thread, callbacks too] Errors: HL_E_HANDLE.
 #[unsafe(no_mangle)]
 pub extern "C" fn hl_job_cancel(job: hl_job) -> i32 {

@@ -193,11 +193,12 @@ fn played(
     };
     let (played, steps) = match play() {
         Ok(done) => done?,
-        Err(Error::Device { why, .. }) => {
-            log::warn!("a tile could not be made in one go and is made step by step: {why}");
+        Err(Error::Cancelled) => return Some(Err(Error::Cancelled)),
+        Err(e) => {
+            // the steps tell a lost device, and withhold alone what is not a number
+            log::warn!("tiles could not be made in one go and are made step by step: {e}");
             return None;
         }
-        Err(e) => return Some(Err(e)),
     };
     let n = batch.noise.len();
     let same = |p: &Vec<Planes>| p.len() == n && p.iter().zip(&batch.noise).all(|(p, n)| p.data.len() == n.data.len());

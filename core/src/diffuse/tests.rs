@@ -383,11 +383,12 @@ struct Player {
     net: Gaussian,
     refiner: Gaussian,
     played: AtomicUsize,
+    fails: bool,
 }
 
 impl Player {
     fn new() -> Self {
-        Self { net: Gaussian::new(0.5), refiner: Gaussian::new(0.2), played: 0.into() }
+        Self { net: Gaussian::new(0.5), refiner: Gaussian::new(0.2), played: 0.into(), fails: false }
     }
 }
 
@@ -406,6 +407,9 @@ impl Denoiser for Player {
     }
     fn play(&self, tape: &Tape, refiner: Option<&dyn Denoiser>, codec: &dyn LatentCodec) -> Option<Result<Played>> {
         self.played.fetch_add(1, Ordering::SeqCst);
+        if self.fails {
+            return Some(Err(Error::internal("a picture that is not of numbers")));
+        }
         let mut made: Vec<Vec<Planes>> = Vec::new();
         for entry in &tape.entries {
             made.push(match entry {
@@ -468,6 +472,19 @@ fn a_tape_played_in_one_go_gives_what_the_steps_give() {
             }
         }
     }
+}
+
+#[test]
+fn what_cannot_be_played_is_walked_step_by_step() {
+    let net = Player { fails: true, ..Player::new() };
+    let batch = Batch { conditions: &[asked_for(0.7)], noise: vec![noise(0)], tiles: &[(11, 0)], start: &[], anchors: &[] };
+    let (set, job) = (settings(Sampler::Dpmpp2m, 3, 3.0), Job::new());
+    let go = |codec: Option<&dyn LatentCodec>| denoise(Networks { codec, ..alone(&net) }, &batch, &set, &job, &mut |_, _| Ok(()));
+    assert_eq!(go(Some(&Grey)).unwrap(), go(None).unwrap());
+    assert_eq!((net.played.load(Ordering::SeqCst), job.progress().done), (1, 6));
+    job.cancel();
+    assert!(matches!(go(Some(&Grey)), Err(Error::Cancelled)));
+    assert_eq!(net.played.load(Ordering::SeqCst), 1, "a cancelled job plays nothing");
 }
 
 #[test]

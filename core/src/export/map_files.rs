@@ -81,7 +81,7 @@ fn written(held: &Held, map: &SemanticMap, job: &Job) -> Result<Vec<PathBuf>> {
     out.put_with("labels_likelihood_map.tif", |file| label_tiff::likelihood_map(map, file))?;
     out.put_with("labels.ome.tif", |file| label_tiff::ome(map, file))?;
     let mut crops = Vec::with_capacity(map.crops.len());
-    let pictures = map.crops.par_iter().map(|c| png(&c.rgb, &[])).collect::<Result<Vec<_>>>()?;
+    let pictures = map.crops.par_iter().map(|c| job.check().and_then(|()| png(&c.rgb, &[]))).collect::<Result<Vec<_>>>()?;
     for ((crop, picture), name) in map.crops.iter().zip(pictures).zip(crop_names(map.crops.iter().map(|c| c.class))) {
         let sha256 = out.put(&name, &picture)?.sha256;
         crops.push(CropOf { class: crop.class, x: crop.x, y: crop.y, side_px: crop.rgb.dimensions().into(), sha256 });

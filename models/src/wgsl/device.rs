@@ -29,8 +29,8 @@ const READS: usize = 5;
 /// An adapter that was opened.
 pub(super) struct Gpu {
     name: String,
-    /// Whether the adapter is the processor.
-    software: bool,
+    /// Whether the adapter is a GPU of its own.
+    discrete: bool,
     /// Whether kernels may read half precision.
     half: bool,
     #[cfg(test)]
@@ -153,7 +153,7 @@ impl Gpu {
         let nothing = buffer(256, STORAGE);
         Ok(Arc::new(Self {
             name: name.into(),
-            software: adapter.get_info().device_type == wgpu::DeviceType::Cpu,
+            discrete: adapter.get_info().device_type == wgpu::DeviceType::DiscreteGpu,
             half: required_features.contains(wgpu::Features::SHADER_F16),
             #[cfg(test)]
             adapter: adapter.clone(),
@@ -173,9 +173,9 @@ impl Gpu {
         }))
     }
 
-    /// Whether the adapter is the processor.
-    pub(super) fn software(&self) -> bool {
-        self.software
+    /// Whether the adapter is a GPU of its own.
+    pub(super) fn discrete(&self) -> bool {
+        self.discrete
     }
 
     /// Whether the device is of no use any more.

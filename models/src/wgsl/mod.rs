@@ -1,7 +1,7 @@
 //! The operations of [`crate::ops`] as kernels of our own in WGSL, through wgpu: the GPU path that is used wherever it agrees with the CPU.
 //!
-//! In: host planes. Out: host planes. A network's whole pass is one submission with one reading back, and so is a tile where the device is
-//! fast ([`crate::nets`]). What a normalisation or an activation
+//! In: host planes. Out: host planes. A network's whole pass is one submission with one reading back. Where the device is fast a tile is
+//! one too ([`crate::nets`]), and a batch of tiles is read back once. What a normalisation or an activation
 //! does to a convolution's input is done while it is read, what comes after while it is written; an upsampled map is read from its small
 //! one. Fails at [`Ops::download`], with what went wrong first. Kernels are few and made within milliseconds, with nothing to tune.
 //!
@@ -239,7 +239,7 @@ impl Ops for WgslOps {
     }
 
     fn surely_fast(&self) -> bool {
-        !self.gpu.software()
+        self.gpu.discrete()
     }
 
     fn in_batches<I: Sync, T: Send>(&self, items: &[I], f: impl Fn(&Self, &[I]) -> Result<Vec<T>> + Sync) -> Result<Vec<T>> {
