@@ -9,6 +9,8 @@ use crate::{Error, Job, Result, simd};
 
 /// Rows a chunk: the unit of work, and the order of summation.
 const CHUNK: usize = 1024;
+/// Rows that are looked at several times while they are in the processor's nearer memory.
+const BLOCK: usize = 128;
 /// Most Lloyd iterations; tissue features settle in 20-60.
 const ROUNDS: usize = 100;
 /// Lloyd stops when the inertia falls by less than this share.
@@ -154,18 +156,18 @@ fn plus_plus(rows: Rows<'_>, k: usize, least: usize, seed: u64, restart: u32) ->
 /// from its centroid. Runs in the rayon pool it is called from.
 pub fn lloyd(rows: Rows<'_>, mut centroids: Centroids, rounds: usize, job: &Job) -> Result<Model> {
     let mut last = f64::INFINITY;
-    let (mut known, mut moved) = (vec![Known::default(); rows.len()], Moved::default());
+    let (mut known, mut moved, mut sums) = (vec![Known::NEW; rows.len()], Moved::default(), Sums::zero(&centroids));
     for _ in 0..rounds {
         job.check()?;
-        let sums = assign(rows, &centroids, &moved, &mut known);
-        let empty = sums.count.contains(&0);
+        let pass = assign(rows, &centroids, &moved, &mut known);
+        sums.follow(rows, &pass.changes);
         let before = centroids;
-        centroids = sums.means(rows, &before);
+        centroids = sums.means(rows, &before, pass.farthest.0);
         moved = Moved::of(&before, &centroids);
-        if !empty && last - sums.inertia <= SETTLED * sums.inertia {
+        if !sums.count.contains(&0) && last - pass.inertia <= SETTLED * pass.inertia {
             break;
         }
-        last = sums.inertia;
+        last = pass.inertia;
     }
     let inertia = assign(rows, &centroids, &moved, &mut known).inertia;
     Ok(Model { centroids, inertia })
@@ -173,12 +175,19 @@ pub fn lloyd(rows: Rows<'_>, mut centroids: Centroids, rounds: usize, job: &Job)
 
 /// What is known of a row between rounds (Hamerly, SDM 2010, "Making k-means even faster"): while it is nearer to its centroid than any
 /// other can have come, the others need not be looked at.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 struct Known {
-    /// Its centroid.
+    /// Its centroid; [`NONE`] before the first round.
     nearest: u32,
     /// No other centroid is nearer than this.
     others: f32,
+}
+
+/// No centroid.
+const NONE: u32 = u32::MAX;
+
+impl Known {
+    const NEW: Self = Self { nearest: NONE, others: 0.0 };
 }
 
 /// How far centroids moved in a round: the one that moved most, by how much, and the most of the rest.
@@ -209,24 +218,31 @@ impl Moved {
     }
 }
 
-/// What one pass over rows adds up.
-struct Sums {
-    sum: Vec<f64>,
-    count: Vec<u64>,
+/// What one pass over rows finds.
+struct Pass {
+    /// The rows that have another centroid than before, in their order.
+    changes: Vec<Change>,
     inertia: f64,
-    /// The row farthest from its centroid.
+    /// The row farthest from its centroid, and its squared distance.
     farthest: (usize, f32),
 }
 
-/// Assigns and adds up in one pass: chunks in parallel, their sums folded in order.
-fn assign(rows: Rows<'_>, centroids: &Centroids, moved: &Moved, known: &mut [Known]) -> Sums {
+/// A row went from one centroid ([`NONE`] in the first round) to another.
+#[derive(Clone, Copy)]
+struct Change {
+    row: u32,
+    from: u32,
+    to: u32,
+}
+
+/// Finds each row's centroid: chunks in parallel, what they find folded in order.
+fn assign(rows: Rows<'_>, centroids: &Centroids, moved: &Moved, known: &mut [Known]) -> Pass {
     let packed = Packed::new(centroids);
     let chunk = |(c, known): (usize, &mut [Known])| assign_chunk(rows, centroids, &packed, c * CHUNK, moved, known);
-    let parts: Vec<Sums> = known.par_chunks_mut(CHUNK).enumerate().map(chunk).collect();
-    let mut all = Sums::zero(centroids);
+    let parts: Vec<Pass> = known.par_chunks_mut(CHUNK).enumerate().map(chunk).collect();
+    let mut all = Pass::new();
     for part in parts {
-        all.sum.iter_mut().zip(&part.sum).for_each(|(a, b)| *a += b);
-        all.count.iter_mut().zip(&part.count).for_each(|(a, b)| *a += b);
+        all.changes.extend(part.changes);
         all.inertia += part.inertia;
         if part.farthest.1 > all.farthest.1 {
             all.farthest = part.farthest;
@@ -236,45 +252,88 @@ fn assign(rows: Rows<'_>, centroids: &Centroids, moved: &Moved, known: &mut [Kno
 }
 
 /// The rows from `first` on, as many as are `known`.
-fn assign_chunk(rows: Rows<'_>, centroids: &Centroids, packed: &Packed, first: usize, moved: &Moved, known: &mut [Known]) -> Sums {
-    let (mut s, mut doubtful, mut squares) = (Sums::zero(centroids), Vec::with_capacity(known.len()), [0.0f32; CHUNK]);
-    let square = |i: usize, nearest: u32| distance2(rows.row(first + i), centroids.row(nearest as usize));
-    simd::dispatch(|| {
-        for (i, (known, square_of)) in known.iter_mut().zip(&mut squares).enumerate() {
-            *square_of = square(i, known.nearest);
-            known.others -= moved.others(known.nearest);
-            if square_of.sqrt() * SURELY >= known.others {
-                doubtful.push((first + i) as u32);
+fn assign_chunk(rows: Rows<'_>, centroids: &Centroids, packed: &Packed, first: usize, moved: &Moved, known: &mut [Known]) -> Pass {
+    let mut pass = Pass::new();
+    for (block, known) in known.chunks_mut(BLOCK).enumerate() {
+        pass.block(rows, centroids, packed, first + block * BLOCK, moved, known);
+    }
+    pass
+}
+
+impl Pass {
+    fn new() -> Self {
+        Self { changes: Vec::new(), inertia: 0.0, farthest: (0, -1.0) }
+    }
+
+    /// At most [`BLOCK`] rows from `first` on.
+    fn block(&mut self, rows: Rows<'_>, centroids: &Centroids, packed: &Packed, first: usize, moved: &Moved, known: &mut [Known]) {
+        let (mut squares, mut doubtful, mut found, mut doubts) = ([0.0f32; BLOCK], [0u32; BLOCK], [Found::default(); BLOCK], 0);
+        let square = |i: usize, nearest: u32| distance2(rows.row(first + i), centroids.row(nearest as usize));
+        simd::dispatch(|| {
+            for (i, (known, square_of)) in known.iter_mut().zip(&mut squares).enumerate() {
+                if known.nearest != NONE {
+                    *square_of = square(i, known.nearest);
+                    known.others -= moved.others(known.nearest);
+                }
+                doubtful[doubts] = i as u32;
+                doubts += usize::from(known.nearest == NONE || square_of.sqrt() * SURELY >= known.others);
             }
-        }
-    });
-    let mut found = vec![Found::default(); doubtful.len()];
-    packed.nearest(rows, &doubtful, &mut found);
-    simd::dispatch(|| {
-        for (row, found) in doubtful.iter().zip(&found) {
-            let i = *row as usize - first;
-            squares[i] = square(i, found.nearest);
-            known[i] = Known { nearest: found.nearest, others: (squares[i] + found.ahead).sqrt() };
-        }
-        for (i, (known, d)) in known.iter().zip(&squares).enumerate() {
-            let (row, j) = (rows.row(first + i), known.nearest as usize);
-            s.sum[j * rows.channels..][..rows.channels].iter_mut().zip(row).for_each(|(a, v)| *a += f64::from(*v));
-            s.count[j] += 1;
-            s.inertia += f64::from(*d);
-            if *d > s.farthest.1 {
-                s.farthest = (first + i, *d);
+        });
+        let (doubtful, found) = (&doubtful[..doubts], &mut found[..doubts]);
+        packed.nearest(rows, first, doubtful, found);
+        simd::dispatch(|| {
+            for (i, found) in doubtful.iter().zip(found) {
+                let (row, known) = (first as u32 + i, &mut known[*i as usize]);
+                let square_of = &mut squares[*i as usize];
+                if found.nearest != known.nearest {
+                    *square_of = square(*i as usize, found.nearest);
+                    self.changes.push(Change { row, from: known.nearest, to: found.nearest });
+                }
+                *known = Known { nearest: found.nearest, others: (*square_of + found.ahead).sqrt() };
             }
-        }
-    });
-    s
+            for (i, d) in squares[..known.len()].iter().enumerate() {
+                self.inertia += f64::from(*d);
+                if *d > self.farthest.1 {
+                    self.farthest = (first + i, *d);
+                }
+            }
+        });
+    }
+}
+
+/// The sum of each cluster's rows, and their number; kept from round to round, for few rows change.
+struct Sums {
+    sum: Vec<f64>,
+    count: Vec<u64>,
 }
 
 impl Sums {
     fn zero(centroids: &Centroids) -> Self {
-        Self { sum: vec![0.0; centroids.data.len()], count: vec![0; centroids.k()], inertia: 0.0, farthest: (0, -1.0) }
+        Self { sum: vec![0.0; centroids.data.len()], count: vec![0; centroids.k()] }
     }
 
-    fn means(&self, rows: Rows<'_>, before: &Centroids) -> Centroids {
+    /// Takes rows from clusters they left and adds them to those they joined: clusters in parallel, the rows of each in order.
+    fn follow(&mut self, rows: Rows<'_>, changes: &[Change]) {
+        let mut of = vec![Vec::new(); self.count.len()];
+        for change in changes {
+            if change.from != NONE {
+                of[change.from as usize].push((change.row, -1.0));
+                self.count[change.from as usize] -= 1;
+            }
+            of[change.to as usize].push((change.row, 1.0));
+            self.count[change.to as usize] += 1;
+        }
+        self.sum.par_chunks_mut(rows.channels).zip(&of).for_each(|(sum, of)| {
+            simd::dispatch(|| {
+                for (row, sign) in of {
+                    sum.iter_mut().zip(rows.row(*row as usize)).for_each(|(a, v)| *a += sign * f64::from(*v));
+                }
+            });
+        });
+    }
+
+    /// The clusters' means; an empty one is put onto the row `farthest`.
+    fn means(&self, rows: Rows<'_>, before: &Centroids, farthest: usize) -> Centroids {
         let mut out = before.clone();
         let mut farthest_taken = false;
         for (j, n) in self.count.iter().enumerate() {
@@ -282,7 +341,7 @@ impl Sums {
             if *n > 0 {
                 to.iter_mut().zip(&self.sum[j * before.channels..]).for_each(|(v, s)| *v = (s / *n as f64) as f32);
             } else if !farthest_taken {
-                to.copy_from_slice(rows.row(self.farthest.0));
+                to.copy_from_slice(rows.row(farthest));
                 farthest_taken = true; // a second empty cluster waits for the next round
             }
         }
@@ -339,16 +398,20 @@ mod tests {
         let (data, _) = blobs(3000, 12, 24, 9);
         let rows = Rows { data: &data, channels: 24 };
         let mut centroids = plus_plus(rows, 30, 30, 2, 0).unwrap();
-        let (mut known, mut moved, mut kept) = (vec![Known::default(); 3000], Moved::default(), 0);
+        let (mut known, mut moved, mut sums, mut kept) = (vec![Known::NEW; 3000], Moved::default(), Sums::zero(&centroids), 0);
         for _ in 0..15 {
-            let sums = assign(rows, &centroids, &moved, &mut known);
-            let mut afresh = vec![Known::default(); 3000];
-            let all = assign(rows, &centroids, &Moved::default(), &mut afresh);
+            let pass = assign(rows, &centroids, &moved, &mut known);
+            sums.follow(rows, &pass.changes);
+            let mut afresh = vec![Known::NEW; 3000];
+            let (all, mut anew) = (assign(rows, &centroids, &Moved::default(), &mut afresh), Sums::zero(&centroids));
+            anew.follow(rows, &all.changes);
             assert!(known.iter().zip(&afresh).all(|(a, b)| a.nearest == b.nearest));
-            assert_eq!((sums.inertia.to_bits(), &sums.sum), (all.inertia.to_bits(), &all.sum));
+            assert_eq!((pass.inertia.to_bits(), pass.farthest, &sums.count), (all.inertia.to_bits(), all.farthest, &anew.count));
+            // added and taken away in another order
+            assert!(sums.sum.iter().zip(&anew.sum).all(|(a, b)| (a - b).abs() < 1e-10));
             kept += known.iter().zip(&afresh).filter(|(a, b)| a.others < b.others).count();
             let before = centroids;
-            centroids = sums.means(rows, &before);
+            centroids = sums.means(rows, &before, pass.farthest.0);
             moved = Moved::of(&before, &centroids);
         }
         assert!(kept > 10_000, "{kept} of 45 000 were kept without looking at the others");

@@ -49,9 +49,9 @@ impl Packed {
         Self { panels, start, channels }
     }
 
-    /// The nearest centroid of each of the `which` rows.
-    pub fn nearest(&self, rows: Rows<'_>, which: &[u32], to: &mut [Found]) {
-        simd::dispatch(Nearest { packed: self, rows, which, to });
+    /// The nearest centroid of each of the `which` rows, counted from `first`.
+    pub fn nearest(&self, rows: Rows<'_>, first: usize, which: &[u32], to: &mut [Found]) {
+        simd::dispatch(Nearest { packed: self, rows, first, which, to });
     }
 }
 
@@ -73,6 +73,7 @@ fn panel_of(register: usize, registers: usize) -> (usize, usize) {
 struct Nearest<'a> {
     packed: &'a Packed,
     rows: Rows<'a>,
+    first: usize,
     which: &'a [u32],
     to: &'a mut [Found],
 }
@@ -94,7 +95,7 @@ impl Nearest<'_> {
         let (mut best, mut next, mut which) = ([0.0f32; TALL * WIDEST], [0.0f32; TALL * WIDEST], [0u32; TALL * WIDEST]);
         for (of, to) in self.which.chunks(M).zip(self.to.chunks_mut(M)) {
             let mut rows: [&[f32]; M] = [&[]; M];
-            rows.iter_mut().enumerate().for_each(|(m, r)| *r = self.rows.row(of[m.min(of.len() - 1)] as usize));
+            rows.iter_mut().enumerate().for_each(|(m, r)| *r = self.rows.row(self.first + of[m.min(of.len() - 1)] as usize));
             best.fill(f32::NEG_INFINITY);
             next.fill(f32::NEG_INFINITY);
             for first in (0..registers).step_by(2) {
@@ -110,24 +111,22 @@ impl Nearest<'_> {
             }
             for (m, to) in to.iter_mut().enumerate() {
                 let lanes = m * lanes..(m + 1) * lanes;
-                *to = of_lanes(&best[lanes.clone()], &next[lanes.clone()], &which[lanes]);
+                *to = of_lanes::<S>(&best[lanes.clone()], &next[lanes.clone()], &which[lanes]);
             }
         }
     }
 }
 
-/// Out of the best two of each lane, and the register that its best was in.
+/// Out of the best two of each lane, and the register that its best was in. Without branches, which would be taken at random.
 #[inline(always)]
-fn of_lanes(best: &[f32], next: &[f32], which: &[u32]) -> Found {
-    let (mut first, mut second, mut nearest) = (f32::NEG_INFINITY, f32::NEG_INFINITY, u32::MAX);
-    let lanes = best.len();
-    for (lane, ((best, next), which)) in best.iter().zip(next).zip(which).enumerate() {
-        let index = which * lanes as u32 + lane as u32;
-        second = second.max(next.max(best.min(first)));
-        if *best > first || (*best == first && index < nearest) {
-            (first, nearest) = (*best, index);
-        }
-    }
+fn of_lanes<S: Simd>(best: &[f32], next: &[f32], which: &[u32]) -> Found {
+    let mut first = f32::NEG_INFINITY;
+    (0..S::F32_LANES).for_each(|lane| first = first.max(best[lane]));
+    let index = |lane: usize| which[lane] * S::F32_LANES as u32 + lane as u32;
+    let mut nearest = u32::MAX;
+    (0..S::F32_LANES).for_each(|lane| nearest = nearest.min(if best[lane] == first { index(lane) } else { u32::MAX }));
+    let mut second = f32::NEG_INFINITY;
+    (0..S::F32_LANES).for_each(|lane| second = second.max(if index(lane) == nearest { next[lane] } else { best[lane] }));
     Found { nearest, ahead: 2.0 * (first - second) }
 }
 
@@ -201,7 +200,7 @@ mod tests {
                 let (centroids, rows) = all.split_at(k * channels);
                 let (centroids, rows) = (Centroids { channels, data: centroids.to_vec() }, Rows { data: rows, channels });
                 let mut got = [Found::default(); 61];
-                Packed::new(&centroids).nearest(rows, &(0..61).collect::<Vec<u32>>(), &mut got);
+                Packed::new(&centroids).nearest(rows, 0, &(0..61).collect::<Vec<u32>>(), &mut got);
                 for (i, found) in got.iter().enumerate() {
                     let exact = |j: usize| rows.row(i).iter().zip(centroids.row(j)).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>();
                     let own = exact(found.nearest as usize);
@@ -218,9 +217,9 @@ mod tests {
     fn the_lower_index_is_taken_of_equals_and_only_the_rows_asked_for() {
         let data: Vec<f32> = (0..40).flat_map(|j| [(j % 20) as f32, 1.0]).collect();
         let rows: Vec<f32> = (0..20).flat_map(|j| [j as f32, 1.0]).collect();
-        let which = [7, 3, 19, 0];
+        let which = [7, 3, 19, 1];
         let mut got = [Found::default(); 4];
-        Packed::new(&Centroids { channels: 2, data }).nearest(Rows { data: &rows, channels: 2 }, &which, &mut got);
+        Packed::new(&Centroids { channels: 2, data }).nearest(Rows { data: &rows, channels: 2 }, 1, &which.map(|i| i - 1), &mut got);
         assert_eq!(got, which.map(|nearest| Found { nearest, ahead: 0.0 }));
     }
 }
