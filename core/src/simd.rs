@@ -3,7 +3,7 @@
 
 use pulp::{Simd, WithSimd};
 
-/// Calls `op` compiled for this machine. A closure takes part too: its loops are vectorised by the compiler.
+/// Calls `op` compiled for this machine; for loops that the compiler is to vectorise see [`vectorized`](crate::vectorized).
 #[inline]
 pub fn dispatch<Op: WithSimd>(op: Op) -> Op::Output {
     #[cfg(target_arch = "x86_64")]
@@ -16,6 +16,29 @@ pub fn dispatch<Op: WithSimd>(op: Op) -> Op::Output {
         }
     }
     pulp::Arch::new().dispatch(op)
+}
+
+/// What [`vectorized`](crate::vectorized) runs.
+pub struct Loops<F>(pub F);
+
+impl<R, F: FnMut() -> R> WithSimd for Loops<F> {
+    type Output = R;
+    #[inline(always)]
+    fn with_simd<S: Simd>(mut self, _: S) -> R {
+        (self.0)()
+    }
+}
+
+/// Runs an expression whose loops the compiler vectorises for this machine. It must be part of the function that is compiled for it: in a closure
+/// that is only called from there, loops would get the instructions that every machine has.
+#[macro_export]
+macro_rules! vectorized {
+    ($loops:expr) => {
+        $crate::simd::dispatch($crate::simd::Loops(
+            #[inline(always)]
+            || $loops,
+        ))
+    };
 }
 
 /// Runs `op` in a function of its own: amid other code the compiler keeps some of a register tile's sums in memory, which costs a fifth of

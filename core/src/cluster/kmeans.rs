@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use super::packed::{Found, Packed};
 use super::{Rows, distance2};
 use crate::rng::Stream;
-use crate::{Error, Job, Result, simd};
+use crate::{Error, Job, Result, vectorized};
 
 /// Rows a chunk: the unit of work, and the order of summation.
 const CHUNK: usize = 1024;
@@ -128,7 +128,7 @@ fn plus_plus(rows: Rows<'_>, k: usize, least: usize, seed: u64, restart: u32) ->
     while centroids.k() < k {
         let newest = centroids.row(centroids.k() - 1);
         nearest.par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, nearest)| {
-            simd::dispatch(|| {
+            vectorized!({
                 for (i, d) in nearest.iter_mut().enumerate() {
                     *d = d.min(distance2(rows.row(chunk * CHUNK + i), newest));
                 }
@@ -269,7 +269,7 @@ impl Pass {
     fn block(&mut self, rows: Rows<'_>, centroids: &Centroids, packed: &Packed, first: usize, moved: &Moved, known: &mut [Known]) {
         let (mut squares, mut doubtful, mut found, mut doubts) = ([0.0f32; BLOCK], [0u32; BLOCK], [Found::default(); BLOCK], 0);
         let square = |i: usize, nearest: u32| distance2(rows.row(first + i), centroids.row(nearest as usize));
-        simd::dispatch(|| {
+        vectorized!({
             for (i, (known, square_of)) in known.iter_mut().zip(&mut squares).enumerate() {
                 if known.nearest != NONE {
                     *square_of = square(i, known.nearest);
@@ -281,8 +281,8 @@ impl Pass {
         });
         let (doubtful, found) = (&doubtful[..doubts], &mut found[..doubts]);
         packed.nearest(rows, first, doubtful, found);
-        simd::dispatch(|| {
-            for (i, found) in doubtful.iter().zip(found) {
+        vectorized!({
+            for (i, found) in doubtful.iter().zip(&mut *found) {
                 let (row, known) = (first as u32 + i, &mut known[*i as usize]);
                 let square_of = &mut squares[*i as usize];
                 if found.nearest != known.nearest {
@@ -324,7 +324,7 @@ impl Sums {
             self.count[change.to as usize] += 1;
         }
         self.sum.par_chunks_mut(rows.channels).zip(&of).for_each(|(sum, of)| {
-            simd::dispatch(|| {
+            vectorized!({
                 for (row, sign) in of {
                     sum.iter_mut().zip(rows.row(*row as usize)).for_each(|(a, v)| *a += sign * f64::from(*v));
                 }

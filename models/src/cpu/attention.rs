@@ -3,10 +3,11 @@
 //! In: `[b, h, w, 3c]` = q, k, v. Out: `[b, h, w, c]`. Keys and values of a head are packed as weights, so both products run in the
 //! register tiles of every convolution. The table of scores exists for a block of queries at a time, never for all of them.
 
+use histoloom_core::vectorized;
 use rayon::prelude::*;
 
 use super::tile::{Finish, LINE, Packed, Tiles, padded};
-use super::{Map, math, simd};
+use super::{Map, math};
 
 /// Queries of one task: a multiple of the tallest register tile.
 const QUERIES: usize = 24;
@@ -45,7 +46,7 @@ pub(super) fn run(qkv: &Map, heads: usize) -> Map {
                 let from: Vec<usize> = (0..count).map(|i| i * 3 * c + head * d).collect();
                 let to: Vec<usize> = (0..count).map(|i| i * c + head * d).collect();
                 product(queries, &from, &of.keys, &mut scores, &wide);
-                simd::dispatch(|| scores.chunks_exact_mut(padded(n)).for_each(|row| softmax(&mut row[..n])));
+                vectorized!(scores.chunks_exact_mut(padded(n)).for_each(|row| softmax(&mut row[..n])));
                 product(&scores, &wide, &of.values, out, &to);
             }
         });

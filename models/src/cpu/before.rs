@@ -1,9 +1,10 @@
 //! What happens to a convolution's input: activation or group normalisation, done while it is copied into a zero-padded map.
 
+use histoloom_core::vectorized;
 use rayon::prelude::*;
 
 use super::store::Buffer;
-use super::{CpuOps, Map, chunk_of, math, simd};
+use super::{CpuOps, Map, chunk_of, math};
 use crate::ops::{Before, NormSpec};
 
 /// Group normalisation, or the weights of a layer normalisation.
@@ -63,7 +64,7 @@ fn channel_sums(item: &[f32], centres: &[f32], f: impl Fn(f32, f32) -> f32 + Syn
     let mut sums = vec![0.0f32; item.len().div_ceil(RUN * c) * c];
     let chunk = chunk_of(sums.len() / c, 4, rayon::current_num_threads());
     sums.par_chunks_mut(chunk * c).zip(item.par_chunks(chunk * RUN * c)).for_each(|(sums, item)| {
-        simd::dispatch(|| {
+        vectorized!({
             for (run, pixels) in sums.chunks_exact_mut(c).zip(item.chunks(RUN * c)) {
                 for pixel in pixels.chunks_exact(c) {
                     run.iter_mut().zip(pixel).zip(centres).for_each(|((r, v), m)| *r += f(*v, *m));
@@ -115,7 +116,7 @@ pub(super) fn framed<'a>(x: &'a Map, first: usize, (height, width): (usize, usiz
         let from = (b * x.height + y - first) * x.width * channels;
         let from = &x.data[from..from + x.width * channels];
         let to = &mut line[first * channels..][..x.width * channels];
-        simd::dispatch(|| fill(to, from, before, affine.get(b)));
+        vectorized!(fill(to, from, before, affine.get(b)));
     });
     Source { own: Some(data), map: x, height, width, channels }
 }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use histoloom_core::simd::apart;
+use histoloom_core::simd::{self, apart};
 use histoloom_core::unrolled;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use super::conv::taps;
 use super::store::{Buffer, Store};
 use super::tile::{Finish, LINE, Tiles, padded};
-use super::{CpuOps, Map, simd};
+use super::{CpuOps, Map};
 use crate::ops::{ConvSpec, Inverted};
 
 /// Bytes that a strip of the wide map may take: half of a common second-level cache.

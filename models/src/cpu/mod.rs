@@ -16,7 +16,7 @@ mod winograd;
 
 use std::sync::Arc;
 
-use histoloom_core::{Planes, Result, simd};
+use histoloom_core::{Planes, Result, vectorized};
 use rayon::prelude::*;
 
 use crate::ops::{After, Before, ConvSpec, Inverted, NormSpec, Ops};
@@ -63,7 +63,7 @@ impl Map {
         let mut out = self.room(self.data.len());
         let chunk = chunk_of(out.len(), 4096, rayon::current_num_threads());
         out.par_chunks_mut(chunk).zip(self.data.par_chunks(chunk)).zip(other.data.par_chunks(chunk)).for_each(|((o, a), b)| {
-            simd::dispatch(|| o.iter_mut().zip(a).zip(b).for_each(|((o, a), b)| *o = f(*a, *b)));
+            vectorized!(o.iter_mut().zip(a).zip(b).for_each(|((o, a), b)| *o = f(*a, *b)));
         });
         self.with(self.height, self.width, self.used, out)
     }

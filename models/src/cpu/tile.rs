@@ -113,16 +113,24 @@ impl<'a> Finish<'a> {
         }
     }
 
-    /// Stores the sums of neighbouring channels: the output is the one at `place`, the channel the one at `channel` and those after it.
+    /// What is done to sums whatever their place.
+    #[inline(always)]
+    pub fn shape(self, sums: &mut [f32]) {
+        match self {
+            Self::Silu => sums.iter_mut().for_each(|v| *v = math::silu(*v)),
+            Self::Relu6 => sums.iter_mut().for_each(|v| *v = relu6(*v)),
+            Self::Gelu => sums.iter_mut().for_each(|v| *v = math::gelu(*v)),
+            Self::Plain | Self::Add(_) | Self::AddToAll(_) => {}
+        }
+    }
+
+    /// Stores shaped sums of neighbouring channels: the output is the one at `place`, the channel the one at `channel` and those after it.
     #[inline(always)]
     pub fn write(self, out: &mut [f32], sums: &[f32], place: usize, channel: usize) {
         match self {
-            Self::Plain => out.copy_from_slice(sums),
-            Self::Silu => out.iter_mut().zip(sums).for_each(|(o, v)| *o = math::silu(*v)),
-            Self::Relu6 => out.iter_mut().zip(sums).for_each(|(o, v)| *o = relu6(*v)),
-            Self::Gelu => out.iter_mut().zip(sums).for_each(|(o, v)| *o = math::gelu(*v)),
             Self::Add(r) => out.iter_mut().zip(sums).zip(&r[place..]).for_each(|((o, v), r)| *o = v + r),
             Self::AddToAll(r) => out.iter_mut().zip(sums).zip(&r[channel..]).for_each(|((o, v), r)| *o = v + r),
+            _ => out.copy_from_slice(sums),
         }
     }
 }
@@ -160,7 +168,7 @@ impl WithSimd for Tiles<'_> {
     fn with_simd<S: Simd>(mut self, simd: S) {
         let registers = self.weights.bias.len() / S::F32_LANES;
         let (blocks, size) = (blocks(self.taps, self.weights.c_in), self.weights.taps * self.weights.c_in);
-        let sums = &mut [0.0; GROUP * WIDEST];
+        let sums = &mut Vec::new();
         let mut at = 0;
         for (register, count) in widths(registers) {
             let panel = &self.weights.panels[at..at + size * count * S::F32_LANES];
@@ -179,20 +187,21 @@ impl WithSimd for Tiles<'_> {
     }
 }
 
-/// What is summed before the next weights are taken: distances of taps, and how many channels of each.
-type Block = (Vec<usize>, usize);
+/// What is summed before the next weights are taken: some channels of some taps.
+struct Block<'a> {
+    taps: &'a [usize],
+    first: usize,
+    channels: usize,
+}
 
 /// Cuts taps of `c_in` channels into blocks of at most [`BLOCK`] values, in order.
-fn blocks(taps: &[usize], c_in: usize) -> Vec<Block> {
+fn blocks(taps: &[usize], c_in: usize) -> Vec<Block<'_>> {
     if c_in <= BLOCK {
-        return taps.chunks(BLOCK / c_in.max(1)).map(|taps| (taps.to_vec(), c_in)).collect();
+        return taps.chunks(BLOCK / c_in.max(1)).map(|taps| Block { taps, first: 0, channels: c_in }).collect();
     }
     let piece = padded(c_in.div_ceil(c_in.div_ceil(BLOCK)));
-    let pieces = |tap: &usize| {
-        let tap = *tap;
-        (0..c_in).step_by(piece).map(move |from| (vec![tap + from], piece.min(c_in - from)))
-    };
-    taps.iter().flat_map(pieces).collect()
+    let pieces = |taps| (0..c_in).step_by(piece).map(move |first| Block { taps, first, channels: piece.min(c_in - first) });
+    taps.chunks(1).flat_map(pieces).collect()
 }
 
 impl Tiles<'_> {
@@ -201,73 +210,59 @@ impl Tiles<'_> {
         simd::dispatch(self);
     }
 
-    /// A group of pixels for one panel of output channels. `sums` is room for their sums.
+    /// A group of pixels for one panel of output channels. `sums` is room for their sums, made where it is needed.
     #[inline(always)]
     fn panel<S: Simd, const M: usize, const L: usize, const V: usize>(
         &mut self,
         simd: S,
-        blocks: &[Block],
+        blocks: &[Block<'_>],
         panel: &[f32],
         channel: usize,
         pixels: Range<usize>,
-        sums: &mut [f32],
+        sums: &mut Vec<f32>,
     ) {
         let wide = V * S::F32_LANES;
-        let (bias, whole) = (&self.weights.bias[channel..channel + wide], channel + wide <= self.weights.c_out);
+        let (bias, valid) = (&self.weights.bias[channel..channel + wide], wide.min(self.weights.c_out - channel));
+        let direct = valid == wide && matches!(self.finish, Finish::Plain | Finish::Relu6 | Finish::Add(_));
+        if !direct || blocks.len() > 1 {
+            sums.resize(GROUP * WIDEST, 0.0);
+        }
+        // M pixels at a time, and L for a rest that is a good deal less
+        let rest = pixels.len() % M;
+        let tall = if 3 * rest > 2 * M { pixels.len() } else { pixels.len() - rest };
+        let (upper, lower) = (pixels.start..pixels.start + tall, pixels.start + tall..pixels.end);
         let mut rest = panel;
-        for (n, (taps, channels)) in blocks.iter().enumerate() {
-            let (weights, others) = rest.split_at(taps.len() * channels * wide);
+        for (n, block) in blocks.iter().enumerate() {
+            let (weights, others) = rest.split_at(block.taps.len() * block.channels * wide);
             rest = others;
-            let (first, bias) = (n == 0, (n + 1 == blocks.len()).then_some(bias));
-            let of = Of { taps, channels: *channels, weights, first, bias, channel, whole };
-            let mut m = pixels.start;
-            // M pixels at a time, and L for a rest that is a good deal less
-            while m < pixels.end {
-                let left = m..pixels.end;
-                let sums = &mut sums[(m - pixels.start) * wide..];
-                m += if 3 * left.len() > 2 * M {
-                    self.pixels::<S, M, V>(simd, of, left, sums)
-                } else {
-                    self.pixels::<S, L, V>(simd, of, left, sums)
-                };
-            }
+            let bias = (n + 1 == blocks.len()).then_some(bias);
+            let of = Of { block, weights, first: n == 0, bias, channel, direct: direct && bias.is_some() };
+            self.pixels::<S, M, V>(simd, of, upper.clone(), sums);
+            self.pixels::<S, L, V>(simd, of, lower.clone(), sums.get_mut(tall * wide..).unwrap_or_default());
         }
-    }
-
-    /// M pixels of those that are left, or as many as there are: that number is returned.
-    #[inline(always)]
-    fn pixels<S: Simd, const M: usize, const V: usize>(&mut self, simd: S, of: Of<'_>, left: Range<usize>, sums: &mut [f32]) -> usize {
-        let (first, count, wide) = (left.start, M.min(left.len()), V * S::F32_LANES);
-        let mut rows = [self.rows[first]; M];
-        rows[..count].copy_from_slice(&self.rows[first..first + count]);
-        if count == M {
-            let mut tile = Sums::<M, V> { x: self.x, rows: &rows, of, sums, out: None };
-            if of.whole && of.bias.is_some() && matches!(self.finish, Finish::Plain | Finish::Relu6 | Finish::Add(_)) {
-                let mut places = [0; M];
-                places.copy_from_slice(&self.places[first..first + M]);
-                let at = std::array::from_fn(|r| self.offset(of.channel + r * S::F32_LANES));
-                tile.out = Some(Out { out: self.out, places, at, finish: self.finish });
-                apart(simd, tile);
-                return M;
-            }
-            apart(simd, tile);
-        } else {
-            let room = &mut [0.0; TALL * WIDEST][..M * wide];
-            room[..count * wide].copy_from_slice(&sums[..count * wide]);
-            apart(simd, Sums::<M, V> { x: self.x, rows: &rows, of, sums: room, out: None });
-            sums[..count * wide].copy_from_slice(&room[..count * wide]);
-        }
-        if of.bias.is_some() {
-            let valid = wide.min(self.weights.c_out - of.channel);
-            for (sums, pixel) in sums.chunks_exact(wide).zip(&self.places[first..first + count]) {
+        if !direct {
+            let sums = &mut sums[..pixels.len() * wide];
+            self.finish.shape(sums);
+            for (sums, pixel) in sums.chunks_exact(wide).zip(&self.places[pixels]) {
                 for (line, sums) in sums[..valid].chunks(LINE).enumerate() {
-                    let channel = of.channel + line * LINE;
+                    let channel = channel + line * LINE;
                     let place = pixel + self.offset(channel);
                     self.finish.write(&mut self.out[place..place + sums.len()], sums, place, channel);
                 }
             }
         }
-        count
+    }
+
+    /// One block for some pixels, M at a time.
+    #[inline(always)]
+    fn pixels<S: Simd, const M: usize, const V: usize>(&mut self, simd: S, of: Of<'_>, pixels: Range<usize>, sums: &mut [f32]) {
+        if pixels.is_empty() {
+            return;
+        }
+        let at = std::array::from_fn(|r| self.offset(of.channel + r * S::F32_LANES));
+        let (rows, places) = (&self.rows[pixels.clone()], &self.places[pixels]);
+        let out = of.direct.then_some(Out { out: self.out, places, at, finish: self.finish });
+        apart(simd, Sums::<M, V> { x: self.x, rows, of, sums, out });
     }
 
     /// Distance of a channel from its pixel's first.
@@ -280,8 +275,7 @@ impl Tiles<'_> {
 /// One block of a product.
 #[derive(Clone, Copy)]
 struct Of<'a> {
-    taps: &'a [usize],
-    channels: usize,
+    block: &'a Block<'a>,
     weights: &'a [f32],
     /// The first block: there are no sums yet.
     first: bool,
@@ -289,44 +283,64 @@ struct Of<'a> {
     bias: Option<&'a [f32]>,
     /// First output channel.
     channel: usize,
-    /// Whether there are as many output channels as the panel has.
-    whole: bool,
+    /// Whether sums go to the output at once.
+    direct: bool,
 }
 
 /// Where finished sums go.
-struct Out<'a, const M: usize, const V: usize> {
+struct Out<'a, const V: usize> {
     out: &'a mut [f32],
-    places: [usize; M],
+    /// Of each pixel.
+    places: &'a [usize],
     /// Distance of each register from a pixel's place.
     at: [usize; V],
     finish: Finish<'a>,
 }
 
-/// The register tile: M pixels x V registers of output channels, over one block.
+/// The register tile: M pixels x V registers of output channels, over one block, for M pixels after the other.
 struct Sums<'a, const M: usize, const V: usize> {
     x: &'a [f32],
-    rows: &'a [usize; M],
+    rows: &'a [usize],
     of: Of<'a>,
-    /// Pixel after pixel: the sums of the blocks before, and where these go unless `out` tells.
+    /// Pixel after pixel: the sums of the blocks before, and where these go unless `out` tells; room for a multiple of M.
     sums: &'a mut [f32],
-    out: Option<Out<'a, M, V>>,
+    out: Option<Out<'a, V>>,
 }
 
 impl<const M: usize, const V: usize> WithSimd for Sums<'_, M, V> {
     type Output = ();
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let (wide, channels) = (V * S::F32_LANES, self.of.channels);
-        let sums = &mut S::as_mut_simd_f32s(self.sums).0[..M * V];
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        for first in (0..self.rows.len()).step_by(M) {
+            let acc = self.sum(simd, first);
+            match &mut self.out {
+                Some(out) => out.write(simd, first, &acc),
+                None => {
+                    let sums = &mut S::as_mut_simd_f32s(&mut self.sums[first * V * S::F32_LANES..]).0[..M * V];
+                    unrolled!(m < M, {
+                        unrolled!(r < V, { sums[m * V + r] = acc[m][r] });
+                    });
+                }
+            }
+        }
+    }
+}
+
+impl<const M: usize, const V: usize> Sums<'_, M, V> {
+    /// Of M pixels, or as many as there are and the last of them again.
+    #[inline(always)]
+    fn sum<S: Simd>(&self, simd: S, first: usize) -> [[S::f32s; V]; M] {
+        let (wide, channels, rows) = (V * S::F32_LANES, self.of.block.channels, &self.rows[first..]);
         let mut acc = [[simd.splat_f32s(0.0); V]; M];
         if !self.of.first {
+            let sums = &S::as_simd_f32s(&self.sums[first * wide..]).0[..M * V];
             unrolled!(m < M, {
                 unrolled!(r < V, { acc[m][r] = sums[m * V + r] });
             });
         }
-        for (tap, weights) in self.of.taps.iter().zip(self.of.weights.chunks_exact(channels * wide)) {
+        for (tap, weights) in self.of.block.taps.iter().zip(self.of.weights.chunks_exact(channels * wide)) {
             let mut a: [&[[f32; STEP]]; M] = [&[]; M];
-            unrolled!(m < M, { a[m] = self.x[self.rows[m] + tap..][..channels].as_chunks().0 });
+            unrolled!(m < M, { a[m] = self.x[rows[m.min(rows.len() - 1)] + tap + self.of.block.first..][..channels].as_chunks().0 });
             for k in 0..channels / STEP {
                 let w = &S::as_simd_f32s(&weights[k * STEP * wide..(k + 1) * STEP * wide]).0[..STEP * V];
                 unrolled!(j < STEP, {
@@ -343,33 +357,36 @@ impl<const M: usize, const V: usize> WithSimd for Sums<'_, M, V> {
                 unrolled!(r < V, { acc[m][r] = simd.add_f32s(acc[m][r], bias[r]) });
             });
         }
-        let Some(Out { out, places, at, finish }) = self.out else {
-            unrolled!(m < M, {
-                unrolled!(r < V, { sums[m * V + r] = acc[m][r] });
-            });
-            return;
-        };
-        let put = |out: &mut [f32], place: usize, v| S::as_mut_simd_f32s(&mut out[place..place + S::F32_LANES]).0[0] = v;
-        match finish {
+        acc
+    }
+}
+
+impl<const V: usize> Out<'_, V> {
+    /// Sums of the pixels from `first` on.
+    #[inline(always)]
+    fn write<S: Simd, const M: usize>(&mut self, simd: S, first: usize, acc: &[[S::f32s; V]; M]) {
+        match self.finish {
             Finish::Relu6 => {
                 let (zero, six) = (simd.splat_f32s(0.0), simd.splat_f32s(6.0));
-                unrolled!(m < M, {
-                    unrolled!(r < V, { put(out, places[m] + at[r], simd.min_f32s(simd.max_f32s(acc[m][r], zero), six)) });
-                });
+                self.each::<S, M>(first, acc, |v, _| simd.min_f32s(simd.max_f32s(v, zero), six));
             }
             Finish::Add(all) => {
-                unrolled!(m < M, {
-                    unrolled!(r < V, {
-                        let place = places[m] + at[r];
-                        put(out, place, simd.add_f32s(acc[m][r], S::as_simd_f32s(&all[place..place + S::F32_LANES]).0[0]));
-                    });
-                });
+                self.each::<S, M>(first, acc, |v, place| simd.add_f32s(v, S::as_simd_f32s(&all[place..place + S::F32_LANES]).0[0]));
             }
-            _ => {
-                unrolled!(m < M, {
-                    unrolled!(r < V, { put(out, places[m] + at[r], acc[m][r]) });
-                });
-            }
+            _ => self.each::<S, M>(first, acc, |v, _| v),
         }
+    }
+
+    #[inline(always)]
+    fn each<S: Simd, const M: usize>(&mut self, first: usize, acc: &[[S::f32s; V]; M], f: impl Fn(S::f32s, usize) -> S::f32s) {
+        let places = &self.places[first..];
+        unrolled!(m < M, {
+            if let Some(place) = places.get(m) {
+                unrolled!(r < V, {
+                    let place = place + self.at[r];
+                    S::as_mut_simd_f32s(&mut self.out[place..place + S::F32_LANES]).0[0] = f(acc[m][r], place);
+                });
+            }
+        });
     }
 }

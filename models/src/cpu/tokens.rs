@@ -1,9 +1,10 @@
 //! What transformers do besides products and attention: normalise each pixel, gate, and carry tokens that are no pixels.
 
+use histoloom_core::vectorized;
 use rayon::prelude::*;
 
 use super::tile::padded;
-use super::{Map, chunk_of, math, simd};
+use super::{Map, chunk_of, math};
 use crate::ops::NormSpec;
 
 /// Fewest pixels of a task.
@@ -41,7 +42,7 @@ fn by_pixel(x: &Map, used: usize, f: impl Fn(&mut [f32], &[f32]) + Sync) -> Map 
     let mut out = x.room(x.items * x.area() * to);
     let chunk = chunk_of(x.items * x.area(), LEAST_PIXELS, rayon::current_num_threads());
     out.par_chunks_mut(chunk * to).zip(x.data.par_chunks(chunk * from)).for_each(|(out, x)| {
-        simd::dispatch(|| out.chunks_exact_mut(to).zip(x.chunks_exact(from)).for_each(|(to, from)| f(to, from)));
+        vectorized!(out.chunks_exact_mut(to).zip(x.chunks_exact(from)).for_each(|(to, from)| f(to, from)));
     });
     x.with(x.height, x.width, used, out)
 }
@@ -71,7 +72,7 @@ pub(super) fn without(x: &Map, p: usize, h: usize, w: usize) -> Map {
 pub(super) fn add_to_each(x: &Map, one: &Map) -> Map {
     let mut out = x.room(x.data.len());
     for (out, x) in out.chunks_exact_mut(one.data.len()).zip(x.data.chunks_exact(one.data.len())) {
-        simd::dispatch(|| out.iter_mut().zip(x).zip(one.data.iter()).for_each(|((o, a), b)| *o = a + b));
+        vectorized!(out.iter_mut().zip(x).zip(one.data.iter()).for_each(|((o, a), b)| *o = a + b));
     }
     x.with(x.height, x.width, x.used, out)
 }

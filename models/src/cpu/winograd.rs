@@ -10,12 +10,13 @@
 
 use std::marker::PhantomData;
 
+use histoloom_core::simd;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::before::{self, Source};
 use super::tile::{Finish, LINE, Packed, Tiles, padded};
-use super::{CpuOps, Map, simd};
+use super::{CpuOps, Map};
 use crate::ops::{After, Before, ConvSpec};
 
 /// Inputs along a side of the largest tile.
@@ -386,9 +387,20 @@ impl<F: Form> Gather<'_, '_, F> {
             for y in 0..F::OUT {
                 if y < height {
                     let place = (y * self.width + left + x) * c + k;
-                    let mut line = [0.0f32; 16];
-                    S::as_mut_simd_f32s(&mut line).0[0] = simd.add_f32s(s[y], bias);
-                    row.finish.write(&mut row.out[place..place + valid], &line[..valid], place, k);
+                    let sums = simd.add_f32s(s[y], bias);
+                    let to = &mut row.out[place..place + valid];
+                    match row.finish {
+                        Finish::Plain => store::<S, WHOLE>(simd, to, sums),
+                        Finish::Add(r) => {
+                            store::<S, WHOLE>(simd, to, simd.add_f32s(sums, load::<S, WHOLE>(simd, &r[place..place + valid])))
+                        }
+                        finish => {
+                            let mut line = [0.0f32; 16];
+                            S::as_mut_simd_f32s(&mut line).0[0] = sums;
+                            finish.shape(&mut line);
+                            finish.write(to, &line[..valid], place, k);
+                        }
+                    }
                 }
             }
         }
