@@ -8,7 +8,6 @@ use histoloom_core::unrolled;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::conv::taps;
 use super::store::{Buffer, Store};
 use super::tile::{Finish, LINE, Tiles, padded};
 use super::{CpuOps, Map};
@@ -70,7 +69,7 @@ struct Item<'a> {
     store: &'a Arc<Store>,
 }
 
-/// Output rows from `first` on, a strip at a time; rows of the wide map that two strips share are carried over.
+/// Output rows from `first` on, a strip at a time; rows of the wide map that two strips share are made once.
 fn strips(x: &Item<'_>, block: &Inverted<CpuOps>, first: usize, w: usize, out: &mut [f32]) {
     let d = &block.depthwise;
     let mid = d.bias.len();
@@ -82,21 +81,21 @@ fn strips(x: &Item<'_>, block: &Inverted<CpuOps>, first: usize, w: usize, out: &
     let mut wide = Wide { data: x.store.stale(rows * width * mid), rows, width };
     wide.clear(d.pad);
     let mut deep = x.store.stale(strip * w * mid);
-    let mut ready = 0; // rows of `wide` that are already those of this strip
+    let mut ready = 0; // the row of the padded input up to which they are made
     for (i, out) in out.chunks_mut(strip * out_row).enumerate() {
         let y = first + i * strip;
         let count = out.len() / out_row;
-        let need = (count - 1) * d.stride + d.kernel;
-        wide.fill(x, block, y * d.stride, ready..need);
+        let (from, need) = (y * d.stride, (y + count - 1) * d.stride + d.kernel);
+        wide.fill(x, block, ready.max(from)..need);
+        ready = need;
         let deep = &mut deep[..count * w * mid];
-        simd::dispatch(Rows { d, wide: &wide, width: w, out: deep });
+        simd::dispatch(Rows { d, wide: &wide, first: from, width: w, out: deep });
         project(x, block, deep, y * w, out);
-        wide.carry(need - shared..need);
-        ready = shared;
     }
 }
 
-/// Rows of the wide map with their padding: `[c / LINE, rows, width, LINE]`, so that the depthwise loop reads neighbours side by side.
+/// Some rows of the wide map with their padding: `[c / LINE, rows, width, LINE]`, so that the depthwise loop reads neighbours side by side. Row r
+/// of the padded input takes the place r modulo their number: of one long gone.
 struct Wide {
     data: Buffer,
     rows: usize,
@@ -109,6 +108,11 @@ impl Wide {
         self.rows * self.width * LINE
     }
 
+    /// Where row `r` of the padded input begins in every line of channels.
+    fn place(&self, r: usize) -> usize {
+        r % self.rows * self.width * LINE
+    }
+
     /// Columns of the padding.
     fn clear(&mut self, (left, right): (usize, usize)) {
         for row in self.data.chunks_exact_mut(self.width * LINE) {
@@ -118,17 +122,18 @@ impl Wide {
         }
     }
 
-    /// Makes `rows`, of which row 0 is row `from` of the padded input; rows of the padding are zero.
-    fn fill(&mut self, x: &Item<'_>, block: &Inverted<CpuOps>, from: usize, rows: Range<usize>) {
+    /// Makes these rows of the padded input; rows of the padding are zero.
+    fn fill(&mut self, x: &Item<'_>, block: &Inverted<CpuOps>, rows: Range<usize>) {
         let (pad, lines, row) = (block.depthwise.pad.0, self.lines(), self.width * LINE);
         let (mut starts, mut places) = (Vec::new(), Vec::new());
-        for to in rows {
-            let Some(y) = (from + to).checked_sub(pad).filter(|y| *y < x.height) else {
-                self.data.chunks_exact_mut(lines).for_each(|line| line[to * row..(to + 1) * row].fill(0.0));
+        for r in rows {
+            let to = self.place(r);
+            let Some(y) = r.checked_sub(pad).filter(|y| *y < x.height) else {
+                self.data.chunks_exact_mut(lines).for_each(|line| line[to..to + row].fill(0.0));
                 continue;
             };
             starts.extend((0..x.width).map(|p| (y * x.width + p) * x.channels));
-            places.extend((0..x.width).map(|p| to * row + (pad + p) * LINE));
+            places.extend((0..x.width).map(|p| to + (pad + p) * LINE));
         }
         let Some(expand) = &block.expand else {
             for (start, place) in starts.into_iter().zip(places) {
@@ -140,12 +145,6 @@ impl Wide {
         };
         let (weights, out) = (expand.weights(), &mut self.data);
         Tiles { x: x.data, rows: &starts, taps: &[0], weights, out, places: &places, lines, finish: Finish::Relu6 }.run();
-    }
-
-    /// Moves `rows` to the front.
-    fn carry(&mut self, rows: Range<usize>) {
-        let (lines, row) = (self.lines(), self.width * LINE);
-        self.data.chunks_exact_mut(lines).for_each(|line| line.copy_within(rows.start * row..rows.end * row, 0));
     }
 }
 
@@ -163,6 +162,8 @@ fn project(x: &Item<'_>, block: &Inverted<CpuOps>, deep: &[f32], first: usize, o
 struct Rows<'a> {
     d: &'a Depthwise,
     wide: &'a Wide,
+    /// The row of the padded input where the first output's kernel lies.
+    first: usize,
     width: usize,
     out: &'a mut [f32],
 }
@@ -190,7 +191,7 @@ impl Rows<'_> {
             let weight = &self.d.weight[line * K * K * LINE..(line + 1) * K * K * LINE];
             let bias = &self.d.bias[line * LINE..(line + 1) * LINE];
             for (y, out) in self.out.chunks_exact_mut(self.width * mid).enumerate() {
-                let rows: [&[f32]; K] = std::array::from_fn(|t| &wide[(y * STRIDE + t) * row..(y * STRIDE + t + 1) * row]);
+                let rows: [&[f32]; K] = std::array::from_fn(|t| &wide[self.wide.place(self.first + y * STRIDE + t)..][..row]);
                 for x in (0..self.width).step_by(PIXELS) {
                     // the last ones may be made twice
                     let first = x.min(self.width - pixels);
@@ -210,14 +211,17 @@ impl Rows<'_> {
 
     /// A kernel of any size and step.
     fn any(self) {
-        let (d, mid, row) = (self.d, self.d.bias.len(), self.wide.width * LINE);
-        let taps = taps(d.kernel, row, LINE);
+        let (d, mid, taps) = (self.d, self.d.bias.len(), self.d.kernel * self.d.kernel);
         for (y, out) in self.out.chunks_exact_mut(self.width * mid).enumerate() {
             for (x, pixel) in out.chunks_exact_mut(mid).enumerate() {
                 for (c, to) in pixel.iter_mut().enumerate() {
-                    let from = &self.wide.data[c / LINE * self.wide.lines() + y * d.stride * row + x * d.stride * LINE + c % LINE..];
-                    let weight = &d.weight[c / LINE * taps.len() * LINE + c % LINE..];
-                    let sum: f32 = taps.iter().enumerate().map(|(t, tap)| from[*tap] * weight[t * LINE]).sum();
+                    let from = &self.wide.data[c / LINE * self.wide.lines() + c % LINE..];
+                    let weight = &d.weight[c / LINE * taps * LINE + c % LINE..];
+                    let value = |t: usize| {
+                        let row = self.wide.place(self.first + y * d.stride + t / d.kernel);
+                        from[row + (x * d.stride + t % d.kernel) * LINE]
+                    };
+                    let sum: f32 = (0..taps).map(|t| value(t) * weight[t * LINE]).sum();
                     *to = (sum + d.bias[c]).clamp(0.0, 6.0);
                 }
             }

@@ -380,12 +380,20 @@ impl<const V: usize> Out<'_, V> {
     #[inline(always)]
     fn each<S: Simd, const M: usize>(&mut self, first: usize, acc: &[[S::f32s; V]; M], f: impl Fn(S::f32s, usize) -> S::f32s) {
         let places = &self.places[first..];
+        let one = S::F32_LANES;
         unrolled!(m < M, {
             if let Some(place) = places.get(m) {
-                unrolled!(r < V, {
-                    let place = place + self.at[r];
-                    S::as_mut_simd_f32s(&mut self.out[place..place + S::F32_LANES]).0[0] = f(acc[m][r], place);
-                });
+                // registers of a line lie side by side
+                if V * one <= LINE {
+                    let place = place + self.at[0];
+                    let to = &mut S::as_mut_simd_f32s(&mut self.out[place..place + V * one]).0[..V];
+                    unrolled!(r < V, { to[r] = f(acc[m][r], place + r * one) });
+                } else {
+                    unrolled!(r < V, {
+                        let place = place + self.at[r];
+                        S::as_mut_simd_f32s(&mut self.out[place..place + one]).0[0] = f(acc[m][r], place);
+                    });
+                }
             }
         });
     }
