@@ -46,7 +46,11 @@ pub(super) fn run(qkv: &Map, heads: usize) -> Map {
                 let from: Vec<usize> = (0..count).map(|i| i * 3 * c + head * d).collect();
                 let to: Vec<usize> = (0..count).map(|i| i * c + head * d).collect();
                 product(queries, &from, &of.keys, &mut scores, &wide);
-                vectorized!(scores.chunks_exact_mut(padded(n)).for_each(|row| softmax(&mut row[..n])));
+                vectorized!({
+                    for row in scores.chunks_exact_mut(padded(n)) {
+                        softmax(&mut row[..n]);
+                    }
+                });
                 product(&scores, &wide, &of.values, out, &to);
             }
         });

@@ -13,8 +13,8 @@ use super::tile::{Finish, LINE, Tiles, padded};
 use super::{CpuOps, Map};
 use crate::ops::{ConvSpec, Inverted};
 
-/// Bytes that a strip of the wide map may take: half of a common second-level cache.
-const STRIP_BYTES: usize = 384 << 10;
+/// Bytes that a strip of the wide map may take: less than half of a common second-level cache.
+const STRIP_BYTES: usize = 192 << 10;
 /// Output pixels whose sums are held in registers at once by the depthwise loop.
 const PIXELS: usize = 8;
 

@@ -130,7 +130,8 @@ impl<'a> Finish<'a> {
         match self {
             Self::Add(r) => out.iter_mut().zip(sums).zip(&r[place..]).for_each(|((o, v), r)| *o = v + r),
             Self::AddToAll(r) => out.iter_mut().zip(sums).zip(&r[channel..]).for_each(|((o, v), r)| *o = v + r),
-            _ => out.copy_from_slice(sums),
+            // not by a call for a few values
+            _ => out.as_chunks_mut::<STEP>().0.iter_mut().zip(sums.as_chunks().0).for_each(|(o, v)| *o = *v),
         }
     }
 }

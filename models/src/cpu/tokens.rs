@@ -12,28 +12,38 @@ const LEAST_PIXELS: usize = 32;
 
 /// Layer normalisation of each pixel's first `used` channels; `gamma` and `beta` are as long.
 pub(super) fn layer_norm(x: &Map, norm: &NormSpec<'_>) -> Map {
-    by_pixel(x, x.used, |to, from| {
-        let n = 1.0 / x.used as f32;
-        let from = &from[..x.used];
-        let mean = math::sum(from, |v| v) * n;
-        let variance = math::sum(from, |v| (v - mean) * (v - mean)) * n;
-        let scale = 1.0 / (variance + norm.epsilon).sqrt();
-        for (((t, v), g), b) in to.iter_mut().zip(from).zip(norm.gamma).zip(norm.beta) {
-            *t = (v - mean) * scale * g + b;
-        }
-        to[x.used..].fill(0.0);
-    })
+    by_pixel(
+        x,
+        x.used,
+        #[inline(always)]
+        |to, from| {
+            let n = 1.0 / x.used as f32;
+            let from = &from[..x.used];
+            let mean = math::sum(from, |v| v) * n;
+            let variance = math::sum(from, |v| (v - mean) * (v - mean)) * n;
+            let scale = 1.0 / (variance + norm.epsilon).sqrt();
+            for (((t, v), g), b) in to.iter_mut().zip(from).zip(norm.gamma).zip(norm.beta) {
+                *t = (v - mean) * scale * g + b;
+            }
+            to[x.used..].fill(0.0);
+        },
+    )
 }
 
 /// silu(first half) times the second.
 pub(super) fn gated(x: &Map) -> Map {
     let c = x.used / 2;
-    by_pixel(x, c, |to, from| {
-        for ((t, gate), v) in to.iter_mut().zip(&from[..c]).zip(&from[c..2 * c]) {
-            *t = math::silu(*gate) * v;
-        }
-        to[c..].fill(0.0);
-    })
+    by_pixel(
+        x,
+        c,
+        #[inline(always)]
+        |to, from| {
+            for ((t, gate), v) in to.iter_mut().zip(&from[..c]).zip(&from[c..2 * c]) {
+                *t = math::silu(*gate) * v;
+            }
+            to[c..].fill(0.0);
+        },
+    )
 }
 
 /// A map of `used` channels, each pixel of it made of that of `x`.
@@ -42,7 +52,11 @@ fn by_pixel(x: &Map, used: usize, f: impl Fn(&mut [f32], &[f32]) + Sync) -> Map 
     let mut out = x.room(x.items * x.area() * to);
     let chunk = chunk_of(x.items * x.area(), LEAST_PIXELS, rayon::current_num_threads());
     out.par_chunks_mut(chunk * to).zip(x.data.par_chunks(chunk * from)).for_each(|(out, x)| {
-        vectorized!(out.chunks_exact_mut(to).zip(x.chunks_exact(from)).for_each(|(to, from)| f(to, from)));
+        vectorized!({
+            for (to, from) in out.chunks_exact_mut(to).zip(x.chunks_exact(from)) {
+                f(to, from);
+            }
+        });
     });
     x.with(x.height, x.width, used, out)
 }
