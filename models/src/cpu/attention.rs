@@ -36,8 +36,9 @@ pub(super) fn run(qkv: &Map, heads: usize) -> Map {
     let (n, c) = (qkv.area(), qkv.channels / 3);
     let d = c / heads;
     let mut out = qkv.room(qkv.items * n * c);
-    for (out, item) in out.chunks_exact_mut(n * c).zip(qkv.data.chunks_exact(n * 3 * c)) {
-        let packed: Vec<Head> = (0..heads).into_par_iter().map(|head| Head::of(item, c, d, head)).collect();
+    let items = || qkv.data.par_chunks_exact(n * 3 * c);
+    let packed: Vec<Head> = items().flat_map(|item| (0..heads).into_par_iter().map(|head| Head::of(item, c, d, head))).collect();
+    out.par_chunks_exact_mut(n * c).zip(items()).zip(packed.par_chunks(heads)).for_each(|((out, item), packed)| {
         out.par_chunks_mut(QUERIES * c).zip(item.par_chunks(QUERIES * 3 * c)).for_each(|(out, queries)| {
             let count = out.len() / c;
             let mut scores = vec![0.0; count * padded(n)]; // [queries, n]
@@ -54,7 +55,7 @@ pub(super) fn run(qkv: &Map, heads: usize) -> Map {
                 product(&scores, &wide, &of.values, out, &to);
             }
         });
-    }
+    });
     qkv.with(qkv.height, qkv.width, c, out)
 }
 

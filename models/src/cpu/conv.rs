@@ -4,13 +4,13 @@
 use rayon::prelude::*;
 
 use super::before::{self, Source};
-use super::tile::{Finish, LINE, Packed, Tiles};
+use super::tile::{Finish, LINE, Packed, SHORT, Tiles};
 use super::winograd::Winograd;
-use super::{CpuOps, Map, chunk_of};
+use super::{CpuOps, Map};
 use crate::ops::{After, Before, ConvSpec};
 
-/// Fewest output pixels of a task: a multiple of the tallest register tile.
-const LEAST_PIXELS: usize = 48;
+/// Output pixels of a task that are enough for all weights to be worth reading.
+const ENOUGH_PIXELS: usize = 96;
 
 /// A convolution with packed weights.
 pub struct Conv {
@@ -68,7 +68,7 @@ impl Conv {
         let c = weights.c_out;
         let taps = taps(self.kernel, source.width * x.channels, x.channels);
         let mut out = x.room(x.items * h * w * c);
-        let chunk = chunk_of(x.items * h * w, LEAST_PIXELS, threads);
+        let chunk = piece(x.items * h * w, threads);
         out.par_chunks_mut(chunk * c).enumerate().for_each(|(i, out)| {
             let first = i * chunk;
             let count = out.len() / c;
@@ -85,6 +85,12 @@ impl Conv {
         let (item, y, x) = (p / (h * w), p / w % h, p % w);
         ((item * source.height + y * self.stride) * source.width + x * self.stride) * source.channels
     }
+}
+
+/// Output pixels of a task: as many tasks for each thread, up to four, so that threads end together.
+fn piece(pixels: usize, threads: usize) -> usize {
+    let each = if threads == 1 { 1 } else { (pixels / ENOUGH_PIXELS / threads).clamp(1, 4) };
+    pixels.div_ceil(each * threads).next_multiple_of(SHORT).max(SHORT)
 }
 
 /// Distance of each tap of a k x k kernel from its first, in values.

@@ -21,7 +21,7 @@ const TALL: usize = 12;
 /// Most values of the widest panel: two registers of AVX-512.
 const WIDEST: usize = 32;
 /// Pixels of the register tiles that do what the tall ones leave.
-const SHORT: usize = 4;
+pub const SHORT: usize = 4;
 /// Channels of a block where they lie in blocks, pixel after pixel in each: a line of the first-level cache.
 pub const LINE: usize = 16;
 /// Pixels that go through one block of a panel, and most values of each that do: so many weights and values stay in the first-level
