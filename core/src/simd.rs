@@ -29,8 +29,8 @@ impl<R, F: FnMut() -> R> WithSimd for Loops<F> {
     }
 }
 
-/// Runs an expression whose loops the compiler vectorises for this machine. They must be part of the function that is compiled for it: in closures
-/// that it calls (`for_each` with more than a line, functions that are not inlined), loops get the instructions that every machine has.
+/// Runs an expression whose loops the compiler vectorises for this machine. They must be part of the function that is compiled for it: in functions
+/// and closures that the compiler does not inline there (`for_each` of a long closure), loops get the instructions that every machine has.
 #[macro_export]
 macro_rules! vectorized {
     ($loops:expr) => {

@@ -4,7 +4,7 @@
 use rayon::prelude::*;
 
 use super::before::{self, Source};
-use super::tile::{Finish, LINE, Packed, SHORT, Tiles};
+use super::tile::{Finish, LINE, Packed, TALL, Tiles};
 use super::winograd::Winograd;
 use super::{CpuOps, Map};
 use crate::ops::{After, Before, ConvSpec};
@@ -87,10 +87,10 @@ impl Conv {
     }
 }
 
-/// Output pixels of a task: as many tasks for each thread, up to four, so that threads end together.
+/// Output pixels of a task: each thread has as many tasks as the others, one to four, so that threads end together.
 fn piece(pixels: usize, threads: usize) -> usize {
     let each = if threads == 1 { 1 } else { (pixels / ENOUGH_PIXELS / threads).clamp(1, 4) };
-    pixels.div_ceil(each * threads).next_multiple_of(SHORT).max(SHORT)
+    pixels.div_ceil(each * threads).next_multiple_of(4).max(TALL)
 }
 
 /// Distance of each tap of a k x k kernel from its first, in values.

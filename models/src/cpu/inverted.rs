@@ -95,7 +95,7 @@ fn strips(x: &Item<'_>, block: &Inverted<CpuOps>, first: usize, w: usize, out: &
 }
 
 /// Some rows of the wide map with their padding: `[c / LINE, rows, width, LINE]`, so that the depthwise loop reads neighbours side by side. Row r
-/// of the padded input takes the place r modulo their number: of one long gone.
+/// of the padded input takes the place r modulo their number, which was that of a row no longer needed.
 struct Wide {
     data: Buffer,
     rows: usize,
@@ -162,7 +162,7 @@ fn project(x: &Item<'_>, block: &Inverted<CpuOps>, deep: &[f32], first: usize, o
 struct Rows<'a> {
     d: &'a Depthwise,
     wide: &'a Wide,
-    /// The row of the padded input where the first output's kernel lies.
+    /// The row of the padded input where the first output's kernel begins.
     first: usize,
     width: usize,
     out: &'a mut [f32],

@@ -17,15 +17,15 @@ use crate::ops::After;
 pub const STEP: usize = 4;
 
 /// Most pixels of a register tile.
-const TALL: usize = 12;
+pub const TALL: usize = 12;
 /// Most values of the widest panel: two registers of AVX-512.
 const WIDEST: usize = 32;
 /// Pixels of the register tiles that do what the tall ones leave.
-pub const SHORT: usize = 4;
+const SHORT: usize = 4;
 /// Channels of a block where they lie in blocks, pixel after pixel in each: a line of the first-level cache.
 pub const LINE: usize = 16;
-/// Pixels that go through one block of a panel, and most values of each that do: so many weights and values stay in the first-level
-/// cache (16 and 8 KiB of AVX2's) until the next block is taken.
+/// Pixels that go through one block of a panel, and most values of each that do: so many weights and values stay in the caches
+/// nearest to the core until the next block is taken.
 const GROUP: usize = 96;
 const BLOCK: usize = 768;
 
@@ -58,14 +58,14 @@ impl Packed {
     /// From the weight of (output channel, input channel, tap).
     pub fn by(bias: &[f32], c_in: usize, c_out: usize, taps: usize, weight: impl Fn(usize, usize, usize) -> f32) -> Self {
         let (lanes, ci) = (lanes(), padded(c_in));
-        let registers = c_out.div_ceil(lanes);
+        let registers = padded(c_out).div_ceil(lanes);
         let mut panels = vec![0.0; registers * lanes * taps * ci];
         let mut at = 0;
         for (first, count) in widths(registers) {
             let wide = count * lanes;
             for tap in 0..taps {
                 for c in 0..c_in {
-                    for o in 0..wide.min(c_out - first * lanes) {
+                    for o in 0..wide.min(c_out.saturating_sub(first * lanes)) {
                         panels[at + (tap * ci + c) * wide + o] = weight(first * lanes + o, c, tap);
                     }
                 }
@@ -130,8 +130,12 @@ impl<'a> Finish<'a> {
         match self {
             Self::Add(r) => out.iter_mut().zip(sums).zip(&r[place..]).for_each(|((o, v), r)| *o = v + r),
             Self::AddToAll(r) => out.iter_mut().zip(sums).zip(&r[channel..]).for_each(|((o, v), r)| *o = v + r),
-            // not by a call for a few values
-            _ => out.as_chunks_mut::<STEP>().0.iter_mut().zip(sums.as_chunks().0).for_each(|(o, v)| *o = *v),
+            _ => {
+                // not by a call for a few values; a register of the plainest machines holds one
+                let ((fours, few), (sums, last)) = (out.as_chunks_mut::<STEP>(), sums.as_chunks());
+                fours.iter_mut().zip(sums).for_each(|(o, v)| *o = *v);
+                few.iter_mut().zip(last).for_each(|(o, v)| *o = *v);
+            }
         }
     }
 }
@@ -298,7 +302,7 @@ struct Out<'a, const V: usize> {
     finish: Finish<'a>,
 }
 
-/// The register tile: M pixels x V registers of output channels, over one block, for M pixels after the other.
+/// The register tile: M pixels x V registers of output channels, over one block, M pixels at a time.
 struct Sums<'a, const M: usize, const V: usize> {
     x: &'a [f32],
     rows: &'a [usize],
@@ -397,5 +401,31 @@ impl<const V: usize> Out<'_, V> {
                 }
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_number_of_sums_is_shaped_and_written() {
+        let sums: Vec<f32> = (0..9).map(|i| i as f32 - 3.0).collect();
+        let other: Vec<f32> = (0..20).map(|i| 10.0 * i as f32).collect();
+        for n in 0..=sums.len() {
+            let written = |finish: Finish<'_>| {
+                let (mut sums, mut out) = (sums[..n].to_vec(), vec![f32::NAN; n]);
+                finish.shape(&mut sums);
+                finish.write(&mut out, &sums, 2, 5);
+                out
+            };
+            let each = |f: &dyn Fn(usize, f32) -> f32| sums[..n].iter().enumerate().map(|(i, v)| f(i, *v)).collect::<Vec<f32>>();
+            assert_eq!(written(Finish::Plain), each(&|_, v| v), "{n}");
+            assert_eq!(written(Finish::Silu), each(&|_, v| math::silu(v)), "{n}");
+            assert_eq!(written(Finish::Relu6), each(&|_, v| v.clamp(0.0, 6.0)), "{n}");
+            assert_eq!(written(Finish::Gelu), each(&|_, v| math::gelu(v)), "{n}");
+            assert_eq!(written(Finish::Add(&other)), each(&|i, v| v + other[2 + i]), "{n}");
+            assert_eq!(written(Finish::AddToAll(&other)), each(&|i, v| v + other[5 + i]), "{n}");
+        }
     }
 }

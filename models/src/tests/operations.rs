@@ -101,6 +101,13 @@ fn inverted_residuals_agree_with_burn_flex_across_strips_and_strides() {
     }
 }
 
+#[test]
+fn inverted_residuals_with_kernels_of_any_size_agree_with_burn_flex() {
+    for case in [(8, 6, 8, 7, 1, 40, 33), (8, 6, 12, 7, 2, 90, 64), (4, 3, 4, 9, 3, 26, 12)] {
+        agree(&format!("{case:?}"), |o| inverted(o, case), || inverted(&flex(), case));
+    }
+}
+
 pub(super) fn normed<O: Ops>(ops: &O) -> Vec<Planes> {
     let (c, h, w) = (48, 9, 11);
     let norm = ops.norm_layer(&NormSpec { gamma: &noise(7, c), beta: &noise(8, c), groups: 16, epsilon: 1e-2 });
