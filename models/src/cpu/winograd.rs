@@ -392,7 +392,8 @@ impl<F: Form> Gather<'_, '_, F> {
                     match row.finish {
                         Finish::Plain => store::<S, WHOLE>(simd, to, sums),
                         Finish::Add(r) => {
-                            store::<S, WHOLE>(simd, to, simd.add_f32s(sums, load::<S, WHOLE>(simd, &r[place..place + valid])))
+                            let sums = simd.add_f32s(sums, load::<S, WHOLE>(simd, &r[place..place + valid]));
+                            store::<S, WHOLE>(simd, to, sums);
                         }
                         finish => {
                             let mut line = [0.0f32; 16];
